@@ -1,0 +1,126 @@
+//! The contract of one kind of catalog object, and what any object may carry.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::acl::AclItem;
+use super::ident::ObjectId;
+use crate::pg::ServerVersion;
+use crate::pg::quote;
+
+/// What every object has, whatever its kind. All but `comment`, `labels` and `depends` come from columns of the
+/// kind's own query; those three are read for all kinds at once and attached by identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The identity in the source database.
+    pub id: ObjectId,
+    /// Other identities that stand for the same object in `pg_depend`: a table's row type and its array, a view's
+    /// `_RETURN` rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    pub also: Vec<ObjectId>,
+    /// The schema, for objects that live in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// The name, not quoted.
+    pub name: String,
+    /// The owner's role name, not quoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The privileges, in the order of the server's array; `None` means the kind's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Vec<AclItem>>,
+    /// The comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Comments of columns, by attribute number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub column_comments: Vec<(i16, String)>,
+    /// Security labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<SecurityLabel>,
+    /// What must exist before this object.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends: Vec<ObjectId>,
+}
+
+impl Head {
+    /// The quoted, qualified name.
+    pub fn qualified(&self) -> String {
+        quote::qualified(self.schema.as_deref(), &self.name)
+    }
+}
+
+/// One security label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityLabel {
+    /// The label provider.
+    pub provider: String,
+    /// The label.
+    pub label: String,
+    /// The column's attribute number, 0 for the object itself.
+    #[serde(default)]
+    pub column: i16,
+}
+
+/// What SQL is made for.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The target server's version: nothing is emitted that it does not know.
+    pub version: ServerVersion,
+}
+
+/// One kind of object. Implementations hold no state but what is stored in the archive.
+///
+/// The struct is at once the row of [`Kind::query`] (rows arrive as JSON objects) and what the archive stores, so its
+/// fields are `#[serde(default)]` wherever an older archive or an older server may lack them.
+pub trait Kind: Sized + Serialize + DeserializeOwned {
+    /// The kind as messages and the table of contents call it: "materialized view".
+    const NAME: &'static str;
+
+    /// The catalogs whose rows this kind reads, in full or in part: "`pg_class`".
+    const CATALOGS: &'static [&'static str];
+
+    /// The one query that reads all objects of this kind that users made (no members of extensions, nothing of
+    /// `pg_catalog`, `information_schema` or temporary schemas).
+    ///
+    /// Its columns are named as the fields of [`Head`] (`id` as `json_build_array(class, oid)`, `also`, `schema`,
+    /// `name`, `owner`, `acl`; see [`super::sql`] for the fragments) and as the fields of the struct. Each name is
+    /// qualified with `pg_catalog`, OIDs are cast to `int8`, and the whole is wrapped by the reader with
+    /// `SELECT to_json(q) FROM (…) q`.
+    fn query(server: ServerVersion) -> String;
+
+    /// The object as `COMMENT ON`, `DROP`, `ALTER … OWNER TO` name it: `FUNCTION "s"."f"(integer)`.
+    fn identity(&self, head: &Head) -> String;
+
+    /// The statements that create the object, without owner, privileges, comments and labels, in order.
+    fn create(&self, head: &Head, target: &Target) -> Vec<String>;
+
+    /// The statement that drops the object.
+    fn drop(&self, head: &Head) -> String {
+        format!("DROP {}", self.identity(head))
+    }
+
+    /// The statement that gives the object to `owner`, for kinds that have one.
+    fn set_owner(&self, head: &Head, owner: &str) -> Option<String> {
+        Some(format!("ALTER {} OWNER TO {}", self.identity(head), quote::ident(owner)))
+    }
+
+    /// The statement that comments on the object; `None` for kinds that bear no comments.
+    fn set_comment(&self, head: &Head, comment: &str) -> Option<String> {
+        Some(format!("COMMENT ON {} IS {}", self.identity(head), quote::literal(comment)))
+    }
+
+    /// Relations whose rows must be loaded before this object is created: an index waits for its table's data.
+    fn after_data_of(&self) -> Vec<ObjectId> {
+        Vec::new()
+    }
+}
+
+/// `null` where a list is expected means the empty list: aggregates over no rows are null in SQL.
+pub fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}

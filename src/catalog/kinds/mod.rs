@@ -1,0 +1,3 @@
+//! One file per kind of object.
+
+pub mod schema;

@@ -1,0 +1,42 @@
+//! Schemas (`CREATE SCHEMA`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::ident::class;
+use crate::catalog::kind::{Head, Kind, Target};
+use crate::catalog::sql;
+use crate::pg::ServerVersion;
+
+/// A schema; all that there is to it stands in its head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schema {}
+
+impl Kind for Schema {
+    const NAME: &'static str = "schema";
+    const CATALOGS: &'static [&'static str] = &["pg_namespace"];
+
+    fn query(_server: ServerVersion) -> String {
+        format!(
+            "SELECT {id}, n.nspname AS name, {owner}, {acl} \
+             FROM pg_catalog.pg_namespace n \
+             WHERE n.nspname OPERATOR(pg_catalog.!~) '^pg_' AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema' \
+             AND {not_member}",
+            id = sql::id(class::PG_NAMESPACE, "n.oid"),
+            owner = sql::owner("n.nspowner"),
+            acl = sql::acl("n.nspacl"),
+            not_member = sql::not_extension_member(class::PG_NAMESPACE, "n.oid"),
+        )
+    }
+
+    fn identity(&self, head: &Head) -> String {
+        format!("SCHEMA {}", head.qualified())
+    }
+
+    fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
+        // `public` exists in every new database; creating it again would fail.
+        if head.name == "public" {
+            return vec![format!("CREATE SCHEMA IF NOT EXISTS {}", head.qualified())];
+        }
+        vec![format!("CREATE SCHEMA {}", head.qualified())]
+    }
+}

@@ -1,0 +1,12 @@
+//! What is in a database: one file per kind of object under [`kinds`], one line each in [`registry`].
+//!
+//! A kind states the query that reads it, the struct that is stored in the archive, and the SQL that recreates it.
+//! Only [`reader`] talks to a server. Objects are data; SQL is made at restore time, for the target's version and the
+//! operator's choices.
+
+pub mod acl;
+pub mod ident;
+pub mod kind;
+pub mod kinds;
+pub mod registry;
+pub mod sql;

@@ -1,0 +1,43 @@
+//! Fragments that the kinds' queries share, so that they all mean the same.
+
+/// `id` of [`super::kind::Head`]: the catalog's OID and an expression of the row's OID.
+pub fn id(class: u32, oid: &str) -> String {
+    format!("pg_catalog.json_build_array({class}, {oid}::pg_catalog.int8) AS id")
+}
+
+/// `acl` of [`super::kind::Head`] from an `aclitem[]` expression: null stays null.
+pub fn acl(expression: &str) -> String {
+    format!("{} AS acl", acl_json(expression))
+}
+
+/// The JSON form of an `aclitem[]` expression, in the array's order.
+pub fn acl_json(expression: &str) -> String {
+    format!(
+        "CASE WHEN {expression} IS NOT NULL THEN (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(\
+         'grantor', pg_catalog.pg_get_userbyid(a.grantor), \
+         'grantee', CASE WHEN a.grantee OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN pg_catalog.pg_get_userbyid(a.grantee) END, \
+         'privilege', a.privilege_type, 'grantable', a.is_grantable)), '[]'::pg_catalog.json) \
+         FROM pg_catalog.aclexplode({expression}) a) END"
+    )
+}
+
+/// `owner` of [`super::kind::Head`] from an expression of the owner's OID.
+pub fn owner(expression: &str) -> String {
+    format!("pg_catalog.pg_get_userbyid({expression}) AS owner")
+}
+
+/// A condition: the schema with this OID expression holds users' objects.
+pub fn user_schema(namespace: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM pg_catalog.pg_namespace sn WHERE sn.oid OPERATOR(pg_catalog.=) {namespace} \
+         AND sn.nspname OPERATOR(pg_catalog.!~) '^pg_' AND sn.nspname OPERATOR(pg_catalog.<>) 'information_schema')"
+    )
+}
+
+/// A condition: the object is not a member of an extension.
+pub fn not_extension_member(class: u32, oid: &str) -> String {
+    format!(
+        "NOT EXISTS (SELECT FROM pg_catalog.pg_depend xd WHERE xd.classid OPERATOR(pg_catalog.=) {class}::pg_catalog.oid \
+         AND xd.objid OPERATOR(pg_catalog.=) {oid} AND xd.deptype OPERATOR(pg_catalog.=) 'e')"
+    )
+}

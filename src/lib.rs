@@ -1,0 +1,21 @@
+//! pgcask: a native, logical backup and recovery engine for PostgreSQL.
+//!
+//! ```text
+//! backup    source server ──catalog──▶ model ─────────────┐
+//!                         ──COPY──▶ chunks ─seal─▶ frames ─┴▶ archive writer ─▶ store
+//! restore   store ─▶ archive reader ─▶ model ─▶ plan (graph) ─▶ workers ──SQL, COPY──▶ target server
+//!                                  └▶ frames ─open─▶ chunks ──────────┘
+//! ```
+//!
+//! A module knows only the modules below it; `ARCHITECTURE.md` has the map and the import rules, which a test
+//! enforces.
+
+pub mod archive;
+pub mod budget;
+pub mod catalog;
+pub mod clock;
+pub mod event;
+pub mod limits;
+pub mod pg;
+pub mod seal;
+pub mod store;

@@ -1,0 +1,3 @@
+//! The `pgcask` command.
+
+fn main() {}

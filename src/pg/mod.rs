@@ -1,0 +1,6 @@
+//! All talk with a server: connections by libpq's conventions, session settings, snapshots, COPY in and out, quoting.
+
+pub mod quote;
+pub mod version;
+
+pub use version::ServerVersion;

@@ -1,0 +1,67 @@
+//! Names and values as SQL text. Everything that a catalog says is hostile input: it is only ever quoted.
+
+use std::fmt::Write as _;
+
+/// A quoted identifier: always in double quotes, inner quotes doubled (PostgreSQL manual, section 4.1.1).
+pub fn ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A qualified, quoted name; without a schema the bare name.
+pub fn qualified(schema: Option<&str>, name: &str) -> String {
+    match schema {
+        Some(schema) => format!("{}.{}", ident(schema), ident(name)),
+        None => ident(name),
+    }
+}
+
+/// A string literal that means the same whatever `standard_conforming_strings` says (section 4.1.2): one with a
+/// backslash is written in the `E''` form.
+pub fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') {
+        format!("E'{}'", quoted.replace('\\', "\\\\"))
+    } else {
+        format!("'{quoted}'")
+    }
+}
+
+/// A comma-separated list of quoted identifiers.
+pub fn ident_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut list = String::new();
+    for name in names {
+        if !list.is_empty() {
+            list.push_str(", ");
+        }
+        let _ = write!(list, "{}", ident(name));
+    }
+    list
+}
+
+/// Text that is safe in one line of a log or a message: control characters are escaped (a newline in an object's
+/// name must not start a line of its own, CVE-2025-8715).
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_double_and_backslashes_survive() {
+        assert_eq!(ident(r#"we"ird"#), r#""we""ird""#);
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal(r"a\b'"), r"E'a\\b'''");
+        assert_eq!(printable("a\nDROP"), "a\\nDROP");
+        assert_eq!(ident_list(["a", "b c"]), r#""a", "b c""#);
+    }
+}

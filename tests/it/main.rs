@@ -1,0 +1,9 @@
+//! The integration tests: one binary, grouped by what a user would lose.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "test code may panic and print"
+)]
