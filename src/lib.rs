@@ -17,5 +17,6 @@ pub mod clock;
 pub mod event;
 pub mod limits;
 pub mod pg;
+pub mod plan;
 pub mod seal;
 pub mod store;

@@ -8,10 +8,17 @@ pub const CHUNK_BYTES: usize = 1 << 20;
 /// A relation larger than this is split into several work units.
 pub const UNIT_BYTES: u64 = 64 << 20;
 
+/// A row from this length on has a block of its own, and only one such block is in flight at a time: memory is bounded
+/// by the largest row, not by how many there are.
+pub const LARGE_ROW_BYTES: usize = 4 << 20;
+
 /// The largest row taken. PostgreSQL refuses a `CopyData` message of more than 1 GiB - 1, so no row can be longer.
 pub const MAX_ROW_BYTES: usize = (1 << 30) - 1;
 
 /// The largest plain payload of one frame: one row of the largest size alone in its chunk.
 pub const MAX_CHUNK_BYTES: usize = CHUNK_BYTES + MAX_ROW_BYTES;
 
-const _: () = assert!(CHUNK_BYTES < MAX_ROW_BYTES, "a chunk must be able to hold more than one row");
+const _: () = assert!(
+    CHUNK_BYTES < MAX_ROW_BYTES,
+    "a chunk must be able to hold more than one row"
+);

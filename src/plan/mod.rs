@@ -1,0 +1,5 @@
+//! What is to be done, in which order, in which pieces. Pure: no I/O, no async.
+
+pub mod schedule;
+pub mod select;
+pub mod units;
