@@ -4,7 +4,7 @@
 //! decides, then the length of the longest path of work that waits for the task: the critical path goes first. Tasks
 //! whose locks conflict never run at the same time, so that the server does not queue or deadlock what we started.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use thiserror::Error;
 
@@ -39,7 +39,7 @@ pub struct Schedule {
     dependants: Vec<Vec<TaskId>>,
     ready: BTreeSet<Rank>,
     rank: Vec<Rank>,
-    exclusive: HashMap<u32, ()>,
+    exclusive: HashSet<u32>,
     shared: HashMap<u32, usize>,
     running: usize,
     left: usize,
@@ -91,7 +91,7 @@ impl Schedule {
             dependants,
             ready,
             rank,
-            exclusive: HashMap::new(),
+            exclusive: HashSet::new(),
             shared: HashMap::new(),
             running: 0,
             left: count,
@@ -104,7 +104,7 @@ impl Schedule {
         self.ready.remove(&rank);
         let task = self.tasks.get(rank.id)?;
         for relation in &task.exclusive {
-            self.exclusive.insert(*relation, ());
+            self.exclusive.insert(*relation);
         }
         for relation in &task.shared {
             *self.shared.entry(*relation).or_default() += 1;
@@ -146,7 +146,7 @@ impl Schedule {
         let Some(task) = self.tasks.get(id) else {
             return false;
         };
-        let free = |relation: &u32| !self.exclusive.contains_key(relation);
+        let free = |relation: &u32| !self.exclusive.contains(relation);
         let unshared = |relation: &u32| self.shared.get(relation).is_none_or(|count| *count == 0);
         task.shared.iter().all(free)
             && task

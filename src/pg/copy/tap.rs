@@ -261,30 +261,10 @@ impl<S> Tap<S> {
                 }
                 State::Decide => ready!(self.decide(cx))?,
                 State::Pass { head: 0, body: 0 } | State::Skip(0) => self.state = State::Head(0),
-                State::Pass { head, body } if head > 0 => {
-                    let room = out.remaining().min(head);
-                    if room == 0 {
+                State::Pass { head, body } => {
+                    if !self.pass(head, body, out) {
                         return Poll::Ready(Ok(()));
                     }
-                    let from = HEAD.saturating_sub(head);
-                    out.put_slice(self.head.get(from..from.saturating_add(room)).unwrap_or_default());
-                    self.state = State::Pass {
-                        head: head.saturating_sub(room),
-                        body,
-                    };
-                }
-                State::Pass { body, .. } => {
-                    let room = out.remaining().min(body);
-                    if room == 0 || self.at == self.filled {
-                        return Poll::Ready(Ok(()));
-                    }
-                    let part = self.take(room);
-                    out.put_slice(part);
-                    let taken = part.len();
-                    self.state = State::Pass {
-                        head: 0,
-                        body: body.saturating_sub(taken),
-                    };
                 }
                 State::Skip(left) => {
                     if self.at == self.filled {
@@ -314,6 +294,28 @@ impl<S> Tap<S> {
                 }
             }
         }
+    }
+
+    /// Gives what it can of a message to the client library; false when `out` is full or the buffer empty.
+    fn pass(&mut self, head: usize, body: usize, out: &mut ReadBuf<'_>) -> bool {
+        if head > 0 {
+            let room = out.remaining().min(head);
+            let from = HEAD.saturating_sub(head);
+            out.put_slice(self.head.get(from..from.saturating_add(room)).unwrap_or_default());
+            self.state = State::Pass {
+                head: head.saturating_sub(room),
+                body,
+            };
+            return room > 0;
+        }
+        let part = self.take(out.remaining().min(body));
+        out.put_slice(part);
+        let taken = part.len();
+        self.state = State::Pass {
+            head,
+            body: body.saturating_sub(taken),
+        };
+        taken > 0
     }
 
     /// Appends what is buffered of a row, and then as many whole rows as follow in the buffer: the hot loop.
