@@ -13,6 +13,7 @@
 pub mod archive;
 pub mod budget;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod error;
 pub mod event;

@@ -1,0 +1,6 @@
+//! The command line: one file per command, with its arguments, the call into the library, and what it prints.
+
+pub mod args;
+pub mod printer;
+pub mod progress;
+pub mod prompt;
