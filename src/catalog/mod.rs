@@ -8,5 +8,6 @@ pub mod acl;
 pub mod ident;
 pub mod kind;
 pub mod kinds;
+pub mod large_object;
 pub mod registry;
 pub mod sql;

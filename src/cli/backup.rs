@@ -27,7 +27,7 @@ pub struct BackupArgs {
     /// The database: a libpq URL, keyword string or name; default from PG* variables as in psql
     #[arg(value_name = "DBURL")]
     pub source: Option<String>,
-    /// Where to: a directory, s3://bucket/prefix, gs://…, az://…
+    /// Where to: a directory, or `s3://bucket/prefix`, `gs://…`, `az://…`
     #[arg(long, value_name = "STORE", env = "PGCASK_STORE")]
     pub to: String,
     /// Kind of backup: daily, weekly, monthly, pre-deploy, manual
