@@ -18,6 +18,7 @@ pub mod clock;
 pub mod error;
 pub mod event;
 pub mod exit;
+pub mod extract;
 pub mod limits;
 pub mod manifest;
 pub mod pg;
