@@ -1,5 +1,5 @@
 //! JSON lines: one object a row. Values are strings, so that no number loses digits; null is null. Bytes that are not
-//! UTF-8 (a SQL_ASCII database) are replaced by U+FFFD.
+//! UTF-8 (a `SQL_ASCII` database) are replaced by U+FFFD.
 
 use super::values;
 

@@ -530,9 +530,9 @@ impl<'a> Planner<'a> {
                 task.cost = loads.map(bytes_of).sum::<u64>() / 3;
                 // CREATE INDEX takes SHARE, which does not conflict with itself; keys and the rest take more.
                 if it.kind == "index" {
-                    task.shared.extend(relations)
+                    task.shared.extend(relations);
                 } else {
-                    task.exclusive.extend(relations)
+                    task.exclusive.extend(relations);
                 }
             }
             Step::Loaded(_) => {}
