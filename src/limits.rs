@@ -96,7 +96,7 @@ pub const MAX_FINDINGS: usize = 100;
 /// Bytes of the end of an archive that are read in the first request: footer, header copy and most root indexes.
 pub const TAIL_BYTES: u64 = 64 << 10;
 
-const _: () = assert!(PAGE_ENTRIES * (INDEX_ENTRY_BYTES + MAX_ZONE_MAP_BYTES) + 64 <= MAX_PAGE_BYTES);
+const _: () = assert!(PAGE_ENTRIES * (INDEX_ENTRY_BYTES + MAX_ZONE_MAP_BYTES + 8) + 64 <= MAX_PAGE_BYTES);
 const _: () = assert!(MAX_STANZAS * (MAX_STANZA_BYTES + 16) + 256 <= MAX_HEADER_BYTES);
 const _: () = assert!(MAX_CHUNK_BYTES + SEAL_OVERHEAD_BYTES < u32::MAX as usize, "a frame's length is 32 bits");
 const _: () = assert!(MAX_ROOT_BYTES <= MAX_CHUNK_BYTES && MAX_PAGE_BYTES <= MAX_CHUNK_BYTES);
