@@ -1,0 +1,3 @@
+//! COPY in bulk, past the driver's path of one message per row.
+
+pub mod tap;
