@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio_postgres::error::DbError;
 
-use super::error::ServerError;
+use super::error::{PgError, ServerError};
 
 /// How many warnings of the server are kept. A restore that provokes more has said enough.
 const WARNINGS: usize = 100;
@@ -44,9 +44,17 @@ impl LinkState {
         self.with(|told| told.end = Some(reason));
     }
 
-    /// Why the connection is over, if it failed.
-    pub(crate) fn reason(&self) -> Option<String> {
-        self.with(|told| told.end.clone())
+    /// Adds to a lost connection what is known of its end.
+    pub(crate) fn explain(&self, error: PgError) -> PgError {
+        match (error, self.with(|told| told.end.clone())) {
+            (PgError::Lost { statement, reason }, Some(end)) if reason == "connection closed" => {
+                PgError::Lost {
+                    statement,
+                    reason: end,
+                }
+            }
+            (error, _) => error,
+        }
     }
 
     /// The warnings since the last call.
