@@ -1,7 +1,30 @@
 //! All talk with a server: connections by libpq's conventions, session settings, snapshots, COPY in and out, quoting.
 
+pub mod cancel;
+mod connect;
 pub mod copy;
+pub mod error;
+mod link;
+pub mod load;
+pub mod options;
+pub mod params;
+mod pgpass;
+mod pooler;
 pub mod quote;
+pub mod secret;
+mod service;
+pub mod session;
+pub mod settings;
+mod tls;
+mod tls_cert;
+mod transport;
+mod uri;
 pub mod version;
 
+pub use error::PgError;
+pub use options::ConnectOptions;
+pub use params::EnvLookup;
+pub use secret::Secret;
+pub use session::Session;
+pub use settings::SessionKind;
 pub use version::ServerVersion;
