@@ -4,6 +4,10 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::archive;
+use crate::pg::PgError;
+use crate::seal::SealError;
+
 /// What kind of failure it is, by what its reader should do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -133,6 +137,72 @@ impl StdError for Error {
         self.source
             .as_deref()
             .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<PgError> for Error {
+    fn from(error: PgError) -> Self {
+        let (kind, hint) = match &error {
+            PgError::Options(_) => (ErrorKind::Usage, None),
+            PgError::Unreachable { .. } => {
+                (ErrorKind::Server, Some("is the server running, and are host and port right?"))
+            }
+            PgError::Authentication { .. } => (
+                ErrorKind::Server,
+                Some("give the password by PGPASSWORD or ~/.pgpass; pg_hba.conf says who may log in from where"),
+            ),
+            PgError::Lost { .. } => {
+                (ErrorKind::Server, Some("the server's log says why it ended the connection"))
+            }
+            PgError::NoSuchDatabase { .. }
+            | PgError::Tls { .. }
+            | PgError::Refused { .. }
+            | PgError::Pooler { .. }
+            | PgError::TooOld { .. } => (ErrorKind::Server, None),
+            PgError::LockTimeout { .. } => (
+                ErrorKind::Failed,
+                Some("wait for what blocks it to end, exclude the table, or raise --lock-timeout"),
+            ),
+            PgError::Changed { .. } => (ErrorKind::Failed, Some("somebody changes the schema just now; try again")),
+            _ => (ErrorKind::Failed, None),
+        };
+        // The message says all that the typed error knows: it is not kept as a cause to be said again.
+        let made = Self::new(kind, error.to_string());
+        match hint {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
+    }
+}
+
+impl From<archive::Error> for Error {
+    fn from(error: archive::Error) -> Self {
+        let (kind, hint) = match &error {
+            archive::Error::NotAnArchive
+            | archive::Error::Incomplete
+            | archive::Error::Damaged { .. }
+            | archive::Error::NotAuthentic { .. } => {
+                (ErrorKind::Damaged, Some("take another archive; `pgcask verify` lists all that is damaged"))
+            }
+            archive::Error::WrongKey => (ErrorKind::Key, None),
+            archive::Error::NoMatchingIdentity { .. } => {
+                (ErrorKind::Key, Some("give --identity or --passphrase-file of one of those recipients"))
+            }
+            archive::Error::Version { .. } => (ErrorKind::Failed, Some("a newer pgcask reads it")),
+            archive::Error::Seal(_) => (ErrorKind::Key, None),
+            _ => (ErrorKind::Failed, None),
+        };
+        let made = Self::new(kind, error.to_string());
+        match hint {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
+    }
+}
+
+impl From<SealError> for Error {
+    fn from(error: SealError) -> Self {
+        Self::new(ErrorKind::Key, error.to_string())
     }
 }
 

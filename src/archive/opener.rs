@@ -76,6 +76,14 @@ impl Opener {
         self.0.keys.content_hash_key()
     }
 
+    /// The secret of the rows' content hash.
+    ///
+    /// # Errors
+    /// [`Error::Seal`] never happens with derived keys.
+    pub fn content_hash_secret<const N: usize>(&self) -> Result<[u8; N], Error> {
+        Ok(self.0.keys.content_hash_secret()?)
+    }
+
     /// The data key, to wrap it for a further recipient.
     pub fn data_key(&self) -> &DataKey {
         self.0.keys.data_key()

@@ -126,6 +126,14 @@ impl Writer {
         self.keys.content_hash_key()
     }
 
+    /// The secret of the rows' content hash.
+    ///
+    /// # Errors
+    /// [`Error::Seal`] never happens with derived keys.
+    pub fn content_hash_secret<const N: usize>(&self) -> Result<[u8; N], Error> {
+        Ok(self.keys.content_hash_secret()?)
+    }
+
     /// What seals chunks, for as many threads as are wanted.
     pub fn sealer(&self) -> Sealer {
         self.sealer.clone()

@@ -309,12 +309,11 @@ impl Session {
     }
 
     /// The driver's client.
-    #[expect(dead_code, reason = "the bulk reader starts its COPY through it")]
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    fn judge(&self, error: &tokio_postgres::Error, sql: &str) -> PgError {
+    pub(super) fn judge(&self, error: &tokio_postgres::Error, sql: &str) -> PgError {
         self.state.explain(PgError::from_driver(error, sql))
     }
 }

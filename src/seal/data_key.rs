@@ -127,6 +127,17 @@ impl Keys {
         &self.content_hash
     }
 
+    /// The secret of the rows' content hash: the key expanded to as many bytes as the hash function takes.
+    ///
+    /// # Errors
+    /// As [`Keys::derive`].
+    pub fn content_hash_secret<const N: usize>(&self) -> Result<[u8; N], SealError> {
+        let mut secret = [0; N];
+        let hkdf = Hkdf::<Sha256>::from_prk(self.content_hash.as_slice()).map_err(|_| SealError::Cipher)?;
+        hkdf.expand(b"pgcask/v1/content-hash-secret", &mut secret).map_err(|_| SealError::Cipher)?;
+        Ok(secret)
+    }
+
     /// The public value that commits the archive to this key.
     pub const fn commitment(&self) -> &[u8; KEY_BYTES] {
         &self.commitment

@@ -1,5 +1,6 @@
 //! COPY out and in: rows as blocks of bytes, their boundaries, their hash, their least and greatest values.
 
+mod out;
 pub mod row_hash;
 pub mod rows;
 pub mod tap;

@@ -40,6 +40,21 @@ pub struct ZoneMap {
     pub bounds: Vec<Option<(String, String)>>,
 }
 
+impl ZoneMap {
+    /// The map as the archive keeps it: JSON, an array of `null` or `[least, greatest]`; nothing when nothing is known.
+    pub fn encode(&self) -> Vec<u8> {
+        if self.bounds.iter().all(Option::is_none) {
+            return Vec::new();
+        }
+        serde_json::to_vec(&self.bounds).unwrap_or_default()
+    }
+
+    /// Reads what [`ZoneMap::encode`] wrote; anything else means that nothing is known.
+    pub fn decode(bytes: &[u8]) -> Self {
+        Self { bounds: serde_json::from_slice(bytes).unwrap_or_default() }
+    }
+}
+
 impl ZoneType {
     /// Whether the text is in the form whose order this type knows.
     fn orderly(self, value: &[u8]) -> bool {
