@@ -282,7 +282,7 @@ pub enum PgError {
         /// What is different.
         what: String,
     },
-    /// The snapshot cannot be had on this server.
+    /// The snapshot cannot be had or used, for the reason given.
     #[error("{0}")]
     Snapshot(&'static str),
 }
