@@ -10,11 +10,10 @@
 mod coordinator;
 mod digest;
 mod options;
+mod pipeline;
 mod relations;
-mod stage;
 mod worker;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::Mutex;
@@ -27,6 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::manifest::Stream;
 use crate::pg::copy::{LargeRows, RowHasher};
+use crate::pg::lock::LockTarget;
 
 /// What all workers of a backup share.
 #[derive(Debug)]
@@ -50,8 +50,8 @@ struct Unit {
     stream: u32,
     /// The `COPY` statement.
     sql: String,
-    /// The statement that takes the lock without waiting; none where no lock is needed.
-    lock: Option<String>,
+    /// The table to lock; none where no lock is needed.
+    lock: Option<LockTarget>,
     /// Bytes on the server's disk.
     bytes: u64,
 }
@@ -67,6 +67,3 @@ impl Shared {
         self.chunks.get(at).map_or(0, |next| next.fetch_add(1, Ordering::Relaxed))
     }
 }
-
-/// Shared ownership, for tasks.
-type SharedRef = Arc<Shared>;

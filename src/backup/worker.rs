@@ -1,5 +1,6 @@
 //! One connection that copies units: socket on one thread, hashing, compression and encryption on another.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -9,8 +10,9 @@ use super::{Shared, Unit};
 use crate::archive::{ChunkFacts, ChunkHead, ContentHash, SealScratch, SealedFrame};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::pg::Session;
+use crate::pg::cancel::Canceller;
 use crate::pg::copy::Block;
+use crate::pg::{PgError, Session, lock};
 
 /// Copies units over one session.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(super) struct Worker {
     frames: mpsc::Sender<SealedFrame>,
     /// Out of here while a block is being sealed.
     scratch: Option<SealScratch>,
+    /// Tables whose locks this session holds.
+    locked: HashSet<u32>,
 }
 
 /// How the copy of a unit ended, short of failing.
@@ -34,25 +38,31 @@ pub(super) enum Copied {
 impl Worker {
     pub(super) fn new(session: Session, shared: Arc<Shared>, frames: mpsc::Sender<SealedFrame>) -> Result<Self> {
         let scratch = Some(shared.sealer.scratch()?);
-        Ok(Self { session, shared, frames, scratch })
+        Ok(Self { session, shared, frames, scratch, locked: HashSet::new() })
     }
 
     /// Copies a unit whose table must be locked first, without waiting: a worker that queues behind somebody's
     /// `ALTER TABLE` would wait for our own coordinator.
     pub(super) async fn copy_if_unlocked(&mut self, unit: &Unit) -> Result<Copied> {
-        if let Some(lock) = &unit.lock {
-            let attempt = self.session.execute(&format!("SAVEPOINT pgcask_lock; {lock}")).await;
-            if let Err(error) = attempt {
-                // 55P03: lock_not_available.
-                if error.sqlstate() == Some("55P03") {
-                    self.session.execute("ROLLBACK TO SAVEPOINT pgcask_lock").await?;
-                    return Ok(Copied::Locked);
-                }
-                return Err(error.into());
-            }
+        if let Some(target) = unit.lock.as_ref().filter(|target| !self.locked.contains(&target.oid)) {
+            match lock::lock_nowait(&self.session, target).await {
+                Ok(()) => self.locked.insert(target.oid),
+                Err(PgError::LockTimeout { .. }) => return Ok(Copied::Locked),
+                Err(error) => return Err(error.into()),
+            };
         }
         self.copy(unit).await?;
         Ok(Copied::Done)
+    }
+
+    /// What stops the session's statement at the server.
+    pub(super) fn canceller(&self) -> Canceller {
+        self.session.canceller()
+    }
+
+    /// Gives the session back.
+    pub(super) fn into_session(self) -> Session {
+        self.session
     }
 
     /// Copies a unit.

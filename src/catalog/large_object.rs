@@ -53,6 +53,9 @@ pub const CREATE_STAGING: &str = "\
     CREATE TEMPORARY TABLE pgcask_lo_metadata (oid pg_catalog.oid, owner pg_catalog.text, comment pg_catalog.text, acl pg_catalog.text);\
     CREATE TEMPORARY TABLE pgcask_lo_content (oid pg_catalog.oid, start pg_catalog.int8, data pg_catalog.bytea)";
 
+/// Drops the staging tables.
+pub const DROP_STAGING: &str = "DROP TABLE pg_temp.pgcask_lo_metadata, pg_temp.pgcask_lo_content";
+
 /// Receives the metadata stream.
 pub const COPY_METADATA: &str = "COPY pg_temp.pgcask_lo_metadata FROM STDIN";
 
