@@ -329,8 +329,7 @@ impl PgError {
     /// The SQLSTATE, for an error that the server reported on a statement.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Server(report) => Some(&report.code),
-            Self::Refused { report, .. } => Some(&report.code),
+            Self::Server(report) | Self::Refused { report, .. } => Some(&report.code),
             _ => None,
         }
     }

@@ -19,6 +19,7 @@ pub mod settings;
 pub mod snapshot;
 mod tls;
 mod tls_cert;
+mod tls_options;
 mod transport;
 mod uri;
 pub mod version;
