@@ -1,24 +1,18 @@
 //! What a connection needs, resolved as libpq resolves it: connection string, then service file, then environment,
 //! then defaults (manual, sections 32.1.2, 32.15 to 32.17).
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::OptionsError;
+pub use super::hosts::{Endpoint, Host};
 use super::params::{EnvLookup, Params};
 use super::pgpass::PgPass;
 use super::quote;
 use super::secret::Secret;
 pub use super::tls_options::{RootCerts, SslMode, TlsFile, TlsOptions};
-use super::{service, tls_options, uri};
-
-/// The port when none is given.
-const DEFAULT_PORT: u16 = 5432;
-
-/// Where servers put their sockets: Debian's and Red Hat's directory, then that of PostgreSQL's own sources.
-const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+use super::{hosts, service, tls_options, uri};
 
 /// Whether SCRAM is bound to the TLS channel (manual, section 54.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,29 +40,6 @@ pub enum TargetSessionAttrs {
     Standby,
     /// A standby if there is one, otherwise any.
     PreferStandby,
-}
-
-/// Where one server is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
-    /// A host name or address, and the address to use without asking the resolver.
-    Tcp {
-        /// The name, for the certificate and for messages.
-        name: String,
-        /// `hostaddr`.
-        address: Option<IpAddr>,
-    },
-    /// The directory of a Unix socket; a name that starts with `@` is in the abstract namespace.
-    Unix(PathBuf),
-}
-
-/// A host with its port; the port is also part of a Unix socket's file name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The host.
-    pub host: Host,
-    /// The port.
-    pub port: u16,
 }
 
 /// The settings of TCP connections.
@@ -177,7 +148,7 @@ impl ConnectOptions {
             });
         }
         Ok(Self {
-            hosts: hosts(params)?,
+            hosts: hosts::resolve(params)?,
             load_balance: choice(
                 params,
                 "load_balance_hosts",
@@ -225,7 +196,11 @@ impl ConnectOptions {
         }
         let host = match &endpoint.host {
             Host::Tcp { name, .. } => name.clone(),
-            Host::Unix(dir) if SOCKET_DIRS.iter().any(|default| dir.as_os_str() == *default) => {
+            Host::Unix(dir)
+                if hosts::SOCKET_DIRS
+                    .iter()
+                    .any(|default| dir.as_os_str() == *default) =>
+            {
                 "localhost".to_owned()
             }
             Host::Unix(dir) => dir.display().to_string(),
@@ -245,16 +220,6 @@ impl ConnectOptions {
         text.push('/');
         text.push_str(&self.database);
         quote::printable(&text)
-    }
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.host {
-            Host::Tcp { name, .. } if name.contains(':') => write!(f, "[{name}]:{}", self.port),
-            Host::Tcp { name, .. } => write!(f, "{name}:{}", self.port),
-            Host::Unix(dir) => write!(f, "{}:{}", dir.display(), self.port),
-        }
     }
 }
 
@@ -300,80 +265,6 @@ fn seconds(value: i32) -> Option<Duration> {
         .ok()
         .filter(|value| *value > 0)
         .map(Duration::from_secs)
-}
-
-fn hosts(params: &Params) -> Result<Vec<Endpoint>, OptionsError> {
-    let split = |name| {
-        params
-            .given(name)
-            .map(|list| list.split(',').map(str::trim).collect::<Vec<_>>())
-    };
-    let (names, addresses, ports) = (
-        split("host"),
-        split("hostaddr"),
-        split("port").unwrap_or_default(),
-    );
-    let count = addresses.as_ref().or(names.as_ref()).map_or(1, Vec::len);
-    if names.as_ref().is_some_and(|names| names.len() != count) {
-        return Err(invalid(
-            "hostaddr",
-            &count.to_string(),
-            "as many addresses as host has names",
-        ));
-    }
-    if ports.len() > 1 && ports.len() != count {
-        return Err(invalid(
-            "port",
-            &ports.join(","),
-            "one port, or one for each host",
-        ));
-    }
-    let mut endpoints = Vec::new();
-    for at in 0..count {
-        let port = port(
-            ports
-                .get(at)
-                .or_else(|| ports.first())
-                .copied()
-                .unwrap_or_default(),
-        )?;
-        let item = |list: &Option<Vec<&str>>| {
-            list.as_ref()
-                .and_then(|list| list.get(at))
-                .copied()
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let (name, address) = (item(&names), item(&addresses));
-        let mut push = |host| endpoints.push(Endpoint { host, port });
-        if !address.is_empty() {
-            let parsed: IpAddr = address
-                .parse()
-                .map_err(|_| invalid("hostaddr", &address, "an IPv4 or IPv6 address"))?;
-            let name = if name.is_empty() { address } else { name };
-            push(Host::Tcp {
-                name,
-                address: Some(parsed),
-            });
-        } else if name.is_empty() {
-            for dir in SOCKET_DIRS {
-                push(Host::Unix(PathBuf::from(dir)));
-            }
-        } else if name.starts_with(['/', '@']) {
-            push(Host::Unix(PathBuf::from(name)));
-        } else {
-            push(Host::Tcp { name, address: None });
-        }
-    }
-    Ok(endpoints)
-}
-
-fn port(text: &str) -> Result<u16, OptionsError> {
-    if text.is_empty() {
-        return Ok(DEFAULT_PORT);
-    }
-    let port = text.parse().ok().filter(|port| *port > 0);
-    port.ok_or_else(|| invalid("port", text, "a number from 1 to 65535"))
 }
 
 fn target(params: &Params) -> Result<TargetSessionAttrs, OptionsError> {

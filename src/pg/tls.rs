@@ -103,6 +103,7 @@ fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
 
 /// What is checked follows from the mode and from whether there are root certificates.
 fn verifier(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Verifier, String> {
+    // Weaker modes fall back to plaintext, so to verify in them would protect nothing.
     let roots = match &options.roots {
         _ if options.mode < SslMode::Require => None,
         RootCerts::System => Some(system_roots()?),
