@@ -220,21 +220,5 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_that_others_can_read_is_refused() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let chmod = |mode| {
-            std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-            check_key_permissions(file.path())
-        };
-        assert!(chmod(0o600).is_ok() && chmod(0o400).is_ok());
-        assert!(chmod(0o644).unwrap_err().contains("0600") && chmod(0o660).is_err());
-        assert_eq!(
-            chmod(0o640).is_ok(),
-            file.as_file().metadata().unwrap().uid() == 0
-        );
-    }
-}
+#[path = "tls_test.rs"]
+mod tests;
