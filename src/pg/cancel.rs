@@ -64,7 +64,7 @@ impl Canceller {
     pub async fn cancel(&self) -> Result<(), PgError> {
         match tokio::time::timeout(DELIVERY, Box::pin(self.deliver())).await {
             Ok(result) => result,
-            Err(_) => Err(self.lost("the request to cancel was not delivered in time".to_owned())),
+            Err(_) => Err(self.lost("the request to cancel was not delivered in time")),
         }
     }
 
@@ -85,11 +85,11 @@ impl Canceller {
         .await;
         let mut stream = match opened {
             Ok(opened) => opened.transport,
-            Err(Failure::Socket(reason)) => return Err(self.lost(reason)),
+            Err(Failure::Socket(reason)) => return Err(self.lost(&reason)),
             Err(Failure::NoTls) => return Err(self.insecure("the server has no TLS any more".to_owned())),
             Err(Failure::Tls(reason)) => return Err(self.insecure(reason)),
         };
-        let lost = |error: std::io::Error| self.lost(error.to_string());
+        let lost = |error: std::io::Error| self.lost(&error.to_string());
         stream.write_all(&self.request).await.map_err(lost)?;
         stream.flush().await.map_err(lost)?;
         // The server closes when it has dealt with the request; how it closes does not matter.
@@ -98,7 +98,7 @@ impl Canceller {
         Ok(())
     }
 
-    fn lost(&self, reason: String) -> PgError {
+    fn lost(&self, reason: &str) -> PgError {
         PgError::Lost {
             reason: format!("{}: {reason}", self.peer.label),
             statement: None,

@@ -181,7 +181,7 @@ async fn secure_and_log_in(
             Err(Failure::Socket(reason)) => return Err(first.unwrap_or(Outcome::Next(reason))),
             Err(Failure::NoTls) => {
                 let reason = format!(
-                    "the server has no TLS, and sslmode={:?} asks for it",
+                    "the server has no TLS, and sslmode={} asks for it",
                     options.tls.mode
                 );
                 return Err(first.unwrap_or_else(|| stop(PgError::Tls { peer: label, reason })));
@@ -200,15 +200,33 @@ async fn secure_and_log_in(
             Ok(link) => return Ok(link),
             // The other way may be the one that pg_hba.conf allows; if TLS was offered but declined, there is none.
             Err((outcome, true)) if secured || *way == Security::Plain => {
-                // The failure of a handshake tells less than what the server says without it.
-                if !matches!(&first, Some(Outcome::Stop(error)) if !matches!(**error, PgError::Tls { .. })) {
-                    first = Some(outcome);
-                }
+                first = Some(match first.take() {
+                    Some(earlier) => join(earlier, outcome),
+                    None => outcome,
+                });
             }
             Err((outcome, _)) => return Err(outcome),
         }
     }
     Err(first.unwrap_or_else(|| Outcome::Next("no way to connect".to_owned())))
+}
+
+/// Two ways have failed. What the server said comes before the failure of a handshake, which is told along with it.
+fn join(first: Outcome, second: Outcome) -> Outcome {
+    let Outcome::Stop(error) = first else {
+        return second;
+    };
+    match (*error, second) {
+        (PgError::Tls { reason: tls, .. }, Outcome::Stop(error)) => match *error {
+            PgError::Authentication { peer, user, reason } => {
+                let reason = format!("{reason}; this was without TLS, which failed: {tls}");
+                stop(PgError::Authentication { peer, user, reason })
+            }
+            other => stop(other),
+        },
+        (tls @ PgError::Tls { .. }, Outcome::Next(_)) => stop(tls),
+        (earlier, _) => stop(earlier),
+    }
 }
 
 fn stop(error: PgError) -> Outcome {

@@ -54,7 +54,7 @@ impl Default for LockPolicy {
     fn default() -> Self {
         Self {
             attempt: Duration::from_secs(2),
-            deadline: Duration::from_secs(300),
+            deadline: Duration::from_mins(5),
             batch: 500,
         }
     }

@@ -1,41 +1,18 @@
 //! What a connection needs, resolved as libpq resolves it: connection string, then service file, then environment,
 //! then defaults (manual, sections 32.1.2, 32.15 to 32.17).
 
-use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::OptionsError;
+pub use super::hosts::{Endpoint, Host};
 use super::params::{EnvLookup, Params};
 use super::pgpass::PgPass;
 use super::quote;
 use super::secret::Secret;
-use super::{service, uri};
-
-/// The port when none is given.
-const DEFAULT_PORT: u16 = 5432;
-
-/// Where servers put their sockets: Debian's and Red Hat's directory, then that of PostgreSQL's own sources.
-const SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
-
-/// How much of TLS is demanded (manual, section 32.19.1). Not used on Unix sockets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SslMode {
-    /// Never TLS.
-    Disable,
-    /// TLS only if the server refuses without it.
-    Allow,
-    /// TLS if the server has it, not verified.
-    Prefer,
-    /// TLS; the server's certificate is verified only if a root certificate file exists.
-    Require,
-    /// TLS, with a certificate of a trusted authority.
-    VerifyCa,
-    /// As `VerifyCa`, and the certificate is for the host that was asked for.
-    VerifyFull,
-}
+pub use super::tls_options::{RootCerts, SslMode, TlsFile, TlsOptions};
+use super::{hosts, service, tls_options, uri};
 
 /// Whether SCRAM is bound to the TLS channel (manual, section 54.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,29 +42,6 @@ pub enum TargetSessionAttrs {
     PreferStandby,
 }
 
-/// Where one server is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
-    /// A host name or address, and the address to use without asking the resolver.
-    Tcp {
-        /// The name, for the certificate and for messages.
-        name: String,
-        /// `hostaddr`.
-        address: Option<IpAddr>,
-    },
-    /// The directory of a Unix socket; a name that starts with `@` is in the abstract namespace.
-    Unix(PathBuf),
-}
-
-/// A host with its port; the port is also part of a Unix socket's file name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The host.
-    pub host: Host,
-    /// The port.
-    pub port: u16,
-}
-
 /// The settings of TCP connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TcpOptions {
@@ -101,54 +55,6 @@ pub struct TcpOptions {
     pub count: Option<u32>,
     /// How long sent data may stay unacknowledged.
     pub user_timeout: Option<Duration>,
-}
-
-/// Certificates that are trusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RootCerts {
-    /// Those of the operating system.
-    System,
-    /// A file; `given` tells a file that was asked for from the default `~/.postgresql/root.crt`.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Whether a parameter names it.
-        given: bool,
-    },
-    /// There is no home directory that could hold any.
-    None,
-}
-
-/// A file that a parameter names, or libpq's default, which need not exist.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFile {
-    /// The file.
-    pub path: PathBuf,
-    /// Whether a parameter names it.
-    pub given: bool,
-}
-
-/// The settings of TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsOptions {
-    /// `sslmode`.
-    pub mode: SslMode,
-    /// `sslnegotiation=direct`: TLS from the first byte (servers from 17).
-    pub direct: bool,
-    /// `sslrootcert`.
-    pub roots: RootCerts,
-    /// `sslcert`.
-    pub cert: Option<TlsFile>,
-    /// `sslkey`.
-    pub key: Option<TlsFile>,
-    /// `sslcrl`.
-    pub crl: Option<TlsFile>,
-    /// `sslsni`: whether the host name is sent in clear.
-    pub sni: bool,
-    /// Whether TLS 1.2 is allowed.
-    pub tls12: bool,
-    /// Whether TLS 1.3 is allowed.
-    pub tls13: bool,
 }
 
 /// All that it takes to connect.
@@ -242,7 +148,7 @@ impl ConnectOptions {
             });
         }
         Ok(Self {
-            hosts: hosts(params)?,
+            hosts: hosts::resolve(params)?,
             load_balance: choice(
                 params,
                 "load_balance_hosts",
@@ -258,7 +164,7 @@ impl ConnectOptions {
             target: target(params)?,
             channel_binding: channel_binding(params)?,
             tcp: tcp(params)?,
-            tls: tls(params, env)?,
+            tls: tls_options::resolve(params, env)?,
             warnings: warning.into_iter().collect(),
             password,
             passfile: Arc::new(passfile),
@@ -290,7 +196,11 @@ impl ConnectOptions {
         }
         let host = match &endpoint.host {
             Host::Tcp { name, .. } => name.clone(),
-            Host::Unix(dir) if SOCKET_DIRS.iter().any(|default| dir.as_os_str() == *default) => {
+            Host::Unix(dir)
+                if hosts::SOCKET_DIRS
+                    .iter()
+                    .any(|default| dir.as_os_str() == *default) =>
+            {
                 "localhost".to_owned()
             }
             Host::Unix(dir) => dir.display().to_string(),
@@ -304,24 +214,16 @@ impl ConnectOptions {
         let mut text = format!("{}@", self.user);
         for (at, endpoint) in self.hosts.iter().enumerate() {
             let comma = if at > 0 { "," } else { "" };
-            let _ = write!(text, "{comma}{endpoint}");
+            text.push_str(comma);
+            text.push_str(&endpoint.to_string());
         }
-        let _ = write!(text, "/{}", self.database);
+        text.push('/');
+        text.push_str(&self.database);
         quote::printable(&text)
     }
 }
 
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.host {
-            Host::Tcp { name, .. } if name.contains(':') => write!(f, "[{name}]:{}", self.port),
-            Host::Tcp { name, .. } => write!(f, "{name}:{}", self.port),
-            Host::Unix(dir) => write!(f, "{}:{}", dir.display(), self.port),
-        }
-    }
-}
-
-fn invalid(name: &'static str, value: &str, expected: &'static str) -> OptionsError {
+pub(super) fn invalid(name: &'static str, value: &str, expected: &'static str) -> OptionsError {
     OptionsError::Invalid {
         name,
         value: value.to_owned(),
@@ -329,7 +231,8 @@ fn invalid(name: &'static str, value: &str, expected: &'static str) -> OptionsEr
     }
 }
 
-fn choice<T: Copy>(
+/// One of several words.
+pub(super) fn choice<T: Copy>(
     params: &Params,
     name: &'static str,
     expected: &'static str,
@@ -362,74 +265,6 @@ fn seconds(value: i32) -> Option<Duration> {
         .ok()
         .filter(|value| *value > 0)
         .map(Duration::from_secs)
-}
-
-fn hosts(params: &Params) -> Result<Vec<Endpoint>, OptionsError> {
-    let split = |name| {
-        params
-            .given(name)
-            .map(|list| list.split(',').map(str::trim).collect::<Vec<_>>())
-    };
-    let (names, addresses, ports) = (
-        split("host"),
-        split("hostaddr"),
-        split("port").unwrap_or_default(),
-    );
-    let count = addresses.as_ref().or(names.as_ref()).map_or(1, Vec::len);
-    if names.as_ref().is_some_and(|names| names.len() != count) {
-        return Err(invalid(
-            "hostaddr",
-            &count.to_string(),
-            "as many addresses as host has names",
-        ));
-    }
-    if ports.len() > 1 && ports.len() != count {
-        return Err(invalid(
-            "port",
-            &ports.join(","),
-            "one port, or one for each host",
-        ));
-    }
-    let mut endpoints = Vec::new();
-    for at in 0..count {
-        let port = port(ports.get(at).or(ports.first()).copied().unwrap_or_default())?;
-        let item = |list: &Option<Vec<&str>>| {
-            list.as_ref()
-                .and_then(|list| list.get(at))
-                .copied()
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let (name, address) = (item(&names), item(&addresses));
-        let mut push = |host| endpoints.push(Endpoint { host, port });
-        if !address.is_empty() {
-            let parsed: IpAddr = address
-                .parse()
-                .map_err(|_| invalid("hostaddr", &address, "an IPv4 or IPv6 address"))?;
-            let name = if name.is_empty() { address } else { name };
-            push(Host::Tcp {
-                name,
-                address: Some(parsed),
-            });
-        } else if name.is_empty() {
-            SOCKET_DIRS
-                .iter()
-                .for_each(|dir| push(Host::Unix(PathBuf::from(dir))));
-        } else if name.starts_with(['/', '@']) {
-            push(Host::Unix(PathBuf::from(name)));
-        } else {
-            push(Host::Tcp { name, address: None });
-        }
-    }
-    Ok(endpoints)
-}
-
-fn port(text: &str) -> Result<u16, OptionsError> {
-    if text.is_empty() {
-        return Ok(DEFAULT_PORT);
-    }
-    let port = text.parse().ok().filter(|port| *port > 0);
-    port.ok_or_else(|| invalid("port", text, "a number from 1 to 65535"))
 }
 
 fn target(params: &Params) -> Result<TargetSessionAttrs, OptionsError> {
@@ -465,91 +300,6 @@ fn tcp(params: &Params) -> Result<TcpOptions, OptionsError> {
         interval: integer(params, "keepalives_interval")?.and_then(seconds),
         count: count.filter(|count| *count > 0),
         user_timeout: timeout.filter(|millis| *millis > 0).map(Duration::from_millis),
-    })
-}
-
-fn tls(params: &Params, env: &EnvLookup) -> Result<TlsOptions, OptionsError> {
-    use SslMode as M;
-    let roots = match params.given("sslrootcert") {
-        Some("system") => RootCerts::System,
-        Some(path) => RootCerts::File {
-            path: PathBuf::from(path),
-            given: true,
-        },
-        None => env
-            .in_home(".postgresql/root.crt")
-            .map_or(RootCerts::None, |path| RootCerts::File { path, given: false }),
-    };
-    let values = [
-        ("disable", M::Disable),
-        ("allow", M::Allow),
-        ("prefer", M::Prefer),
-        ("require", M::Require),
-        ("verify-ca", M::VerifyCa),
-        ("verify-full", M::VerifyFull),
-    ];
-    let default = if roots == RootCerts::System {
-        M::VerifyFull
-    } else {
-        M::Prefer
-    };
-    let expected = "disable, allow, prefer, require, verify-ca or verify-full";
-    let mode = choice(params, "sslmode", expected, &values)?.unwrap_or(default);
-    if roots == RootCerts::System && mode != M::VerifyFull {
-        let given = params.given("sslmode").unwrap_or_default();
-        return Err(invalid(
-            "sslmode",
-            given,
-            "verify-full, as sslrootcert=system asks",
-        ));
-    }
-    let direct = [("postgres", false), ("direct", true)];
-    let direct = choice(params, "sslnegotiation", "postgres or direct", &direct)?.unwrap_or(false);
-    if direct && mode < M::Require {
-        let given = params.given("sslmode").unwrap_or("prefer");
-        return Err(invalid(
-            "sslmode",
-            given,
-            "require or stronger, as sslnegotiation=direct asks",
-        ));
-    }
-    let file = |name, default: &str| match params.given(name) {
-        Some(path) => Some(TlsFile {
-            path: PathBuf::from(path),
-            given: true,
-        }),
-        None => env.in_home(default).map(|path| TlsFile { path, given: false }),
-    };
-    let versions = [
-        ("TLSv1", false),
-        ("TLSv1.1", false),
-        ("TLSv1.2", false),
-        ("TLSv1.3", true),
-    ];
-    let minimum = choice(params, "ssl_min_protocol_version", "TLSv1 to TLSv1.3", &versions)?;
-    let maximum = choice(
-        params,
-        "ssl_max_protocol_version",
-        "TLSv1.2 or TLSv1.3",
-        versions.get(2..).unwrap_or(&[]),
-    )?;
-    if (minimum, maximum) == (Some(true), Some(false)) {
-        return Err(invalid(
-            "ssl_max_protocol_version",
-            "TLSv1.2",
-            "at least ssl_min_protocol_version",
-        ));
-    }
-    Ok(TlsOptions {
-        mode,
-        direct,
-        roots,
-        cert: file("sslcert", ".postgresql/postgresql.crt"),
-        key: file("sslkey", ".postgresql/postgresql.key"),
-        crl: file("sslcrl", ".postgresql/root.crl"),
-        sni: choice(params, "sslsni", "0 or 1", &[("0", false), ("1", true)])?.unwrap_or(true),
-        tls12: minimum != Some(true),
-        tls13: maximum != Some(false),
     })
 }
 

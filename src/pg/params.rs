@@ -118,6 +118,16 @@ const PARAMETERS: &[(&str, &str, Use)] = &[
     ("tty", "", Use::Ignored),
 ];
 
+/// Values of refused parameters that ask for nothing.
+const NEUTRAL: &[(&str, &str)] = &[
+    ("sslcertmode", "allow"),
+    ("requiressl", "0"),
+    ("replication", "false"),
+    ("replication", "off"),
+    ("replication", "no"),
+    ("replication", "0"),
+];
+
 /// Values by keyword. `Debug` does not show them, for one may be a password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Params(BTreeMap<&'static str, String>);
@@ -132,6 +142,7 @@ impl Params {
         };
         if let Use::Refused(why) = used
             && !value.is_empty()
+            && !NEUTRAL.contains(&(name, value.as_str()))
         {
             return Err(OptionsError::Unsupported {
                 name: name.to_owned(),

@@ -99,12 +99,12 @@ pub(crate) fn verify_sql(list: &[(String, String)]) -> String {
     )
 }
 
-/// Whether the server's way to show a value means the one that was set. Memory and time come back in other units,
-/// and an application's name with its unusual characters replaced.
+/// Whether a setting took. Only those that the data depends on are compared: the server shows memory in other units
+/// than it was given, and replaces unusual characters of an application's name.
 pub(crate) fn agrees(name: &str, wanted: &str, found: &str) -> bool {
-    wanted == found
-        || COMMON.iter().chain(SOURCE).all(|(known, _)| *known != name)
-            && !matches!(name, "search_path" | "client_encoding")
+    let essential = matches!(name, "search_path" | "client_encoding")
+        || COMMON.iter().chain(SOURCE).any(|(known, _)| *known == name);
+    !essential || wanted == found
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub fn parallel_snapshot_is_safe(version: ServerVersion, is_standby: bool) -> bo
         return true;
     }
     let fixed = STANDBY_SAFE.iter().find(|(major, _)| *major == version.major());
-    fixed.map_or(version.major() > 19, |(_, minor)| version.minor() >= *minor)
+    fixed.map_or_else(|| version.major() > 19, |(_, minor)| version.minor() >= *minor)
 }
 
 /// A snapshot and its place in the server's history. It lives as long as the transaction that exported it: that

@@ -48,7 +48,9 @@ pub(crate) async fn handshake(
         Err(_) => ServerName::IpAddress(stream.peer_addr().map_err(|error| error.to_string())?.ip().into()),
     };
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let stream = Box::pin(connecting).await.map_err(|error| chain(&error))?;
+    let stream = Box::pin(connecting)
+        .await
+        .map_err(|error| explained(chain(&error)))?;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let end_point = certificates
         .first()
@@ -57,6 +59,19 @@ pub(crate) async fn handshake(
         stream: Box::new(stream),
         end_point,
     })
+}
+
+/// Two findings that the TLS library names only by their variant.
+fn explained(reason: String) -> String {
+    if reason.contains("UnsupportedCertVersion") {
+        "the server's certificate is of X.509 version 1, which cannot be verified: issue one of version 3, for \
+         instance with a subjectAltName"
+            .to_owned()
+    } else if reason.contains("CaUsedAsEndEntity") {
+        "the server's certificate is self-signed and is not in the root certificate file".to_owned()
+    } else {
+        reason
+    }
 }
 
 fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
@@ -72,7 +87,7 @@ fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
         .with_protocol_versions(&versions)
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier(options, provider)?));
+        .with_custom_certificate_verifier(Arc::new(verifier(options, &provider)?));
     let mut config = match client_certificate(options)? {
         Some((chain, key)) => builder
             .with_client_auth_cert(chain, key)
@@ -87,7 +102,8 @@ fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
 }
 
 /// What is checked follows from the mode and from whether there are root certificates.
-fn verifier(options: &TlsOptions, provider: Arc<CryptoProvider>) -> Result<Verifier, String> {
+fn verifier(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Verifier, String> {
+    // Weaker modes fall back to plaintext, so to verify in them would protect nothing.
     let roots = match &options.roots {
         _ if options.mode < SslMode::Require => None,
         RootCerts::System => Some(system_roots()?),
@@ -105,12 +121,12 @@ fn verifier(options: &TlsOptions, provider: Arc<CryptoProvider>) -> Result<Verif
         RootCerts::File { .. } | RootCerts::None => None,
     };
     let Some(roots) = roots else {
-        return Ok(Verifier::unchecked(&provider));
+        return Ok(Verifier::unchecked(provider));
     };
     let mut store = RootCertStore::empty();
     // As OpenSSL does, unusable certificates of a bundle are passed over, so long as one is usable.
     store.add_parsable_certificates(roots.iter().cloned());
-    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
         .with_crls(revocations(options.crl.as_ref())?)
         .build()
         .map_err(|error| format!("the root certificates cannot be used: {error}"))?;
@@ -119,7 +135,7 @@ fn verifier(options: &TlsOptions, provider: Arc<CryptoProvider>) -> Result<Verif
     } else {
         Check::Chain
     };
-    Ok(Verifier::new(&provider, check, chain, roots))
+    Ok(Verifier::new(provider, check, chain, roots))
 }
 
 fn system_roots() -> Result<Vec<CertificateDer<'static>>, String> {
@@ -204,21 +220,5 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_that_others_can_read_is_refused() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let chmod = |mode| {
-            std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-            check_key_permissions(file.path())
-        };
-        assert!(chmod(0o600).is_ok() && chmod(0o400).is_ok());
-        assert!(chmod(0o644).unwrap_err().contains("0600") && chmod(0o660).is_err());
-        assert_eq!(
-            chmod(0o640).is_ok(),
-            file.as_file().metadata().unwrap().uid() == 0
-        );
-    }
-}
+#[path = "tls_test.rs"]
+mod tests;

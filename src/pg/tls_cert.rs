@@ -189,8 +189,8 @@ fn common_name_matches(cert: &CertificateDer<'_>, host: &str) -> bool {
             return false;
         }
     }
-    let attributes = cert.tbs_certificate.subject.0.iter().flat_map(|rdn| rdn.0.iter());
-    let common_name = attributes.filter(|attribute| attribute.oid == COMMON_NAME).last();
+    let mut attributes = cert.tbs_certificate.subject.0.iter().flat_map(|rdn| rdn.0.iter());
+    let common_name = attributes.rfind(|attribute| attribute.oid == COMMON_NAME);
     common_name.is_some_and(|name| name_matches(&String::from_utf8_lossy(name.value.value()), host))
 }
 

@@ -24,17 +24,18 @@ pub(crate) fn parse(text: &str) -> Result<Params, OptionsError> {
 /// `[user[:password]@][host[:port],…][/dbname][?name=value&…]`
 fn parse_url(rest: &str) -> Result<Params, OptionsError> {
     let mut params = Params::default();
-    let (before_query, query) = split_at_first(rest, '?');
-    let (authority, path) = split_at_first(before_query, '/');
-    let hosts = match authority.split_once('@') {
-        Some((credentials, hosts)) => {
+    // Credentials end at the first "@" unless a "/" comes before it; a "?" does not end them.
+    let rest = match rest.find(['@', '/']).and_then(|at| rest.split_at_checked(at)) {
+        Some((credentials, after)) if after.starts_with('@') => {
             let (user, password) = split_at_first(credentials, ':');
             set_decoded(&mut params, "user", user)?;
             set_decoded(&mut params, "password", password.unwrap_or_default())?;
-            hosts
+            after.strip_prefix('@').unwrap_or(after)
         }
-        None => authority,
+        _ => rest,
     };
+    let (before_query, query) = split_at_first(rest, '?');
+    let (hosts, path) = split_at_first(before_query, '/');
     parse_hosts(hosts, &mut params)?;
     set_decoded(&mut params, "dbname", path.unwrap_or_default())?;
     for pair in query
@@ -262,6 +263,12 @@ mod tests {
             ),
             ("postgresql://a+b:c+d@h", "user=a+b password=c+d host=h"),
             ("postgresql://@host", "host=host"),
+            (
+                "postgresql://u:p?w=%26@h?dbname=d",
+                "user=u password=p?w=& host=h dbname=d",
+            ),
+            ("postgresql://h/d@b", "host=h dbname=d@b"),
+            ("postgresql://u:p:q@h", "user=u password=p:q host=h"),
             ("postgresql://host/db?&&user=x", "user=x host=host dbname=db"),
             ("postgresql://host/a?dbname=b", "host=host dbname=b"),
             ("postgresql://host?dbname=%e2%82%ac", "host=host dbname=€"),

@@ -9,7 +9,7 @@ use pgcask::pg::{PgError, Session, SessionKind, Snapshot};
 
 use crate::harness::postgres::Server;
 
-const MAJORS: [u32; 4] = [13, 15, 17, 18];
+const MAJORS: [u32; 6] = [13, 14, 15, 16, 17, 18];
 
 async fn open(server: &Server, kind: SessionKind) -> Session {
     let options = ConnectOptions::parse(&server.url("postgres")).unwrap();
@@ -298,19 +298,26 @@ async fn a_relation_that_changed_under_us_is_named() {
         open(&server, SessionKind::Target).await,
     );
     writer
-        .execute("DROP TABLE IF EXISTS public.ch_a, public.ch_b, public.ch_c; DROP VIEW IF EXISTS public.ch_c; \
-                  CREATE TABLE public.ch_a (a int); CREATE TABLE public.ch_b (a int); CREATE TABLE public.ch_c (a int)")
+        .execute(
+            "DROP SCHEMA IF EXISTS changing CASCADE; CREATE SCHEMA changing; CREATE TABLE changing.ch_a (a int); \
+             CREATE TABLE changing.ch_b (a int); CREATE TABLE changing.ch_c (a int)",
+        )
         .await
         .unwrap();
     let mut targets = Vec::new();
     for name in ["ch_a", "ch_b", "ch_c"] {
-        targets.push(target(&oid_of(&writer, name).await, name, 'r'));
+        let sql = format!("SELECT 'changing.{name}'::regclass::oid");
+        let oid = writer.query_one_text(&sql).await.unwrap().unwrap();
+        targets.push(LockTarget {
+            schema: "changing".to_owned(),
+            ..target(&oid, name, 'r')
+        });
     }
     drop(Snapshot::export(&reader, false).await.unwrap());
     writer
         .execute(
-            "DROP TABLE public.ch_a; DROP TABLE public.ch_b; CREATE TABLE public.ch_b (a int); \
-             CREATE RULE \"_RETURN\" AS ON SELECT TO public.ch_c DO INSTEAD SELECT 1 AS a",
+            "DROP TABLE changing.ch_a; DROP TABLE changing.ch_b; CREATE TABLE changing.ch_b (a int); \
+             CREATE RULE \"_RETURN\" AS ON SELECT TO changing.ch_c DO INSTEAD SELECT 1 AS a",
         )
         .await
         .unwrap();
