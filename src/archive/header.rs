@@ -77,7 +77,11 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::Limit`] for too many recipients, [`Error::Seal`] when a key cannot be wrapped.
-    pub fn create(id: ArchiveId, created_micros: i64, recipients: &[Recipient]) -> Result<(Self, Keys), Error> {
+    pub fn create(
+        id: ArchiveId,
+        created_micros: i64,
+        recipients: &[Recipient],
+    ) -> Result<(Self, Keys), Error> {
         if recipients.len() > MAX_STANZAS {
             return Err(Error::limit("recipients", recipients.len(), MAX_STANZAS));
         }
@@ -104,7 +108,12 @@ impl Header {
     }
 
     fn assemble(&self, keys: &Keys) -> Result<Vec<u8>, Error> {
-        let length = LEAST_BYTES + self.stanzas.iter().map(|s| STANZA_FIXED_BYTES + s.body.len()).sum::<usize>();
+        let length = LEAST_BYTES
+            + self
+                .stanzas
+                .iter()
+                .map(|s| STANZA_FIXED_BYTES + s.body.len())
+                .sum::<usize>();
         if length > MAX_HEADER_BYTES {
             return Err(Error::limit("bytes of the header", length, MAX_HEADER_BYTES));
         }
@@ -115,7 +124,11 @@ impl Header {
         super::codec::put_len(&mut out, length);
         out.extend_from_slice(&self.id.0);
         out.extend_from_slice(&self.created_micros.to_le_bytes());
-        out.extend_from_slice(&u16::try_from(self.stanzas.len()).unwrap_or(u16::MAX).to_le_bytes());
+        out.extend_from_slice(
+            &u16::try_from(self.stanzas.len())
+                .unwrap_or(u16::MAX)
+                .to_le_bytes(),
+        );
         out.extend_from_slice(&[0; 2]);
         for stanza in &self.stanzas {
             stanza.encode(&mut out);
@@ -145,7 +158,13 @@ impl Header {
         if (LEAST_BYTES..=MAX_HEADER_BYTES).contains(&length) {
             Ok(length)
         } else {
-            Err(Error::damaged(place, Malformed { at: 12, what: "the header's length is out of bounds" }))
+            Err(Error::damaged(
+                place,
+                Malformed {
+                    at: 12,
+                    what: "the header's length is out of bounds",
+                },
+            ))
         }
     }
 
@@ -154,7 +173,9 @@ impl Header {
     /// # Errors
     /// [`Error::NotAnArchive`], [`Error::Damaged`], [`Error::Version`].
     pub fn decode(bytes: &[u8], place: Place) -> Result<Self, Error> {
-        let start = bytes.first_chunk().ok_or(Error::damaged(place, Damage::Truncated))?;
+        let start = bytes
+            .first_chunk()
+            .ok_or(Error::damaged(place, Damage::Truncated))?;
         let length = Self::length(start, place)?;
         let (content, crc) = bytes
             .split_last_chunk::<CRC_BYTES>()
@@ -195,7 +216,14 @@ impl Header {
         let commitment = reader.array()?;
         reader.take(MAC_BYTES)?;
         reader.finish()?;
-        Ok(Self { id, encrypted, created_micros, stanzas, commitment, bytes: bytes.to_vec() })
+        Ok(Self {
+            id,
+            encrypted,
+            created_micros,
+            stanzas,
+            commitment,
+            bytes: bytes.to_vec(),
+        })
     }
 
     /// Finds the key among the stanzas, checks that it is this archive's, and that the header is authentic.
@@ -255,14 +283,24 @@ impl Header {
     /// [`Error::NotAuthentic`].
     pub(super) fn authenticate(&self, keys: &Keys, place: Place) -> Result<(), Error> {
         let not_authentic = || Error::NotAuthentic { place };
-        let (content, _) = self.bytes.split_last_chunk::<CRC_BYTES>().ok_or_else(not_authentic)?;
-        let (content, mac) = content.split_last_chunk::<MAC_BYTES>().ok_or_else(not_authentic)?;
-        keys.verify_mac(Purpose::Header, content, mac).map_err(|_| not_authentic())
+        let (content, _) = self
+            .bytes
+            .split_last_chunk::<CRC_BYTES>()
+            .ok_or_else(not_authentic)?;
+        let (content, mac) = content
+            .split_last_chunk::<MAC_BYTES>()
+            .ok_or_else(not_authentic)?;
+        keys.verify_mac(Purpose::Header, content, mac)
+            .map_err(|_| not_authentic())
     }
 
     /// For whom the archive is sealed; empty when it is not encrypted.
     pub fn recipients(&self) -> Vec<Fingerprint> {
-        self.stanzas.iter().filter(|s| s.kind != WrapKind::Clear).map(|s| s.fingerprint).collect()
+        self.stanzas
+            .iter()
+            .filter(|s| s.kind != WrapKind::Clear)
+            .map(|s| s.fingerprint)
+            .collect()
     }
 }
 
@@ -276,8 +314,12 @@ impl Failure {
     fn into_error(self, header: &Header) -> Error {
         match self {
             Self { wrong_key: true, .. } => Error::WrongKey,
-            Self { seal: Some(error), .. } => Error::Seal(error),
-            Self { .. } => Error::NoMatchingIdentity { sealed_for: header.recipients() },
+            Self {
+                seal: Some(error), ..
+            } => Error::Seal(error),
+            Self { .. } => Error::NoMatchingIdentity {
+                sealed_for: header.recipients(),
+            },
         }
     }
 }
