@@ -15,6 +15,8 @@ pub mod budget;
 pub mod catalog;
 pub mod clock;
 pub mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod limits;
 pub mod pg;
 pub mod seal;

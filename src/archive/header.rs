@@ -175,12 +175,12 @@ impl Header {
     pub fn decode(bytes: &[u8], place: Place) -> Result<Self, Error> {
         let start = bytes
             .first_chunk()
-            .ok_or(Error::damaged(place, Damage::Truncated))?;
+            .ok_or_else(|| Error::damaged(place, Damage::Truncated))?;
         let length = Self::length(start, place)?;
         let (content, crc) = bytes
             .split_last_chunk::<CRC_BYTES>()
             .filter(|_| bytes.len() == length)
-            .ok_or(Error::damaged(place, Damage::Truncated))?;
+            .ok_or_else(|| Error::damaged(place, Damage::Truncated))?;
         if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
             return Err(Error::damaged(place, Damage::Checksum));
         }

@@ -263,9 +263,7 @@ mod tests {
             drafts.iter().map(|d| d.entries).collect::<Vec<_>>(),
             [1024, 1024, 952]
         );
-        drafts
-            .iter()
-            .for_each(|draft| assert!(Page::from_bytes(&draft.bytes).is_ok()));
+        assert!(drafts.iter().all(|draft| Page::from_bytes(&draft.bytes).is_ok()));
         assert_eq!(
             (
                 pending.totals().chunks,

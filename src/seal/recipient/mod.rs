@@ -54,8 +54,7 @@ pub struct Fingerprint(pub [u8; 8]);
 impl Fingerprint {
     fn of(bytes: &[u8]) -> Self {
         let digest: [u8; 32] = Sha256::digest(bytes).into();
-        let [a, b, c, d, e, f, g, h, ..] = digest;
-        Self([a, b, c, d, e, f, g, h])
+        Self(*digest.first_chunk().unwrap_or(&[0; 8]))
     }
 }
 

@@ -91,9 +91,9 @@ fn moved_doubled_and_dropped_frames_are_found_without_a_key() {
     let ranges = frames(&sample.bytes, &archive);
     let rebuilt = |order: &[usize]| {
         let mut bytes = archive.header.as_bytes().to_vec();
-        order
-            .iter()
-            .for_each(|&at| bytes.extend_from_slice(&sample.bytes[ranges[at].clone()]));
+        for &at in order {
+            bytes.extend_from_slice(&sample.bytes[ranges[at].clone()]);
+        }
         bytes.extend_from_slice(&sample.bytes[ranges.last().unwrap().end..]);
         bytes
     };
@@ -136,7 +136,7 @@ fn several_damages_are_all_listed() {
     let sample = sample(true);
     let archive = open(&sample.bytes, &sample.identities).unwrap();
     let ranges = frames(&sample.bytes, &archive);
-    let mut bytes = sample.bytes.clone();
+    let mut bytes = sample.bytes;
     for frame in [1, 3, 5] {
         bytes[ranges[frame].end - 1] ^= 0x80;
     }

@@ -44,9 +44,9 @@ fn frames_renumbered_or_of_another_archive_are_not_authentic() {
     let ranges = frames(&one.bytes, &archive);
     // Chunks 0 and 1 of stream 1 exchange their numbers, the header's checksum repaired.
     let mut bytes = archive.header.as_bytes().to_vec();
-    for (sequence, source) in [(0, 0), (1, 1), (2, 3), (3, 2), (4, 4)] {
+    for (sequence, source) in [(0_u64, 0), (1, 1), (2, 3), (3, 2), (4, 4)] {
         let mut frame = one.bytes[ranges[source].clone()].to_vec();
-        frame[12..20].copy_from_slice(&(sequence as u64).to_le_bytes());
+        frame[12..20].copy_from_slice(&sequence.to_le_bytes());
         repair_frame(&mut frame);
         bytes.extend(frame);
     }
@@ -87,7 +87,7 @@ fn a_forged_header_is_told_from_a_wrong_key() {
     let archive = open(&sample.bytes, &sample.identities).unwrap();
     let (length, copy) = (
         archive.header.as_bytes().len(),
-        archive.footer.header_copy().start as usize,
+        usize::try_from(archive.footer.header_copy().start).unwrap(),
     );
     let forged = |at: usize| {
         let mut bytes = sample.bytes.clone();

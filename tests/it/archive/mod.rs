@@ -2,6 +2,7 @@
 
 mod damage;
 mod forged;
+mod hostile;
 mod limits;
 mod round_trip;
 
@@ -27,10 +28,10 @@ pub(crate) struct Sample {
 
 /// The text of a chunk of the sample.
 pub(crate) fn text(stream: u32, number: u32) -> Vec<u8> {
-    (0..number + 2)
+    let rows: Vec<_> = (0..number + 2)
         .map(|row| format!("{stream}\t{number}\trow {row} of many\n"))
-        .collect::<String>()
-        .into_bytes()
+        .collect();
+    rows.concat().into_bytes()
 }
 
 /// Which chunks the sample has: stream, number.
@@ -77,9 +78,9 @@ pub(crate) fn sample(encrypted: bool) -> Sample {
         })
         .collect();
     frames.reverse();
-    frames
-        .into_iter()
-        .for_each(|frame| put(writer.push(frame).unwrap()));
+    for frame in frames {
+        put(writer.push(frame).unwrap());
+    }
     let finished = writer.finish().unwrap();
     put(finished.bytes);
     Sample {
@@ -135,13 +136,18 @@ pub(crate) fn repair_frame(frame: &mut [u8]) {
 /// All rows of one stream, read the way a restore of one table does.
 pub(crate) fn read_stream(bytes: &[u8], archive: &Archive, stream: u32) -> Result<Vec<u8>, Error> {
     let mut scratch = OpenScratch::new()?;
-    let entry = archive.root.stream(stream).expect("the stream is there");
+    let entry = archive
+        .root
+        .stream(stream)
+        .ok_or(Error::Misuse("no such stream"))?;
     let mut chunks = Vec::new();
     for (frame, count) in archive.root.pages_of(entry) {
         let page = archive
             .opener
             .open_page(slice(bytes, frame.range()), &frame, &mut scratch)?;
-        assert_eq!(page.entries_of(stream).len(), count as usize);
+        if page.entries_of(stream).len() as u64 != u64::from(count) {
+            return Err(Error::Misuse("the root counts other entries"));
+        }
         chunks.extend(page.entries_of(stream).to_vec());
     }
     chunks.sort_by_key(|chunk| chunk.number);
