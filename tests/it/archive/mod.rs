@@ -5,6 +5,7 @@ mod forged;
 mod hostile;
 mod limits;
 mod round_trip;
+mod vectors;
 
 use std::ops::Range;
 
