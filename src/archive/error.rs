@@ -199,6 +199,18 @@ impl Error {
         matches!(self, Self::WrongKey | Self::NoMatchingIdentity { .. })
     }
 
+    /// The same error, said of a more telling place.
+    pub(super) fn at(mut self, place: Place) -> Self {
+        self.move_to(place);
+        self
+    }
+
+    pub(super) const fn move_to(&mut self, to: Place) {
+        if let Self::Damaged { place, .. } | Self::NotAuthentic { place } = self {
+            *place = to;
+        }
+    }
+
     pub(super) fn limit(what: &'static str, found: usize, limit: usize) -> Self {
         Self::Limit {
             what,

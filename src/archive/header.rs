@@ -323,3 +323,72 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A later version may wrap the key in ways that this one does not know.
+    #[test]
+    fn unknown_kinds_of_stanza_are_kept_and_skipped() {
+        let data_key = DataKey::generate().unwrap();
+        let (secret, public) = crate::seal::recipient::generate_identity();
+        let id = ArchiveId([7; 16]);
+        let known = Recipient::parse(&public).unwrap().wrap(&data_key, &id.0).unwrap();
+        let (kind, fingerprint) = (WrapKind::Unknown(999), Fingerprint([1; 8]));
+        let unknown = WrappedKey {
+            kind,
+            fingerprint,
+            body: b"later".to_vec(),
+        };
+        let keys = Keys::derive(data_key, &id.0).unwrap();
+        let stanzas = vec![unknown.clone(), known];
+        let commitment = *keys.commitment();
+        let mut header = Header {
+            id,
+            encrypted: true,
+            created_micros: -5,
+            stanzas,
+            commitment,
+            bytes: Vec::new(),
+        };
+        header.bytes = header.assemble(&keys).unwrap();
+        let read = Header::decode(header.as_bytes(), Place::Header).unwrap();
+        assert_eq!(read, header);
+        assert_eq!((read.stanzas.first(), read.created_micros), (Some(&unknown), -5));
+        assert!(read.unlock(&Identity::parse_file(&secret).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_damage() {
+        let (header, _) = Header::create(ArchiveId([1; 16]), 0, &[]).unwrap();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes[8] = 2;
+        let damaged = Header::decode(&bytes, Place::Header).unwrap_err();
+        assert!(matches!(
+            damaged,
+            Error::Damaged {
+                damage: Damage::Checksum,
+                ..
+            }
+        ));
+        let end = bytes.len() - CRC_BYTES;
+        let crc = crc32fast::hash(&bytes[..end]);
+        bytes[end..].copy_from_slice(&crc.to_le_bytes());
+        assert!(matches!(
+            Header::decode(&bytes, Place::Header),
+            Err(Error::Version { found: 2, newest: 1 })
+        ));
+    }
+
+    #[test]
+    fn too_many_recipients_are_refused() {
+        let (_, public) = crate::seal::recipient::generate_identity();
+        let recipients = vec![Recipient::parse(&public).unwrap(); MAX_STANZAS + 1];
+        assert!(matches!(
+            Header::create(ArchiveId([1; 16]), 0, &recipients),
+            Err(Error::Limit { .. })
+        ));
+        assert!(Header::create(ArchiveId([1; 16]), 0, &recipients[1..]).is_ok());
+    }
+}

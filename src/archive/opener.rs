@@ -5,16 +5,20 @@ use std::sync::Arc;
 use super::body::{Codec, Envelope};
 use super::chunk::{Chunk, ChunkHead};
 use super::codec::{Decode as _, to_usize};
-use super::error::{Damage, Error, Place};
+use super::error::{Damage, Error};
 use super::frame::{self, FrameHeader, FrameKind, FrameRef};
 use super::header::{ArchiveId, Header};
 use super::index::{ChunkEntry, Page};
 use super::root::{Root, SectionEntry};
 use super::section::PartHead;
+use crate::limits::CHUNK_BYTES;
 use crate::seal::SealError;
 use crate::seal::aead::FrameCipher;
 use crate::seal::compress::Decompressor;
 use crate::seal::data_key::{DataKey, Keys};
+
+/// A buffer that grew beyond this, for one huge row, is not kept.
+const KEPT_BYTES: usize = 4 * CHUNK_BYTES;
 
 /// Opens the frames of one archive. Cheap to clone, shared by threads.
 #[derive(Debug, Clone)]
@@ -46,6 +50,15 @@ impl OpenScratch {
             sealed: Vec::new(),
             plain: Vec::new(),
         })
+    }
+
+    /// Gives back the memory of a huge row, so that it does not stay for the rest of the run.
+    fn forget_the_huge(&mut self) {
+        for buffer in [&mut self.sealed, &mut self.plain] {
+            if buffer.capacity() > KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
     }
 }
 
@@ -122,6 +135,7 @@ impl Opener {
     ) -> Result<Opened<'s>, Error> {
         let frame = header.at(offset);
         let place = frame.place();
+        scratch.forget_the_huge();
         let OpenScratch {
             decompressor,
             sealed,
@@ -169,8 +183,8 @@ impl Opener {
         let place = entry.place(stream);
         let opened = self
             .open(bytes, &entry.frame(), scratch)
-            .map_err(|error| rename(error, place))?;
-        let chunk = opened.chunk().map_err(|error| rename(error, place))?;
+            .map_err(|error| error.at(place))?;
+        let chunk = opened.chunk().map_err(|error| error.at(place))?;
         if chunk.head != entry.head(stream) || chunk.text.len() != to_usize(u64::from(entry.plain_bytes)) {
             return Err(Error::damaged(
                 place,
@@ -290,14 +304,5 @@ impl<'a> Opened<'a> {
 
     fn malformed(&self, problem: super::codec::Malformed) -> Error {
         Error::damaged(self.frame.place(), problem)
-    }
-}
-
-/// The same error, said of a more telling place.
-fn rename(error: Error, place: Place) -> Error {
-    match error {
-        Error::Damaged { damage, .. } => Error::Damaged { place, damage },
-        Error::NotAuthentic { .. } => Error::NotAuthentic { place },
-        other => other,
     }
 }

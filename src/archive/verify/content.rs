@@ -1,6 +1,6 @@
 //! The part of a verification that needs the key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,7 +15,7 @@ use crate::archive::index::{ChunkEntry, Page};
 use crate::archive::opener::{OpenScratch, Opened, Opener};
 use crate::archive::root::{PageEntry, Root, Totals};
 use crate::archive::section::{PartHead, SectionTag};
-use crate::limits::MAX_STREAMS;
+use crate::limits::{MAX_FINDINGS, MAX_STREAMS};
 
 /// What was seen of one stream. Two sums stand for the set of its chunks, so that memory does not grow with them: one
 /// over the chunks themselves, one over what index pages say of them.
@@ -35,8 +35,10 @@ pub(super) struct Content {
     pages: Vec<PageEntry>,
     parts: BTreeMap<SectionTag, (u64, Vec<FrameRef>)>,
     totals: Totals,
-    /// A frame could not be opened, so that sums cannot be right: the index is not accused of it.
-    missed: bool,
+    /// Frames that could not be opened. With one of them sums cannot be right, and the index is not accused of it.
+    broken: BTreeSet<u64>,
+    /// What the index says about broken frames.
+    named: BTreeMap<u64, Place>,
 }
 
 impl Content {
@@ -48,7 +50,8 @@ impl Content {
             pages: Vec::new(),
             parts: BTreeMap::new(),
             totals: Totals::default(),
-            missed: false,
+            broken: BTreeSet::new(),
+            named: BTreeMap::new(),
         })
     }
 
@@ -63,14 +66,25 @@ impl Content {
         footer.authenticate(self.opener.keys())
     }
 
-    pub(super) const fn miss(&mut self) {
-        self.missed = true;
+    /// Remembers a broken frame, as many as can be reported.
+    pub(super) fn miss(&mut self, sequence: u64) {
+        if self.broken.len() < MAX_FINDINGS {
+            self.broken.insert(sequence);
+        }
     }
 
     pub(super) fn tell(&self, report: &mut Report) {
         report.chunks = self.totals.chunks;
         report.rows = self.totals.rows;
         report.plain_bytes = self.totals.plain_bytes;
+        for finding in &mut report.findings {
+            if let Some(Place::Frame { sequence, offset, .. }) = finding.place()
+                && let Some(place @ Place::Chunk { offset: named, .. }) = self.named.get(&sequence)
+                && *named == offset
+            {
+                finding.move_to(*place);
+            }
+        }
     }
 
     /// Opens a frame whose checksums are right, and remembers what it says.
@@ -90,7 +104,7 @@ impl Content {
             }
             Ok(What::Root(root)) => self.root(&root, at),
             Err(error) => {
-                self.missed = true;
+                self.miss(at.sequence);
                 vec![error]
             }
         }
@@ -135,6 +149,9 @@ impl Content {
             let seen = self.streams.entry(run.stream).or_default();
             for entry in &run.entries {
                 count += 1;
+                if self.broken.contains(&entry.sequence) {
+                    self.named.insert(entry.sequence, entry.place(run.stream));
+                }
                 let ChunkEntry {
                     plain_bytes, hash, ..
                 } = *entry;
@@ -151,7 +168,7 @@ impl Content {
 
     /// Compares the root with all that came before it.
     fn root(&self, root: &Root, at: FrameRef) -> Vec<Error> {
-        if self.missed {
+        if !self.broken.is_empty() {
             return Vec::new();
         }
         let mut errors = Vec::new();

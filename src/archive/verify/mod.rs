@@ -134,7 +134,8 @@ impl Verifier {
         &self.report
     }
 
-    /// Ends the reading and says what was found.
+    /// Ends the reading and says what was found. With a key, a broken chunk is named by stream and number as far as the
+    /// index could be read.
     pub fn finish(mut self) -> Report {
         let place = match self.state {
             State::Header => Some(Place::Header),
@@ -226,7 +227,9 @@ impl Verifier {
             }
             Err(error) => {
                 self.report.add(error);
-                self.content.iter_mut().for_each(Content::miss);
+                self.content
+                    .iter_mut()
+                    .for_each(|content| content.miss(at.sequence));
             }
         }
         if header.kind == FrameKind::Root {

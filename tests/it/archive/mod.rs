@@ -4,6 +4,7 @@ mod damage;
 mod forged;
 mod hostile;
 mod limits;
+mod random;
 mod round_trip;
 mod vectors;
 

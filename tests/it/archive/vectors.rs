@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use pgcask::archive::{
-    Archive, ChunkFacts, ChunkHead, ContentHash, Error, OpenScratch, Options, Report, Writer,
+    ChunkFacts, ChunkHead, ContentHash, Error, OpenScratch, Options, Report, Totals, Writer,
 };
 use pgcask::seal::recipient::{Identity, Passphrase, Recipient, generate_identity};
 use sha2::{Digest as _, Sha256};
@@ -21,7 +21,9 @@ fn folder() -> PathBuf {
 
 fn hex(bytes: &[u8]) -> String {
     let mut out = String::new();
-    bytes.iter().for_each(|byte| write!(out, "{byte:02x}").unwrap());
+    for byte in bytes {
+        write!(out, "{byte:02x}").unwrap();
+    }
     out
 }
 
@@ -42,53 +44,39 @@ fn describe(bytes: &[u8], keys: &[Identity]) -> Result<String, Error> {
     if let Some(error) = report.findings.into_iter().next() {
         return Err(error);
     }
-    let mut out = format!("archive: {} {}\n", archive.header.id, hex(&report.sha256));
-    writeln!(
-        out,
-        "header: {} {}",
-        archive.header.encrypted, archive.header.created_micros
-    )
-    .unwrap();
+    let mut lines = vec![
+        format!("archive: {} {}\n", archive.header.id, hex(&report.sha256)),
+        format!(
+            "header: {} {}\n",
+            archive.header.encrypted, archive.header.created_micros
+        ),
+    ];
     let mut scratch = OpenScratch::new()?;
     for section in &archive.root.sections {
         let mut digest = Sha256::new();
         for (part, frame) in (0..).zip(&section.parts) {
-            digest.update(archive.opener.open_part(
-                slice(bytes, frame.range()),
-                section,
-                part,
-                &mut scratch,
-            )?);
+            let frame = slice(bytes, frame.range());
+            digest.update(archive.opener.open_part(frame, section, part, &mut scratch)?);
         }
-        let digest = hex(&digest.finalize());
-        writeln!(
-            out,
-            "section: {} {} {} {digest}",
-            section.tag, section.version, section.bytes
-        )
-        .unwrap();
+        let (tag, version, digest) = (section.tag, section.version, hex(&digest.finalize()));
+        lines.push(format!("section: {tag} {version} {} {digest}\n", section.bytes));
     }
     for stream in &archive.root.streams {
-        describe_stream(&mut out, bytes, &archive, stream.stream)?;
+        let (name, totals) = (String::from_utf8_lossy(&stream.name), stream.totals);
+        let digest = hex(&Sha256::digest(read_stream(bytes, &archive, stream.stream)?));
+        let Totals {
+            chunks,
+            rows,
+            plain_bytes,
+            hash,
+            ..
+        } = totals;
+        let stream = stream.stream;
+        lines.push(format!(
+            "stream: {stream} {name} {chunks} {rows} {plain_bytes} {hash} {digest}\n"
+        ));
     }
-    Ok(out)
-}
-
-fn describe_stream(out: &mut String, bytes: &[u8], archive: &Archive, stream: u32) -> Result<(), Error> {
-    let rows = read_stream(bytes, archive, stream)?;
-    let entry = archive
-        .root
-        .stream(stream)
-        .ok_or(Error::Misuse("no such stream"))?;
-    let (name, totals) = (String::from_utf8_lossy(&entry.name), entry.totals);
-    let digest = hex(&Sha256::digest(&rows));
-    writeln!(
-        out,
-        "stream: {stream} {name} {} {} {} {} {digest}",
-        totals.chunks, totals.rows, totals.plain_bytes, totals.hash
-    )
-    .unwrap();
-    Ok(())
+    Ok(lines.concat())
 }
 
 #[test]
