@@ -4,13 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::chunk::ContentHash;
+use super::chunk::{ContentHash, Totals};
 use super::codec::{Encode as _, to_u64};
 use super::error::Error;
 use super::index::{ChunkEntry, put_page_start, put_run_start};
-use super::root::{
-    PAGE_BYTES, PAGE_REF_BYTES, PageRef, ROOT_FIXED_BYTES, STREAM_FIXED_BYTES, StreamEntry, Totals,
-};
+use super::root::{PAGE_BYTES, PAGE_REF_BYTES, PageRef, ROOT_FIXED_BYTES, STREAM_FIXED_BYTES, StreamEntry};
 use crate::limits::{
     MAX_PENDING_ENTRIES, MAX_PENDING_INDEX_BYTES, MAX_ROOT_BYTES, MAX_STREAM_NAME_BYTES, MAX_STREAMS,
     PAGE_ENTRIES, SECTION_PART_BYTES,

@@ -10,7 +10,7 @@
 //! ```
 //! Streams ascend by number, so that one is found by bisection; a page reference counts within the list of pages.
 
-use super::chunk::ContentHash;
+use super::chunk::{ContentHash, Totals};
 use super::codec::{Decode, Encode, Malformed, Reader, put_bytes_u16, put_len, to_u64};
 use super::frame::{FrameKind, FrameRef};
 use super::section::SectionTag;
@@ -44,31 +44,6 @@ pub struct PageRef {
     pub page: u32,
     /// How many entries of the stream it has.
     pub entries: u32,
-}
-
-/// Sums over a stream's chunks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Chunks.
-    pub chunks: u64,
-    /// Rows.
-    pub rows: u64,
-    /// Bytes of COPY text.
-    pub plain_bytes: u64,
-    /// Bytes of frames in the file.
-    pub sealed_bytes: u64,
-    /// The sum of the content hashes.
-    pub hash: ContentHash,
-}
-
-impl std::ops::AddAssign for Totals {
-    fn add_assign(&mut self, other: Self) {
-        self.chunks = self.chunks.saturating_add(other.chunks);
-        self.rows = self.rows.saturating_add(other.rows);
-        self.plain_bytes = self.plain_bytes.saturating_add(other.plain_bytes);
-        self.sealed_bytes = self.sealed_bytes.saturating_add(other.sealed_bytes);
-        self.hash += other.hash;
-    }
 }
 
 /// A stream, as the root lists it.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::chunk::ChunkHead;
+use super::chunk::{ChunkHead, Totals};
 use super::codec::{Encode as _, to_u64};
 use super::error::Error;
 use super::footer::Footer;
@@ -14,7 +14,7 @@ use super::frame::{FrameKind, FrameRef};
 use super::header::{ArchiveId, Header};
 use super::index::ChunkEntry;
 use super::pending::{PageDraft, Pending};
-use super::root::{PART_BYTES, PageEntry, Root, SECTION_FIXED_BYTES, SectionEntry, Totals};
+use super::root::{PART_BYTES, PageEntry, Root, SECTION_FIXED_BYTES, SectionEntry};
 use super::sealer::{Note, SealScratch, SealedFrame, Sealer};
 use super::section::{PartHead, SectionTag};
 use crate::limits::{MAX_REORDERED_FRAMES, MAX_SECTION_BYTES, MAX_SECTIONS, SECTION_PART_BYTES};
@@ -280,7 +280,7 @@ impl Writer {
         if frame.sequence() < self.next || self.waiting.contains_key(&frame.sequence()) {
             return Err(Error::Misuse("a frame was pushed twice"));
         }
-        if self.waiting.len() >= MAX_REORDERED_FRAMES {
+        if self.waiting.len() >= MAX_REORDERED_FRAMES && frame.sequence() != self.next {
             return Err(Error::Misuse("too many frames wait for an earlier one"));
         }
         self.waiting.insert(frame.sequence(), frame);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use super::Report;
-use crate::archive::chunk::{ChunkHead, ContentHash};
+use crate::archive::chunk::{ChunkHead, ContentHash, Totals};
 use crate::archive::codec::{Encode as _, to_u64};
 use crate::archive::error::{Damage, Error, Place};
 use crate::archive::footer::Footer;
@@ -13,7 +13,7 @@ use crate::archive::frame::{FrameHeader, FrameKind, FrameRef};
 use crate::archive::header::Header;
 use crate::archive::index::{ChunkEntry, Page};
 use crate::archive::opener::{OpenScratch, Opened, Opener};
-use crate::archive::root::{PageEntry, Root, Totals};
+use crate::archive::root::{PageEntry, Root};
 use crate::archive::section::{PartHead, SectionTag};
 use crate::limits::{MAX_FINDINGS, MAX_STREAMS};
 

@@ -1,7 +1,11 @@
 //! The writer refuses what no reader would take, and misuse.
 
-use pgcask::archive::{ChunkFacts, ChunkHead, Error, Options, Writer};
+use pgcask::archive::{
+    Archive, ChunkFacts, ChunkHead, Error, OpenScratch, Opener, Options, Salvager, SealScratch, SealedFrame,
+    Sealer, Verifier, Writer,
+};
 use pgcask::limits::MAX_ZONE_MAP_BYTES;
+use pgcask::seal::recipient::{Identity, Recipient};
 
 const HEAD: ChunkHead = ChunkHead {
     stream: 1,
@@ -51,4 +55,22 @@ fn foreign_doubled_and_undeclared_frames_are_refused() {
         writer.sealer().seal_chunk(HEAD, b"", facts, &mut scratch),
         Err(Error::Limit { .. })
     ));
+}
+
+/// Threads seal and open; one task writes.
+#[test]
+fn the_parts_can_be_given_to_threads() {
+    fn send<T: Send>() {}
+    fn shared<T: Send + Sync>() {}
+    send::<Writer>();
+    send::<SealedFrame>();
+    send::<SealScratch>();
+    send::<OpenScratch>();
+    send::<Verifier>();
+    send::<Salvager>();
+    shared::<Sealer>();
+    shared::<Opener>();
+    shared::<Archive>();
+    shared::<Identity>();
+    shared::<Recipient>();
 }
