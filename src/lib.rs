@@ -19,6 +19,8 @@ pub mod error;
 pub mod event;
 pub mod exit;
 pub mod extract;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod limits;
 pub mod manifest;
 pub mod pg;

@@ -31,7 +31,11 @@ impl Encode for ChunkHead {
 
 impl Decode for ChunkHead {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let head = Self { stream: reader.u32()?, number: reader.u32()?, rows: reader.u32()? };
+        let head = Self {
+            stream: reader.u32()?,
+            number: reader.u32()?,
+            rows: reader.u32()?,
+        };
         reader.zeros::<4>()?;
         Ok(head)
     }
@@ -80,5 +84,30 @@ impl Encode for ContentHash {
 impl Decode for ContentHash {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self(u128::from_le_bytes(reader.array()?)))
+    }
+}
+
+/// Sums over a stream's chunks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Chunks.
+    pub chunks: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of COPY text.
+    pub plain_bytes: u64,
+    /// Bytes of frames in the file.
+    pub sealed_bytes: u64,
+    /// The sum of the content hashes.
+    pub hash: ContentHash,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.chunks = self.chunks.saturating_add(other.chunks);
+        self.rows = self.rows.saturating_add(other.rows);
+        self.plain_bytes = self.plain_bytes.saturating_add(other.plain_bytes);
+        self.sealed_bytes = self.sealed_bytes.saturating_add(other.sealed_bytes);
+        self.hash += other.hash;
     }
 }

@@ -47,12 +47,28 @@ impl fmt::Display for Place {
             Self::Header => f.write_str("the header"),
             Self::HeaderCopy => f.write_str("the copy of the header"),
             Self::Footer => f.write_str("the footer"),
-            Self::Frame { kind: Some(kind), sequence, offset } => {
+            Self::Frame {
+                kind: Some(kind),
+                sequence,
+                offset,
+            } => {
                 write!(f, "frame {sequence} ({kind}) at offset {offset}")
             }
-            Self::Frame { kind: None, sequence, offset } => write!(f, "frame {sequence} at offset {offset}"),
-            Self::Chunk { stream, chunk, sequence, offset } => {
-                write!(f, "chunk {chunk} of stream {stream} (frame {sequence} at offset {offset})")
+            Self::Frame {
+                kind: None,
+                sequence,
+                offset,
+            } => write!(f, "frame {sequence} at offset {offset}"),
+            Self::Chunk {
+                stream,
+                chunk,
+                sequence,
+                offset,
+            } => {
+                write!(
+                    f,
+                    "chunk {chunk} of stream {stream} (frame {sequence} at offset {offset})"
+                )
             }
             Self::Offset(offset) => write!(f, "offset {offset}"),
         }
@@ -105,7 +121,9 @@ pub enum Error {
     #[error("not a pgcask archive")]
     NotAnArchive,
     /// The archive has no footer: its writer did not finish, or its end was cut off.
-    #[error("the archive is incomplete: it has no footer (its writer did not finish, or its end was cut off)")]
+    #[error(
+        "the archive is incomplete: it has no footer (its writer did not finish, or its end was cut off)"
+    )]
     Incomplete,
     /// A newer pgcask wrote it.
     #[error("format version {found} is not supported, this version reads up to {newest}")]
@@ -162,7 +180,10 @@ pub enum Error {
 impl Error {
     /// An error about a damaged place.
     pub fn damaged(place: Place, damage: impl Into<Damage>) -> Self {
-        Self::Damaged { place, damage: damage.into() }
+        Self::Damaged {
+            place,
+            damage: damage.into(),
+        }
     }
 
     /// The place, if the error has one.
@@ -178,11 +199,31 @@ impl Error {
         matches!(self, Self::WrongKey | Self::NoMatchingIdentity { .. })
     }
 
+    /// The same error, said of a more telling place.
+    pub(super) fn at(mut self, place: Place) -> Self {
+        self.move_to(place);
+        self
+    }
+
+    pub(super) const fn move_to(&mut self, to: Place) {
+        if let Self::Damaged { place, .. } | Self::NotAuthentic { place } = self {
+            *place = to;
+        }
+    }
+
     pub(super) fn limit(what: &'static str, found: usize, limit: usize) -> Self {
-        Self::Limit { what, found: super::codec::to_u64(found), limit: super::codec::to_u64(limit) }
+        Self::Limit {
+            what,
+            found: super::codec::to_u64(found),
+            limit: super::codec::to_u64(limit),
+        }
     }
 }
 
 fn list(fingerprints: &[Fingerprint]) -> String {
-    fingerprints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    fingerprints
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

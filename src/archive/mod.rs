@@ -12,6 +12,26 @@
 //! * Reading: [`Locator`] says which ranges it needs, [`Located::unlock`] gives an [`Archive`], whose [`Opener`] opens
 //!   frames; one stream costs its pages of the index and its chunks.
 //! * Checking: [`Verifier`] with a key or without; [`Salvager`] takes what is intact of a broken archive.
+//!
+//! ```
+//! use pgcask::archive::{ChunkFacts, ChunkHead, Options, SectionTag, Writer};
+//! # fn main() -> Result<(), pgcask::archive::Error> {
+//! let mut store = Vec::new(); // stands for a multipart upload
+//! let mut writer = Writer::new(&Options::default())?; // no recipients: not encrypted
+//! store.extend(writer.section(SectionTag(*b"CATL"), 1, b"the catalog")?);
+//! writer.declare(7, b"public.orders")?;
+//!
+//! let sealer = writer.sealer(); // one clone and one scratch for each thread that seals
+//! let mut scratch = sealer.scratch()?;
+//! let head = ChunkHead { stream: 7, number: 0, rows: 2 };
+//! let frame = sealer.seal_chunk(head, b"1\tone\n2\ttwo\n", ChunkFacts::default(), &mut scratch)?;
+//!
+//! store.extend(writer.push(frame)?); // in any order; what comes back goes to the store as it is
+//! let finished = writer.finish()?;
+//! store.extend(finished.bytes);
+//! assert_eq!(store.concat().len() as u64, finished.summary.bytes);
+//! # Ok(()) }
+//! ```
 
 mod body;
 pub mod chunk;
@@ -33,14 +53,14 @@ pub mod verify;
 pub mod version;
 mod writer;
 
-pub use chunk::{Chunk, ChunkFacts, ChunkHead, ContentHash};
+pub use chunk::{Chunk, ChunkFacts, ChunkHead, ContentHash, Totals};
 pub use error::{Damage, Error, Place};
 pub use frame::{FrameKind, FrameRef};
 pub use header::{ArchiveId, Header};
 pub use index::{ChunkEntry, Page};
 pub use opener::{OpenScratch, Opened, Opener};
 pub use reader::{Archive, Located, Locator};
-pub use root::{Root, SectionEntry, StreamEntry, Totals};
+pub use root::{Root, SectionEntry, StreamEntry};
 pub use salvage::Salvager;
 pub use sealer::{SealScratch, SealedFrame, Sealer};
 pub use section::SectionTag;

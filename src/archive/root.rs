@@ -10,7 +10,7 @@
 //! ```
 //! Streams ascend by number, so that one is found by bisection; a page reference counts within the list of pages.
 
-use super::chunk::ContentHash;
+use super::chunk::{ContentHash, Totals};
 use super::codec::{Decode, Encode, Malformed, Reader, put_bytes_u16, put_len, to_u64};
 use super::frame::{FrameKind, FrameRef};
 use super::section::SectionTag;
@@ -44,31 +44,6 @@ pub struct PageRef {
     pub page: u32,
     /// How many entries of the stream it has.
     pub entries: u32,
-}
-
-/// Sums over a stream's chunks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Chunks.
-    pub chunks: u64,
-    /// Rows.
-    pub rows: u64,
-    /// Bytes of COPY text.
-    pub plain_bytes: u64,
-    /// Bytes of frames in the file.
-    pub sealed_bytes: u64,
-    /// The sum of the content hashes.
-    pub hash: ContentHash,
-}
-
-impl std::ops::AddAssign for Totals {
-    fn add_assign(&mut self, other: Self) {
-        self.chunks = self.chunks.saturating_add(other.chunks);
-        self.rows = self.rows.saturating_add(other.rows);
-        self.plain_bytes = self.plain_bytes.saturating_add(other.plain_bytes);
-        self.sealed_bytes = self.sealed_bytes.saturating_add(other.sealed_bytes);
-        self.hash += other.hash;
-    }
 }
 
 /// A stream, as the root lists it.
@@ -115,7 +90,10 @@ pub struct Root {
 impl Root {
     /// A stream by its number.
     pub fn stream(&self, stream: u32) -> Option<&StreamEntry> {
-        let at = self.streams.binary_search_by_key(&stream, |entry| entry.stream).ok()?;
+        let at = self
+            .streams
+            .binary_search_by_key(&stream, |entry| entry.stream)
+            .ok()?;
         self.streams.get(at)
     }
 
@@ -134,7 +112,10 @@ impl Root {
 
     /// Every frame that the root names, for checks.
     pub(super) fn frames_named(&self) -> impl Iterator<Item = &FrameRef> {
-        self.pages.iter().map(|page| &page.frame).chain(self.sections.iter().flat_map(|s| s.parts.iter()))
+        self.pages
+            .iter()
+            .map(|page| &page.frame)
+            .chain(self.sections.iter().flat_map(|s| s.parts.iter()))
     }
 }
 
@@ -181,25 +162,40 @@ impl Decode for Root {
             if streams.last().is_some_and(|last| last.stream >= stream.stream) {
                 return Err(reader.error("the streams do not ascend"));
             }
-            if stream.pages.iter().any(|at| u64::from(at.page) >= to_u64(pages.len())) {
+            if stream
+                .pages
+                .iter()
+                .any(|at| u64::from(at.page) >= to_u64(pages.len()))
+            {
                 return Err(reader.error("a stream refers to a page that is not there"));
             }
             streams.push(stream);
         }
         let count = reader.count(SECTION_FIXED_BYTES, MAX_SECTIONS)?;
-        let sections = (0..count).map(|_| SectionEntry::decode(reader)).collect::<Result<_, _>>()?;
+        let sections = (0..count)
+            .map(|_| SectionEntry::decode(reader))
+            .collect::<Result<_, _>>()?;
         let count = reader.count(1, MAX_ROOT_BYTES)?;
         let extension = reader.take(count)?.to_vec();
-        Ok(Self { frames, pages, streams, sections, extension })
+        Ok(Self {
+            frames,
+            pages,
+            streams,
+            sections,
+            extension,
+        })
     }
 }
 
 impl Encode for StreamEntry {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.stream.to_le_bytes());
-        for number in
-            [self.totals.chunks, self.totals.rows, self.totals.plain_bytes, self.totals.sealed_bytes]
-        {
+        for number in [
+            self.totals.chunks,
+            self.totals.rows,
+            self.totals.plain_bytes,
+            self.totals.sealed_bytes,
+        ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         self.totals.hash.encode(out);
@@ -227,14 +223,22 @@ impl Decode for StreamEntry {
         let mut pages = Vec::with_capacity(count);
         let mut entries = 0_u64;
         for _ in 0..count {
-            let at = PageRef { page: reader.u32()?, entries: reader.u32()? };
+            let at = PageRef {
+                page: reader.u32()?,
+                entries: reader.u32()?,
+            };
             entries += u64::from(at.entries);
             pages.push(at);
         }
         if entries != totals.chunks {
             return Err(reader.error("a stream's pages have not as many entries as it has chunks"));
         }
-        Ok(Self { stream, name, totals, pages })
+        Ok(Self {
+            stream,
+            name,
+            totals,
+            pages,
+        })
     }
 }
 
@@ -259,8 +263,15 @@ impl Decode for SectionEntry {
             return Err(reader.error("a section is over its limit"));
         }
         let count = reader.count(PART_BYTES, usize::MAX)?;
-        let parts = (0..count).map(|_| FrameRef::decode(FrameKind::Section, reader)).collect::<Result<_, _>>()?;
-        Ok(Self { tag, version, bytes, parts })
+        let parts = (0..count)
+            .map(|_| FrameRef::decode(FrameKind::Section, reader))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            tag,
+            version,
+            bytes,
+            parts,
+        })
     }
 }
 
@@ -269,19 +280,55 @@ mod tests {
     use super::*;
 
     pub(crate) fn sample() -> Root {
-        let frame = |kind, sequence| FrameRef { kind, sequence, offset: 400 + sequence, length: 99 };
-        let totals = Totals { chunks: 3, rows: 30, plain_bytes: 300, sealed_bytes: 90, hash: ContentHash(5) };
-        let refs = |list: &[(u32, u32)]| list.iter().map(|&(page, entries)| PageRef { page, entries }).collect();
+        let frame = |kind, sequence| FrameRef {
+            kind,
+            sequence,
+            offset: 400 + sequence,
+            length: 99,
+        };
+        let totals = Totals {
+            chunks: 3,
+            rows: 30,
+            plain_bytes: 300,
+            sealed_bytes: 90,
+            hash: ContentHash(5),
+        };
+        let refs = |list: &[(u32, u32)]| {
+            list.iter()
+                .map(|&(page, entries)| PageRef { page, entries })
+                .collect()
+        };
         Root {
             frames: 9,
             pages: vec![
-                PageEntry { frame: frame(FrameKind::Page, 6), entries: 4 },
-                PageEntry { frame: frame(FrameKind::Page, 7), entries: 2 },
+                PageEntry {
+                    frame: frame(FrameKind::Page, 6),
+                    entries: 4,
+                },
+                PageEntry {
+                    frame: frame(FrameKind::Page, 7),
+                    entries: 2,
+                },
             ],
             streams: vec![
-                StreamEntry { stream: 1, name: b"a".to_vec(), totals, pages: refs(&[(0, 1), (1, 2)]) },
-                StreamEntry { stream: 5, name: Vec::new(), totals, pages: refs(&[(0, 3)]) },
-                StreamEntry { stream: 6, name: b"none".to_vec(), totals: Totals::default(), pages: vec![] },
+                StreamEntry {
+                    stream: 1,
+                    name: b"a".to_vec(),
+                    totals,
+                    pages: refs(&[(0, 1), (1, 2)]),
+                },
+                StreamEntry {
+                    stream: 5,
+                    name: Vec::new(),
+                    totals,
+                    pages: refs(&[(0, 3)]),
+                },
+                StreamEntry {
+                    stream: 6,
+                    name: b"none".to_vec(),
+                    totals: Totals::default(),
+                    pages: vec![],
+                },
             ],
             sections: vec![SectionEntry {
                 tag: SectionTag(*b"CATL"),
@@ -301,7 +348,12 @@ mod tests {
             assert!(Root::from_bytes(&bytes[..end]).is_err(), "{end}");
         }
         assert_eq!(Root::default().to_bytes().len(), ROOT_FIXED_BYTES);
-        let empty = StreamEntry { stream: 1, name: vec![], totals: Totals::default(), pages: vec![] };
+        let empty = StreamEntry {
+            stream: 1,
+            name: vec![],
+            totals: Totals::default(),
+            pages: vec![],
+        };
         assert_eq!(empty.to_bytes().len(), STREAM_FIXED_BYTES);
     }
 
@@ -309,7 +361,12 @@ mod tests {
     fn finds_streams_and_their_pages() {
         let root = sample();
         let stream = root.stream(1).unwrap();
-        assert_eq!(root.pages_of(stream).map(|(f, n)| (f.sequence, n)).collect::<Vec<_>>(), [(6, 1), (7, 2)]);
+        assert_eq!(
+            root.pages_of(stream)
+                .map(|(f, n)| (f.sequence, n))
+                .collect::<Vec<_>>(),
+            [(6, 1), (7, 2)]
+        );
         assert!(root.stream(2).is_none());
         assert!(root.section(SectionTag(*b"CATL")).is_some());
     }

@@ -47,12 +47,21 @@ pub struct Salvager {
 impl Salvager {
     /// A scan that begins at `offset` of the file.
     pub fn new(opener: Opener, offset: u64) -> Self {
-        Self { opener, buffer: BytesMut::new(), offset, skipped: 0, rescans: 0, ended: false }
+        Self {
+            opener,
+            buffer: BytesMut::new(),
+            offset,
+            skipped: 0,
+            rescans: 0,
+            ended: false,
+        }
     }
 
     /// Takes the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.rescans = self.rescans.saturating_add(to_u64(bytes.len()).saturating_mul(RESCANS));
+        self.rescans = self
+            .rescans
+            .saturating_add(to_u64(bytes.len()).saturating_mul(RESCANS));
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -82,7 +91,10 @@ impl Salvager {
             let frame = header.at(self.offset);
             if !whole {
                 self.skip(FRAME_HEADER_BYTES);
-                return Some(Salvaged::Broken { frame, error: Error::damaged(frame.place(), Damage::Truncated) });
+                return Some(Salvaged::Broken {
+                    frame,
+                    error: Error::damaged(frame.place(), Damage::Truncated),
+                });
             }
             return Some(self.open(&header, frame, scratch));
         }
@@ -123,7 +135,9 @@ impl Salvager {
         if found > 0 {
             return Seek::Skip(found);
         }
-        let Some(start) = self.buffer.first_chunk::<FRAME_HEADER_BYTES>() else { return Seek::More };
+        let Some(start) = self.buffer.first_chunk::<FRAME_HEADER_BYTES>() else {
+            return Seek::More;
+        };
         match FrameHeader::decode(start) {
             Err(_) => Seek::Skip(1),
             Ok(header) if header.frame_bytes() <= self.buffer.len() => Seek::Frame(header, true),

@@ -42,6 +42,10 @@ impl Decode for PartHead {
         let tag = SectionTag(reader.array()?);
         let version = reader.u16()?;
         reader.zeros::<2>()?;
-        Ok(Self { tag, version, part: reader.u32()? })
+        Ok(Self {
+            tag,
+            version,
+            part: reader.u32()?,
+        })
     }
 }

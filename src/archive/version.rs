@@ -14,6 +14,9 @@ pub fn check(found: u16) -> Result<(), super::Error> {
     if READ.contains(&found) {
         Ok(())
     } else {
-        Err(super::Error::Version { found, newest: *READ.end() })
+        Err(super::Error::Version {
+            found,
+            newest: *READ.end(),
+        })
     }
 }

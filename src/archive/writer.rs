@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::chunk::ChunkHead;
+use super::chunk::{ChunkHead, Totals};
 use super::codec::{Encode as _, to_u64};
 use super::error::Error;
 use super::footer::Footer;
@@ -14,7 +14,7 @@ use super::frame::{FrameKind, FrameRef};
 use super::header::{ArchiveId, Header};
 use super::index::ChunkEntry;
 use super::pending::{PageDraft, Pending};
-use super::root::{PART_BYTES, PageEntry, Root, SECTION_FIXED_BYTES, SectionEntry, Totals};
+use super::root::{PART_BYTES, PageEntry, Root, SECTION_FIXED_BYTES, SectionEntry};
 use super::sealer::{Note, SealScratch, SealedFrame, Sealer};
 use super::section::{PartHead, SectionTag};
 use crate::limits::{MAX_REORDERED_FRAMES, MAX_SECTION_BYTES, MAX_SECTIONS, SECTION_PART_BYTES};
@@ -89,7 +89,11 @@ impl Writer {
     pub fn new(options: &Options) -> Result<Self, Error> {
         let id = ArchiveId::generate()?;
         let (header, keys) = Header::create(id, options.created_micros, &options.recipients)?;
-        let cipher = if header.encrypted { keys.frame_cipher()? } else { FrameCipher::clear() };
+        let cipher = if header.encrypted {
+            keys.frame_cipher()?
+        } else {
+            FrameCipher::clear()
+        };
         let sealer = Sealer::new(id, cipher, options.level);
         let scratch = sealer.scratch()?;
         let mut writer = Self {
@@ -170,10 +174,14 @@ impl Writer {
         let at = self.section_at(tag, version)?;
         // An empty section still has one part, so that it can be salvaged.
         let empty: &[u8] = &[];
-        let parts = bytes.chunks(SECTION_PART_BYTES).chain(bytes.is_empty().then_some(empty));
+        let parts = bytes
+            .chunks(SECTION_PART_BYTES)
+            .chain(bytes.is_empty().then_some(empty));
         for piece in parts {
             let part = self.grow_section(at, piece.len())?;
-            let frame = self.sealer.seal_part(PartHead { tag, version, part }, piece, at, &mut self.scratch)?;
+            let frame =
+                self.sealer
+                    .seal_part(PartHead { tag, version, part }, piece, at, &mut self.scratch)?;
             self.accept(frame)?;
         }
         Ok(std::mem::take(&mut self.out))
@@ -190,7 +198,12 @@ impl Writer {
             return Err(Error::limit("sections", self.sections.len() + 1, MAX_SECTIONS));
         }
         self.pending.grow_root(SECTION_FIXED_BYTES)?;
-        self.sections.push(SectionEntry { tag, version, bytes: 0, parts: Vec::new() });
+        self.sections.push(SectionEntry {
+            tag,
+            version,
+            bytes: 0,
+            parts: Vec::new(),
+        });
         self.section_bytes.push(0);
         Ok(self.sections.len() - 1)
     }
@@ -198,14 +211,24 @@ impl Writer {
     /// Reserves room for a part and gives its number. The part's place is known only when it leaves.
     fn grow_section(&mut self, at: usize, bytes: usize) -> Result<u32, Error> {
         self.pending.grow_root(PART_BYTES)?;
-        let parts = self.section_bytes.get_mut(at).ok_or(Error::Misuse("no such section"))?;
+        let parts = self
+            .section_bytes
+            .get_mut(at)
+            .ok_or(Error::Misuse("no such section"))?;
         let part = u32::try_from(*parts).map_err(|_| Error::Misuse("a section has too many parts"))?;
         *parts += 1;
-        let section = self.sections.get_mut(at).ok_or(Error::Misuse("no such section"))?;
+        let section = self
+            .sections
+            .get_mut(at)
+            .ok_or(Error::Misuse("no such section"))?;
         section.bytes += to_u64(bytes);
         if section.bytes > MAX_SECTION_BYTES {
             let (found, limit) = (section.bytes, MAX_SECTION_BYTES);
-            return Err(Error::Limit { what: "bytes of a section", found, limit });
+            return Err(Error::Limit {
+                what: "bytes of a section",
+                found,
+                limit,
+            });
         }
         Ok(part)
     }
@@ -244,7 +267,10 @@ impl Writer {
             totals,
             recipients: self.header.recipients(),
         };
-        Ok(Finished { bytes: self.out, summary })
+        Ok(Finished {
+            bytes: self.out,
+            summary,
+        })
     }
 
     fn nothing_missing(&self) -> Result<(), Error> {
@@ -262,7 +288,7 @@ impl Writer {
         if frame.sequence() < self.next || self.waiting.contains_key(&frame.sequence()) {
             return Err(Error::Misuse("a frame was pushed twice"));
         }
-        if self.waiting.len() >= MAX_REORDERED_FRAMES {
+        if self.waiting.len() >= MAX_REORDERED_FRAMES && frame.sequence() != self.next {
             return Err(Error::Misuse("too many frames wait for an earlier one"));
         }
         self.waiting.insert(frame.sequence(), frame);
@@ -278,21 +304,44 @@ impl Writer {
         self.next += 1;
         self.emit(frame.bytes);
         match frame.note {
-            Note::Chunk { head, plain_bytes, facts } => {
+            Note::Chunk {
+                head,
+                plain_bytes,
+                facts,
+            } => {
                 let ChunkHead { stream, number, rows } = head;
-                let FrameRef { sequence, offset, length, .. } = at;
+                let FrameRef {
+                    sequence,
+                    offset,
+                    length,
+                    ..
+                } = at;
                 let (hash, zone_map) = (facts.hash, facts.zone_map);
-                let entry =
-                    ChunkEntry { number, sequence, offset, length, plain_bytes, rows, hash, zone_map };
+                let entry = ChunkEntry {
+                    number,
+                    sequence,
+                    offset,
+                    length,
+                    plain_bytes,
+                    rows,
+                    hash,
+                    zone_map,
+                };
                 let drafts = self.pending.add(stream, &entry)?;
                 self.queue_pages(drafts)?;
             }
             Note::Part { section } => {
-                let section = self.sections.get_mut(section).ok_or(Error::Misuse("no such section"))?;
+                let section = self
+                    .sections
+                    .get_mut(section)
+                    .ok_or(Error::Misuse("no such section"))?;
                 section.parts.push(at);
             }
             Note::Page { page } => {
-                self.pages.get_mut(page).ok_or(Error::Misuse("no such page"))?.frame = at;
+                self.pages
+                    .get_mut(page)
+                    .ok_or(Error::Misuse("no such page"))?
+                    .frame = at;
             }
             Note::Root => {}
         }
@@ -301,10 +350,20 @@ impl Writer {
 
     fn queue_pages(&mut self, drafts: Vec<PageDraft>) -> Result<(), Error> {
         for draft in drafts {
-            let frame = self.sealer.seal_page(&draft.bytes, self.pages.len(), &mut self.scratch)?;
+            let frame = self
+                .sealer
+                .seal_page(&draft.bytes, self.pages.len(), &mut self.scratch)?;
             let (sequence, length) = (frame.sequence(), 0);
-            let unknown = FrameRef { kind: FrameKind::Page, sequence, offset: 0, length };
-            self.pages.push(PageEntry { frame: unknown, entries: draft.entries });
+            let unknown = FrameRef {
+                kind: FrameKind::Page,
+                sequence,
+                offset: 0,
+                length,
+            };
+            self.pages.push(PageEntry {
+                frame: unknown,
+                entries: draft.entries,
+            });
             self.waiting.insert(sequence, frame);
         }
         Ok(())

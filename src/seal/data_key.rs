@@ -109,7 +109,12 @@ impl Keys {
         let hkdf = extract(&data_key, archive_id);
         let content_hash = Zeroizing::new(expand(&hkdf, Purpose::ContentHash)?);
         let commitment = expand(&hkdf, Purpose::Commitment)?;
-        Ok(Self { data_key, archive_id: *archive_id, content_hash, commitment })
+        Ok(Self {
+            data_key,
+            archive_id: *archive_id,
+            content_hash,
+            commitment,
+        })
     }
 
     /// The cipher of the archive's frames.
@@ -161,7 +166,9 @@ impl Keys {
     /// # Errors
     /// [`SealError::NotAuthentic`] when it is another.
     pub fn verify_mac(&self, purpose: Purpose, message: &[u8], mac: &[u8]) -> Result<(), SealError> {
-        self.keyed(purpose, message)?.verify_slice(mac).map_err(|_| SealError::NotAuthentic)
+        self.keyed(purpose, message)?
+            .verify_slice(mac)
+            .map_err(|_| SealError::NotAuthentic)
     }
 
     fn keyed(&self, purpose: Purpose, message: &[u8]) -> Result<Hmac<Sha256>, SealError> {
@@ -180,7 +187,8 @@ fn extract(data_key: &DataKey, archive_id: &[u8; 16]) -> Hkdf<Sha256> {
 
 fn expand<const N: usize>(hkdf: &Hkdf<Sha256>, purpose: Purpose) -> Result<[u8; N], SealError> {
     let mut out = [0; N];
-    hkdf.expand(purpose.label(), &mut out).map_err(|_| SealError::Cipher)?;
+    hkdf.expand(purpose.label(), &mut out)
+        .map_err(|_| SealError::Cipher)?;
     Ok(out)
 }
 
@@ -190,7 +198,8 @@ mod tests {
 
     #[test]
     fn keys_differ_by_purpose_archive_and_data_key() {
-        let keys = |byte: u8, id: u8| Keys::derive(DataKey::from_bytes(&[byte; 32]).unwrap(), &[id; 16]).unwrap();
+        let keys =
+            |byte: u8, id: u8| Keys::derive(DataKey::from_bytes(&[byte; 32]).unwrap(), &[id; 16]).unwrap();
         let base = keys(1, 1);
         assert_ne!(base.content_hash_key(), base.commitment());
         assert_ne!(base.commitment(), keys(2, 1).commitment());
@@ -204,6 +213,9 @@ mod tests {
     #[test]
     fn nothing_secret_is_printed() {
         let keys = Keys::derive(DataKey::from_bytes(&[0xAB; 32]).unwrap(), &[1; 16]).unwrap();
-        assert_eq!(format!("{keys:?} {:?}", keys.data_key()), "Keys(secret) DataKey(secret)");
+        assert_eq!(
+            format!("{keys:?} {:?}", keys.data_key()),
+            "Keys(secret) DataKey(secret)"
+        );
     }
 }

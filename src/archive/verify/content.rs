@@ -1,11 +1,11 @@
 //! The part of a verification that needs the key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
 use super::Report;
-use crate::archive::chunk::{ChunkHead, ContentHash};
+use crate::archive::chunk::{ChunkHead, ContentHash, Totals};
 use crate::archive::codec::{Encode as _, to_u64};
 use crate::archive::error::{Damage, Error, Place};
 use crate::archive::footer::Footer;
@@ -13,9 +13,9 @@ use crate::archive::frame::{FrameHeader, FrameKind, FrameRef};
 use crate::archive::header::Header;
 use crate::archive::index::{ChunkEntry, Page};
 use crate::archive::opener::{OpenScratch, Opened, Opener};
-use crate::archive::root::{PageEntry, Root, Totals};
+use crate::archive::root::{PageEntry, Root};
 use crate::archive::section::{PartHead, SectionTag};
-use crate::limits::MAX_STREAMS;
+use crate::limits::{MAX_FINDINGS, MAX_STREAMS};
 
 /// What was seen of one stream. Two sums stand for the set of its chunks, so that memory does not grow with them: one
 /// over the chunks themselves, one over what index pages say of them.
@@ -35,8 +35,10 @@ pub(super) struct Content {
     pages: Vec<PageEntry>,
     parts: BTreeMap<SectionTag, (u64, Vec<FrameRef>)>,
     totals: Totals,
-    /// A frame could not be opened, so that sums cannot be right: the index is not accused of it.
-    missed: bool,
+    /// Frames that could not be opened. With one of them sums cannot be right, and the index is not accused of it.
+    broken: BTreeSet<u64>,
+    /// What the index says about broken frames.
+    named: BTreeMap<u64, Place>,
 }
 
 impl Content {
@@ -48,7 +50,8 @@ impl Content {
             pages: Vec::new(),
             parts: BTreeMap::new(),
             totals: Totals::default(),
-            missed: false,
+            broken: BTreeSet::new(),
+            named: BTreeMap::new(),
         })
     }
 
@@ -63,22 +66,37 @@ impl Content {
         footer.authenticate(self.opener.keys())
     }
 
-    pub(super) const fn miss(&mut self) {
-        self.missed = true;
+    /// Remembers a broken frame, as many as can be reported.
+    pub(super) fn miss(&mut self, sequence: u64) {
+        if self.broken.len() < MAX_FINDINGS {
+            self.broken.insert(sequence);
+        }
     }
 
     pub(super) fn tell(&self, report: &mut Report) {
         report.chunks = self.totals.chunks;
         report.rows = self.totals.rows;
         report.plain_bytes = self.totals.plain_bytes;
+        for finding in &mut report.findings {
+            if let Some(Place::Frame { sequence, offset, .. }) = finding.place()
+                && let Some(place @ Place::Chunk { offset: named, .. }) = self.named.get(&sequence)
+                && *named == offset
+            {
+                finding.move_to(*place);
+            }
+        }
     }
 
     /// Opens a frame whose checksums are right, and remembers what it says.
     pub(super) fn frame(&mut self, header: &FrameHeader, body: &[u8], at: FrameRef) -> Vec<Error> {
         let Self { opener, scratch, .. } = self;
-        let result = opener.open_checked(header, body, at.offset, scratch).and_then(|opened| What::of(&opened));
+        let result = opener
+            .open_checked(header, body, at.offset, scratch)
+            .and_then(|opened| What::of(&opened));
         match result {
-            Ok(What::Chunk(head, plain_bytes)) => self.chunk(head, plain_bytes, at).err().into_iter().collect(),
+            Ok(What::Chunk(head, plain_bytes)) => {
+                self.chunk(head, plain_bytes, at).err().into_iter().collect()
+            }
             Ok(What::Part(head, bytes)) => self.part(head, bytes, at).err().into_iter().collect(),
             Ok(What::Page(page)) => {
                 self.page(&page, at);
@@ -86,7 +104,7 @@ impl Content {
             }
             Ok(What::Root(root)) => self.root(&root, at),
             Err(error) => {
-                self.missed = true;
+                self.miss(at.sequence);
                 vec![error]
             }
         }
@@ -118,7 +136,10 @@ impl Content {
         if u64::from(head.part) == to_u64(expected) {
             Ok(())
         } else {
-            Err(Error::damaged(at.place(), Damage::Contradiction("parts of a section are missing or doubled")))
+            Err(Error::damaged(
+                at.place(),
+                Damage::Contradiction("parts of a section are missing or doubled"),
+            ))
         }
     }
 
@@ -128,18 +149,26 @@ impl Content {
             let seen = self.streams.entry(run.stream).or_default();
             for entry in &run.entries {
                 count += 1;
-                let ChunkEntry { plain_bytes, hash, .. } = *entry;
+                if self.broken.contains(&entry.sequence) {
+                    self.named.insert(entry.sequence, entry.place(run.stream));
+                }
+                let ChunkEntry {
+                    plain_bytes, hash, ..
+                } = *entry;
                 seen.hash += hash;
                 let mark = mark(entry.head(run.stream), entry.frame(), plain_bytes);
                 seen.entry_marks = seen.entry_marks.wrapping_add(mark);
             }
         }
-        self.pages.push(PageEntry { frame: at, entries: count });
+        self.pages.push(PageEntry {
+            frame: at,
+            entries: count,
+        });
     }
 
     /// Compares the root with all that came before it.
     fn root(&self, root: &Root, at: FrameRef) -> Vec<Error> {
-        if self.missed {
+        if !self.broken.is_empty() {
             return Vec::new();
         }
         let mut errors = Vec::new();
@@ -162,14 +191,22 @@ impl Content {
             if seen.chunk_marks != seen.entry_marks {
                 accuse("the index pages of a stream do not name its chunks");
             }
-            if (Totals { hash: seen.hash, ..seen.totals }) != entry.totals {
+            if (Totals {
+                hash: seen.hash,
+                ..seen.totals
+            }) != entry.totals
+            {
                 accuse("the totals of a stream are not those of its chunks");
             }
         }
         if unnamed != 0 {
             accuse("there are chunks of streams that it does not name");
         }
-        let listed = root.sections.iter().map(|s| (s.tag, (s.bytes, s.parts.clone()))).collect();
+        let listed = root
+            .sections
+            .iter()
+            .map(|s| (s.tag, (s.bytes, s.parts.clone())))
+            .collect();
         if self.parts != listed {
             accuse("its sections are not those of the archive");
         }

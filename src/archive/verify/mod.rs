@@ -108,7 +108,14 @@ impl Verifier {
     /// [`Error::Seal`] when there is no memory for a scratch.
     pub fn with_key(opener: Opener) -> Result<Self, Error> {
         let content = Some(Content::new(opener)?);
-        Ok(Self { content, report: Report { with_key: true, ..Report::default() }, ..Self::new() })
+        Ok(Self {
+            content,
+            report: Report {
+                with_key: true,
+                ..Report::default()
+            },
+            ..Self::new()
+        })
     }
 
     /// Takes the next bytes.
@@ -127,7 +134,8 @@ impl Verifier {
         &self.report
     }
 
-    /// Ends the reading and says what was found.
+    /// Ends the reading and says what was found. With a key, a broken chunk is named by stream and number as far as the
+    /// index could be read.
     pub fn finish(mut self) -> Report {
         let place = match self.state {
             State::Header => Some(Place::Header),
@@ -164,13 +172,17 @@ impl Verifier {
     }
 
     fn step_header(&mut self) -> bool {
-        let Some(start) = self.buffer.first_chunk::<HEADER_START_BYTES>() else { return false };
+        let Some(start) = self.buffer.first_chunk::<HEADER_START_BYTES>() else {
+            return false;
+        };
         let length = match Header::length(start, Place::Header) {
             Ok(length) => length,
             Err(Error::NotAnArchive) => return self.lose(Error::damaged(Place::Header, Damage::NotFound)),
             Err(error) => return self.lose(error),
         };
-        let Some(bytes) = self.take(length) else { return false };
+        let Some(bytes) = self.take(length) else {
+            return false;
+        };
         self.header_bytes = length;
         match Header::decode(&bytes, Place::Header) {
             Ok(header) => {
@@ -187,16 +199,21 @@ impl Verifier {
     }
 
     fn step_frame(&mut self) -> bool {
-        let Some(start) = self.buffer.first_chunk::<FRAME_HEADER_BYTES>() else { return false };
+        let Some(start) = self.buffer.first_chunk::<FRAME_HEADER_BYTES>() else {
+            return false;
+        };
         let header = match FrameHeader::decode(start) {
             Ok(header) => header,
             Err(damage) => return self.lose(Error::damaged(self.next_frame_place(), damage)),
         };
         let at = header.at(self.offset);
-        let Some(bytes) = self.take(header.frame_bytes()) else { return false };
+        let Some(bytes) = self.take(header.frame_bytes()) else {
+            return false;
+        };
         if header.sequence != self.expected {
             let (expected, found) = (self.expected, header.sequence);
-            self.report.add(Error::damaged(at.place(), Damage::Sequence { expected, found }));
+            self.report
+                .add(Error::damaged(at.place(), Damage::Sequence { expected, found }));
         }
         self.expected = header.sequence.saturating_add(1);
         self.report.frames += 1;
@@ -210,7 +227,9 @@ impl Verifier {
             }
             Err(error) => {
                 self.report.add(error);
-                self.content.iter_mut().for_each(Content::miss);
+                self.content
+                    .iter_mut()
+                    .for_each(|content| content.miss(at.sequence));
             }
         }
         if header.kind == FrameKind::Root {
@@ -221,13 +240,18 @@ impl Verifier {
     }
 
     fn step_header_copy(&mut self) -> bool {
-        let Some(bytes) = self.take(self.header_bytes) else { return false };
+        let Some(bytes) = self.take(self.header_bytes) else {
+            return false;
+        };
         let place = Place::HeaderCopy;
         match (&self.header, Header::decode(&bytes, place)) {
             (_, Err(Error::NotAnArchive)) => self.report.add(Error::damaged(place, Damage::NotFound)),
             (_, Err(error)) => self.report.add(error),
             (Some(header), Ok(copy)) if *header != copy => {
-                self.report.add(Error::damaged(place, Damage::Contradiction("it differs from the header")));
+                self.report.add(Error::damaged(
+                    place,
+                    Damage::Contradiction("it differs from the header"),
+                ));
             }
             (_, Ok(_)) => {}
         }
@@ -236,20 +260,29 @@ impl Verifier {
     }
 
     fn step_footer(&mut self) -> bool {
-        let Some(bytes) = self.take(FOOTER_BYTES) else { return false };
-        let Some(bytes) = bytes.first_chunk() else { return false };
+        let Some(bytes) = self.take(FOOTER_BYTES) else {
+            return false;
+        };
+        let Some(bytes) = bytes.first_chunk() else {
+            return false;
+        };
         match Footer::decode(bytes, self.offset) {
             Ok(footer) => {
-                let contradiction =
-                    |why| Err(Error::damaged(Place::Footer, Damage::Contradiction(why)));
+                let contradiction = |why| Err(Error::damaged(Place::Footer, Damage::Contradiction(why)));
                 let agrees = if self.header.as_ref().is_some_and(|header| header.id != footer.id) {
                     Err(Error::damaged(Place::Footer, Damage::Foreign))
-                } else if self.header.as_ref().is_some_and(|h| h.encrypted != footer.encrypted) {
+                } else if self
+                    .header
+                    .as_ref()
+                    .is_some_and(|h| h.encrypted != footer.encrypted)
+                {
                     contradiction("the flags of header and footer differ")
                 } else if self.root != Some(footer.root) {
                     contradiction("the root index is not where the footer says")
                 } else {
-                    self.content.as_ref().map_or(Ok(()), |content| content.footer(&footer))
+                    self.content
+                        .as_ref()
+                        .map_or(Ok(()), |content| content.footer(&footer))
                 };
                 if let Err(error) = agrees {
                     self.report.add(error);
@@ -262,7 +295,11 @@ impl Verifier {
     }
 
     fn next_frame_place(&self) -> Place {
-        Place::Frame { kind: None, sequence: self.expected, offset: self.offset }
+        Place::Frame {
+            kind: None,
+            sequence: self.expected,
+            offset: self.offset,
+        }
     }
 
     fn take(&mut self, count: usize) -> Option<BytesMut> {
