@@ -26,6 +26,10 @@ const READ_BYTES: usize = 64 << 10;
 /// Length of a message's type byte and length word.
 const HEAD: usize = 5;
 
+/// The longest message taken before the session is ready. Whoever answers on the port is not authenticated yet, and
+/// the client library reserves memory for the length that a message claims.
+const MAX_EARLY_MESSAGE: usize = 1 << 20;
+
 /// Blocks that may wait between the socket and whoever seals them.
 const QUEUE: usize = 1;
 
@@ -168,6 +172,8 @@ pub struct Tap<S> {
     armed: Arc<Mutex<Option<Diversion>>>,
     copying: Option<Copying>,
     state: State,
+    /// The first `ReadyForQuery` has passed.
+    ready: bool,
     head: [u8; HEAD],
     buffer: Box<[u8]>,
     at: usize,
@@ -186,6 +192,7 @@ impl<S> Tap<S> {
             armed,
             copying: None,
             state: State::Head(0),
+            ready: false,
             head: [0; HEAD],
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             at: 0,
@@ -210,6 +217,10 @@ impl<S> Tap<S> {
                 "the server sent a message with an impossible length",
             )));
         };
+        self.ready |= kind == b'Z';
+        if body > MAX_ROW_BYTES || (!self.ready && body > MAX_EARLY_MESSAGE) {
+            return Poll::Ready(Err(invalid("the server sent a message longer than PostgreSQL allows")));
+        }
         if kind == b'H'
             && let Some(to) = self.armed.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
@@ -375,7 +386,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         let before = out.filled().len();
         loop {
             match this.poll_process(cx, out) {
-                Poll::Ready(result) => result?,
+                Poll::Ready(Ok(())) => {}
+                // What was passed before a broken message is delivered first; the next call meets the error again.
+                Poll::Ready(Err(error)) if out.filled().len() == before => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
                 // Blocked by back-pressure; what was passed already must not wait for that.
                 Poll::Pending if out.filled().len() > before => return Poll::Ready(Ok(())),
                 Poll::Pending => return Poll::Pending,
@@ -524,8 +538,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stranger_cannot_make_us_reserve_memory() {
+        let mut mock = tokio_test_reader(&[b'R', 0x7f, 0xff, 0xff, 0xff], 5);
+        let (mut tap, _handle) = Tap::new(&mut mock);
+        let error = tap.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
     async fn a_message_that_is_no_whole_row_is_refused() {
-        let mut wire = message(b'H', &[0, 0, 0]);
+        let mut wire = message(b'Z', b"I");
+        wire.extend(message(b'H', &[0, 0, 0]));
         wire.extend(message(b'd', b"half a row"));
         let mut mock = tokio_test_reader(&wire, 4096);
         let (mut tap, handle) = Tap::new(&mut mock);
