@@ -144,16 +144,20 @@ impl From<PgError> for Error {
     fn from(error: PgError) -> Self {
         let (kind, hint) = match &error {
             PgError::Options(_) => (ErrorKind::Usage, None),
-            PgError::Unreachable { .. } => {
-                (ErrorKind::Server, Some("is the server running, and are host and port right?"))
-            }
+            PgError::Unreachable { .. } => (
+                ErrorKind::Server,
+                Some("is the server running, and are host and port right?"),
+            ),
             PgError::Authentication { .. } => (
                 ErrorKind::Server,
-                Some("give the password by PGPASSWORD or ~/.pgpass; pg_hba.conf says who may log in from where"),
+                Some(
+                    "give the password by PGPASSWORD or ~/.pgpass; pg_hba.conf says who may log in from where",
+                ),
             ),
-            PgError::Lost { .. } => {
-                (ErrorKind::Server, Some("the server's log says why it ended the connection"))
-            }
+            PgError::Lost { .. } => (
+                ErrorKind::Server,
+                Some("the server's log says why it ended the connection"),
+            ),
             PgError::NoSuchDatabase { .. }
             | PgError::Tls { .. }
             | PgError::Refused { .. }
@@ -163,7 +167,10 @@ impl From<PgError> for Error {
                 ErrorKind::Failed,
                 Some("wait for what blocks it to end, exclude the table, or raise --lock-timeout"),
             ),
-            PgError::Changed { .. } => (ErrorKind::Failed, Some("somebody changes the schema just now; try again")),
+            PgError::Changed { .. } => (
+                ErrorKind::Failed,
+                Some("somebody changes the schema just now; try again"),
+            ),
             _ => (ErrorKind::Failed, None),
         };
         // The message says all that the typed error knows: it is not kept as a cause to be said again.
@@ -181,13 +188,15 @@ impl From<archive::Error> for Error {
             archive::Error::NotAnArchive
             | archive::Error::Incomplete
             | archive::Error::Damaged { .. }
-            | archive::Error::NotAuthentic { .. } => {
-                (ErrorKind::Damaged, Some("take another archive; `pgcask verify` lists all that is damaged"))
-            }
+            | archive::Error::NotAuthentic { .. } => (
+                ErrorKind::Damaged,
+                Some("take another archive; `pgcask verify` lists all that is damaged"),
+            ),
             archive::Error::WrongKey => (ErrorKind::Key, None),
-            archive::Error::NoMatchingIdentity { .. } => {
-                (ErrorKind::Key, Some("give --identity or --passphrase-file of one of those recipients"))
-            }
+            archive::Error::NoMatchingIdentity { .. } => (
+                ErrorKind::Key,
+                Some("give --identity or --passphrase-file of one of those recipients"),
+            ),
             archive::Error::Version { .. } => (ErrorKind::Failed, Some("a newer pgcask reads it")),
             archive::Error::Seal(_) => (ErrorKind::Key, None),
             _ => (ErrorKind::Failed, None),

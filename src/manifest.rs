@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::ident::ObjectId;
+use crate::catalog::model::SequenceValue;
 use crate::pg::ServerVersion;
 use crate::pg::copy::ZoneColumn;
 use crate::pg::quote;
@@ -167,15 +168,4 @@ pub struct Closing {
     /// Whether the catalog changed while it was read and copied.
     #[serde(default)]
     pub catalog_changed: bool,
-}
-
-/// Where a sequence stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SequenceValue {
-    /// The sequence.
-    pub object: ObjectId,
-    /// Its last value.
-    pub last_value: i64,
-    /// Whether that value has been given out.
-    pub is_called: bool,
 }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::acl::AclItem;
+use super::acl::{AclClass, AclItem};
 use super::ident::ObjectId;
 use crate::pg::ServerVersion;
 use crate::pg::quote;
@@ -45,6 +45,9 @@ pub struct Head {
     /// What must exist before this object.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends: Vec<ObjectId>,
+    /// What must exist before the parts that can be made later; see [`Kind::detached_ids`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detached_depends: Vec<ObjectId>,
 }
 
 impl Head {
@@ -120,6 +123,52 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
             self.identity(head),
             quote::literal(comment)
         ))
+    }
+
+    /// The class of its privileges, and how `GRANT … ON` names it; `None` for kinds that have none.
+    fn acl_target(&self, _head: &Head) -> Option<(AclClass, String)> {
+        None
+    }
+
+    /// Privileges of columns, by their names.
+    fn column_acls(&self) -> Vec<(String, Vec<AclItem>)> {
+        Vec::new()
+    }
+
+    /// The name of the column with this attribute number.
+    fn column_name(&self, _number: i16) -> Option<String> {
+        None
+    }
+
+    /// Identities, among [`Head::also`], of parts that [`Kind::create_detached`] can make later, when objects depend on
+    /// one another in a circle: column defaults, check constraints, a view's query.
+    fn detached_ids(&self) -> Vec<ObjectId> {
+        Vec::new()
+    }
+
+    /// What of the object cannot be carried over, a sentence each.
+    fn warnings(&self, _head: &Head) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// As [`Kind::create`], without what [`Kind::create_detached`] makes.
+    fn create_without_detached(&self, head: &Head, target: &Target) -> Vec<String> {
+        self.create(head, target)
+    }
+
+    /// What [`Kind::create_without_detached`] left out.
+    fn create_detached(&self, _head: &Head, _target: &Target) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The table that this one is a partition of.
+    fn partition_of(&self) -> Option<ObjectId> {
+        None
+    }
+
+    /// Whether the object is filled by a query after it was created.
+    fn is_filled(&self) -> bool {
+        false
     }
 
     /// Relations whose rows must be loaded before this object is created: an index waits for its table's data.

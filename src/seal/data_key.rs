@@ -139,7 +139,8 @@ impl Keys {
     pub fn content_hash_secret<const N: usize>(&self) -> Result<[u8; N], SealError> {
         let mut secret = [0; N];
         let hkdf = Hkdf::<Sha256>::from_prk(self.content_hash.as_slice()).map_err(|_| SealError::Cipher)?;
-        hkdf.expand(b"pgcask/v1/content-hash-secret", &mut secret).map_err(|_| SealError::Cipher)?;
+        hkdf.expand(b"pgcask/v1/content-hash-secret", &mut secret)
+            .map_err(|_| SealError::Cipher)?;
         Ok(secret)
     }
 

@@ -219,7 +219,9 @@ impl<S> Tap<S> {
         };
         self.ready |= kind == b'Z';
         if body > MAX_ROW_BYTES || (!self.ready && body > MAX_EARLY_MESSAGE) {
-            return Poll::Ready(Err(invalid("the server sent a message longer than PostgreSQL allows")));
+            return Poll::Ready(Err(invalid(
+                "the server sent a message longer than PostgreSQL allows",
+            )));
         }
         if kind == b'H'
             && let Some(to) = self.armed.lock().unwrap_or_else(PoisonError::into_inner).take()

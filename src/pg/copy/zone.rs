@@ -51,7 +51,9 @@ impl ZoneMap {
 
     /// Reads what [`ZoneMap::encode`] wrote; anything else means that nothing is known.
     pub fn decode(bytes: &[u8]) -> Self {
-        Self { bounds: serde_json::from_slice(bytes).unwrap_or_default() }
+        Self {
+            bounds: serde_json::from_slice(bytes).unwrap_or_default(),
+        }
     }
 }
 
