@@ -10,3 +10,4 @@ pub mod kind;
 pub mod kinds;
 pub mod registry;
 pub mod sql;
+pub mod sql_types;
