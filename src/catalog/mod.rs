@@ -14,3 +14,4 @@ pub mod model;
 pub mod reader;
 pub mod registry;
 pub mod sql;
+pub mod sql_types;

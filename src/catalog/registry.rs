@@ -112,6 +112,15 @@ pub struct KindInfo {
 
 kinds! {
     Schema(kinds::schema::Schema) = "schema";
+    Extension(kinds::extension::Extension) = "extension";
+    EnumType(kinds::enum_type::EnumType) = "enum type";
+    Domain(kinds::domain::Domain) = "domain";
+    DomainConstraint(kinds::domain_constraint::DomainConstraint) = "domain constraint";
+    CompositeType(kinds::composite_type::CompositeType) = "composite type";
+    RangeType(kinds::range_type::RangeType) = "range type";
+    Function(kinds::function::Function) = "function";
+    Procedure(kinds::procedure::Procedure) = "procedure";
+    DefaultAcl(kinds::default_acl::DefaultAcl) = "default privileges";
     Sequence(kinds::sequence::Sequence) = "sequence";
     Table(kinds::table::Table) = "table";
     SequenceOwner(kinds::sequence_owner::SequenceOwner) = "sequence owner";
