@@ -12,7 +12,6 @@ use super::relations::Relation;
 use super::{Options, Parts, Shared, Unit};
 use crate::archive::{self, SectionTag, Writer};
 use crate::catalog::large_object;
-use crate::catalog::model::Model;
 use crate::catalog::{encode, reader};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
@@ -21,6 +20,7 @@ use crate::pg::copy::{LargeRows, RowHasher};
 use crate::pg::lock::{self, LockPolicy, LockTarget};
 use crate::pg::snapshot::{Snapshot, parallel_snapshot_is_safe};
 use crate::pg::{Session, SessionKind};
+use crate::plan::choose::choose;
 use crate::plan::units::{PageRange, split};
 use crate::stop::Stop;
 
@@ -60,13 +60,14 @@ pub(super) async fn make(
     stop.check()?;
     lock_relations(options, &session, &relations).await?;
     observer.event(Event::Phase { name: "reading the catalog" });
-    let model = reader::read_model(&session).await?;
+    let mut model = reader::read_model(&session).await?;
+    choose(&mut model, &options.selection);
     for warning in &model.warnings {
         observer.event(Event::Warning { message: warning.clone() });
     }
     let sessions = open_workers(options, &snapshot, jobs).await?;
     let (streams, units) = plan_units(options, &session, &relations).await?;
-    let manifest = manifest_of(options, name, &session, &snapshot, &model, streams.clone());
+    let manifest = manifest_of(options, name, &session, &snapshot, streams.clone());
 
     let mut writer = Writer::new(&archive::Options {
         created_micros: name.created_micros,
@@ -77,7 +78,6 @@ pub(super) async fn make(
         writer.declare(stream.id, stream.display().as_bytes())?;
     }
     send(&output, section(&mut writer, manifest::MANIFEST_TAG, &json(&manifest)?)?).await?;
-    let model = options.selected_model(model);
     if options.parts != Parts::Rows {
         send(&output, section(&mut writer, manifest::CATALOG_TAG, &encode::encode(&model)?)?).await?;
     }
@@ -91,10 +91,12 @@ pub(super) async fn make(
         open: Mutex::new(units),
         refused: Mutex::new(Vec::new()),
     });
+    let bytes = shared.open.lock().await.iter().map(|unit| unit.bytes).sum();
+    observer.event(Event::Total { bytes, rows: 0 });
     observer.event(Event::Phase { name: "copying rows" });
     let (mut writer, session) = copy_all(&shared, sessions, session, writer, output.clone(), stop).await?;
     observer.event(Event::Phase { name: "closing the archive" });
-    let closing = close(&session, &model, observer).await?;
+    let closing = close(options, &session, observer).await?;
     send(&output, section(&mut writer, manifest::CLOSING_TAG, &json(&closing)?)?).await?;
     session.execute("COMMIT").await?;
     let finished = writer.finish()?;
@@ -197,10 +199,6 @@ async fn plan_units(
     if !options.selection.is_narrowed() {
         large_object_units(session, &mut streams, &mut units).await?;
     }
-    let rows = relations.iter().filter(with_rows).map(|r| r.rows.max(0.0)).sum::<f64>();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, not negative")]
-    let rows = rows as u64;
-    let _ = rows;
     units.sort_by_key(|unit| unit.bytes);
     Ok((streams, units))
 }
@@ -256,11 +254,9 @@ fn manifest_of(
     name: &Name,
     session: &Session,
     snapshot: &Snapshot,
-    model: &Model,
     streams: Vec<Stream>,
 ) -> Manifest {
     let info = session.info();
-    let _ = model;
     Manifest {
         format: manifest::FORMAT,
         tool: format!("pgcask {}", env!("CARGO_PKG_VERSION")),
@@ -291,10 +287,15 @@ fn manifest_of(
 }
 
 /// What can only be read at the end.
-async fn close(session: &Session, model: &Model, observer: &SharedObserver) -> Result<Closing> {
-    let _ = (model, observer);
+async fn close(options: &Options, session: &Session, observer: &SharedObserver) -> Result<Closing> {
     let sequences = reader::read_sequence_values(session).await?;
-    Ok(Closing { sequences, catalog_changed: false })
+    let now = Session::open(&options.source, SessionKind::Source).await?;
+    let catalog_changed = reader::fingerprint(session).await? != reader::fingerprint(&now).await?;
+    if catalog_changed {
+        let message = "the schema was changed while it was backed up: definitions may be of two moments";
+        observer.event(Event::Warning { message: message.to_owned() });
+    }
+    Ok(Closing { sequences, catalog_changed })
 }
 
 fn section(writer: &mut Writer, tag: [u8; 4], bytes: &[u8]) -> Result<Vec<Bytes>> {

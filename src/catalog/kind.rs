@@ -166,6 +166,16 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
         None
     }
 
+    /// The tablespace that it names.
+    fn tablespace(&self) -> Option<String> {
+        None
+    }
+
+    /// The access method that it names, for relations.
+    fn access_method(&self) -> Option<String> {
+        None
+    }
+
     /// Whether the object is filled by a query after it was created.
     fn is_filled(&self) -> bool {
         false

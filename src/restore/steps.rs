@@ -16,6 +16,7 @@ use crate::opened::OpenArchive;
 use crate::pg::Session;
 use crate::pg::quote::printable;
 use crate::plan::restore::Step;
+use crate::stop::Stop;
 
 /// A stream to be loaded, cut into units.
 #[derive(Debug)]
@@ -26,10 +27,10 @@ pub(super) struct LoadPlan {
 }
 
 impl LoadPlan {
-    /// One session loads it all: it can empty the table in the same transaction, so that rows are frozen as they
+    /// One session loads it all, into a table that was just created: it can empty the table in the same transaction, so that rows are frozen as they
     /// come (`COPY … FREEZE`) and need no vacuum.
-    fn is_frozen(&self) -> bool {
-        self.units.len() == 1 && self.stream.content == Content::Table
+    fn is_frozen(&self, keep_rows: bool) -> bool {
+        !keep_rows && self.units.len() == 1 && self.stream.content == Content::Table
     }
 }
 
@@ -43,6 +44,8 @@ pub(super) struct Steps {
     pub(super) detached: std::collections::HashSet<usize>,
     pub(super) no_owner: bool,
     pub(super) no_acl: bool,
+    /// The tables existed before and keep their rows.
+    pub(super) keep_rows: bool,
     pub(super) observer: SharedObserver,
     /// Positions of the entries by identity.
     pub(super) by_id: HashMap<ObjectId, usize>,
@@ -69,6 +72,44 @@ impl Steps {
         }
     }
 
+    /// Whether the load is of large objects' metadata, which is loaded before all else.
+    pub(super) fn is_large_objects(&self, load: usize) -> bool {
+        self.loads.get(load).is_some_and(|load| load.stream.content == Content::LargeObjects)
+    }
+
+    /// Whether the stream's table is a heap, whose pages can be read by ranges.
+    pub(super) fn is_heap(&self, stream: &Stream) -> bool {
+        let entry = stream.object.and_then(|id| self.by_id.get(&id)).and_then(|at| self.entries.get(*at));
+        entry.is_some_and(|entry| entry.object.access_method().is_none())
+    }
+
+    /// The table at the top of the partition tree that a relation is in.
+    pub(super) fn topmost(&self, relation: ObjectId) -> ObjectId {
+        let mut top = relation;
+        for _ in 0..64 {
+            let entry = self.by_id.get(&top).and_then(|at| self.entries.get(*at));
+            match entry.and_then(|entry| entry.object.partition_of()) {
+                Some(parent) => top = parent,
+                None => break,
+            }
+        }
+        top
+    }
+
+    /// Sets the privileges of all entries.
+    pub(super) async fn privileges(&self, session: &Session, stop: &Stop) -> Result<()> {
+        for batch in self.entries.chunks(200) {
+            stop.check()?;
+            session.execute("BEGIN").await?;
+            for entry in batch {
+                let doing = || format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)));
+                run_all(session, &entry.privileges(&self.target)).await.context(doing)?;
+            }
+            session.execute("COMMIT").await?;
+        }
+        Ok(())
+    }
+
     /// Runs one step.
     pub(super) async fn run(&self, session: &Session, step: Step) -> Result<()> {
         let doing = || self.describe(step).unwrap_or_default();
@@ -89,7 +130,7 @@ impl Steps {
         } else {
             entry.object.create(&entry.head, &self.target)
         };
-        statements.extend(entry.attributes(!self.no_owner, &self.target));
+        statements.extend(entry.attributes(!self.no_owner));
         run_all(session, &statements).await
     }
 
@@ -113,7 +154,7 @@ impl Steps {
         let name = plan.stream.qualified();
         let columns = plan.stream.column_list();
         session.execute("BEGIN").await?;
-        let options = if plan.is_frozen() {
+        let options = if plan.is_frozen(self.keep_rows) {
             session.execute(&format!("TRUNCATE TABLE ONLY {name}")).await?;
             " WITH (FREEZE)"
         } else {
@@ -156,7 +197,7 @@ impl Steps {
         let name = plan.stream.qualified();
         // Rows that several sessions loaded are not frozen: marking them all visible now makes the foreign keys'
         // checks twice as fast, and spares the server an anti-wraparound vacuum later.
-        let sql = if plan.is_frozen() { format!("ANALYZE {name}") } else { format!("VACUUM (FREEZE, ANALYZE) {name}") };
+        let sql = if plan.is_frozen(self.keep_rows) { format!("ANALYZE {name}") } else { format!("VACUUM (FREEZE, ANALYZE) {name}") };
         session.execute(&sql).await?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::acl::AclClass;
 use crate::catalog::ident::class;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql_types::{Name, TYPES, collation_name};
@@ -78,6 +79,10 @@ impl Kind for CompositeType {
 
     fn identity(&self, head: &Head) -> String {
         format!("TYPE {}", head.qualified())
+    }
+
+    fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
+        Some((AclClass::Type, self.identity(head)))
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {

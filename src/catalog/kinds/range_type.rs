@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::acl::AclClass;
 use crate::catalog::ident::class;
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::catalog::sql_types::{
@@ -91,6 +92,10 @@ impl Kind for RangeType {
 
     fn identity(&self, head: &Head) -> String {
         format!("TYPE {}", head.qualified())
+    }
+
+    fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
+        Some((AclClass::Type, self.identity(head)))
     }
 
     fn create(&self, head: &Head, target: &Target) -> Vec<String> {
