@@ -14,7 +14,6 @@ mod pipeline;
 mod relations;
 mod worker;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-pub(crate) use loader::open_batch;
 pub use options::{Options, Parts, Plan, Summary};
 pub use preflight::Finding;
 

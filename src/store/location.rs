@@ -26,8 +26,6 @@ pub struct Store {
     pub(super) prefix: Path,
     /// For messages and results: what stands before a key.
     base: String,
-    /// The directory, for a local store.
-    pub(super) directory: Option<PathBuf>,
 }
 
 impl Location {
@@ -67,7 +65,7 @@ impl Location {
                 let directory = directory.canonicalize().map_err(io)?;
                 let base = format!("{}/", directory.display());
                 let client = local(&directory)?;
-                Ok(Store { client, prefix: Path::default(), base, directory: Some(directory) })
+                Ok(Store { client, prefix: Path::default(), base })
             }
             Self::Url(url) => {
                 let mut base = url.to_string();
@@ -75,7 +73,7 @@ impl Location {
                     base.push('/');
                 }
                 let (client, prefix) = client(url)?;
-                Ok(Store { client, prefix, base, directory: None })
+                Ok(Store { client, prefix, base })
             }
         }
     }
