@@ -217,10 +217,14 @@ impl From<StoreError> for Error {
             StoreError::Invalid { .. } => (ErrorKind::Usage, None),
             StoreError::AlreadyExists { .. } => (ErrorKind::Failed, None),
             StoreError::Length { .. } => (ErrorKind::Damaged, None),
-            StoreError::Full { .. } => (ErrorKind::Store, Some("make room, or choose another store with --to")),
-            StoreError::PermissionDenied { .. } => {
-                (ErrorKind::Store, Some("check the credentials and what they allow"))
-            }
+            StoreError::Full { .. } => (
+                ErrorKind::Store,
+                Some("make room, or choose another store with --to"),
+            ),
+            StoreError::PermissionDenied { .. } => (
+                ErrorKind::Store,
+                Some("check the credentials and what they allow"),
+            ),
             StoreError::Unreachable { .. } => (ErrorKind::Store, None),
         };
         let made = Self::new(kind, error.to_string());

@@ -85,8 +85,17 @@ impl Relation {
     }
 
     pub(super) fn size(&self) -> RelationSize {
-        let Self { heap_bytes, toast_bytes, block_bytes, .. } = *self;
-        RelationSize { heap_bytes, toast_bytes, block_bytes }
+        let Self {
+            heap_bytes,
+            toast_bytes,
+            block_bytes,
+            ..
+        } = *self;
+        RelationSize {
+            heap_bytes,
+            toast_bytes,
+            block_bytes,
+        }
     }
 
     /// Whether page ranges of it can be read: TID range scans are PostgreSQL 14's, and only a heap has pages whose
@@ -111,7 +120,9 @@ impl Relation {
         let mut zones = Vec::new();
         for (position, column) in self.columns.iter().enumerate() {
             let Some(order) = zone_type(column) else { continue };
-            let Ok(position) = u16::try_from(position) else { break };
+            let Ok(position) = u16::try_from(position) else {
+                break;
+            };
             let wanted = if column.key {
                 keys += 1;
                 keys <= KEY_ZONES

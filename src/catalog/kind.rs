@@ -43,7 +43,11 @@ pub struct Head {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<SecurityLabel>,
     /// What must exist before this object.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub depends: Vec<ObjectId>,
     /// What must exist before the parts that can be made later; see [`Kind::detached_ids`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -263,9 +263,15 @@ pub async fn read_sequence_values(session: &Session) -> Result<Vec<SequenceValue
 /// Those of the query.
 pub async fn fingerprint(session: &Session) -> Result<String, PgError> {
     const CATALOGS: [(&str, &str); 6] = [
-        ("pg_class", "c.relpersistence <> 't' AND c.relkind NOT IN ('t', 'i', 'I')"),
+        (
+            "pg_class",
+            "c.relpersistence <> 't' AND c.relkind NOT IN ('t', 'i', 'I')",
+        ),
         ("pg_proc", "true"),
-        ("pg_constraint", "c.connamespace IN (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname !~ '^pg_temp')"),
+        (
+            "pg_constraint",
+            "c.connamespace IN (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname !~ '^pg_temp')",
+        ),
         ("pg_rewrite", "true"),
         ("pg_trigger", "NOT c.tgisinternal"),
         ("pg_namespace", "c.nspname !~ '^pg_'"),
@@ -277,6 +283,9 @@ pub async fn fingerprint(session: &Session) -> Result<String, PgError> {
         )
     };
     let union: Vec<String> = CATALOGS.iter().map(one).collect();
-    let sql = format!("SELECT pg_catalog.string_agg(coalesce(u.h::pg_catalog.text, '-'), ' ') FROM ({}) u", union.join(" UNION ALL "));
+    let sql = format!(
+        "SELECT pg_catalog.string_agg(coalesce(u.h::pg_catalog.text, '-'), ' ') FROM ({}) u",
+        union.join(" UNION ALL ")
+    );
     Ok(session.query_one_text(&sql).await?.unwrap_or_default())
 }

@@ -42,15 +42,25 @@ impl KeygenArgs {
     pub fn run(&self, context: &Context) -> Result<Exit> {
         let (secret, recipient) = generate_identity();
         let created = crate::clock::Clock::System.now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        let text = zeroize::Zeroizing::new(format!("# created: {created}\n# public key: {recipient}\n{}\n", *secret));
+        let text = zeroize::Zeroizing::new(format!(
+            "# created: {created}\n# public key: {recipient}\n{}\n",
+            *secret
+        ));
         match &self.output {
             Some(path) => {
                 let doing = || format!("write the identity to {}", path.display());
-                let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+                let file = std::fs::OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(path);
                 file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
                     .map_err(|error| Error::with_source(ErrorKind::Failed, doing(), error))?;
                 if context.printer.json {
-                    context.printer.json(&Made { recipient: &recipient, identity_file: Some(path) })?;
+                    context.printer.json(&Made {
+                        recipient: &recipient,
+                        identity_file: Some(path),
+                    })?;
                 } else {
                     context.printer.line(&recipient)?;
                 }
@@ -65,7 +75,11 @@ impl KeygenArgs {
 }
 
 /// For whom a backup is sealed: recipients, a passphrase, or both. Asked for on a terminal when nothing is given.
-pub(super) fn recipients(given: &[String], passphrase: &PassphraseArgs, no_encrypt: bool) -> Result<Vec<Recipient>> {
+pub(super) fn recipients(
+    given: &[String],
+    passphrase: &PassphraseArgs,
+    no_encrypt: bool,
+) -> Result<Vec<Recipient>> {
     if no_encrypt {
         return Ok(Vec::new());
     }
@@ -73,7 +87,11 @@ pub(super) fn recipients(given: &[String], passphrase: &PassphraseArgs, no_encry
         .map_err(|error| Error::with_source(ErrorKind::Key, "read the recipients", error))?;
     let mut recipients = Vec::new();
     for text in &texts {
-        recipients.push(Recipient::parse(text).map_err(Error::from).context(|| "read the recipients".to_owned())?);
+        recipients.push(
+            Recipient::parse(text)
+                .map_err(Error::from)
+                .context(|| "read the recipients".to_owned())?,
+        );
     }
     let secret = match passphrase.read()? {
         Some(secret) => Some(secret),

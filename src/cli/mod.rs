@@ -22,7 +22,12 @@ use printer::{Printer, Verbosity};
 
 /// Back up and recover PostgreSQL databases: sealed, parallel, proven row by row
 #[derive(Debug, Parser)]
-#[command(name = "pgcask", version, max_term_width = 110, after_help = "See `pgcask COMMAND --help` for examples and exit codes.")]
+#[command(
+    name = "pgcask",
+    version,
+    max_term_width = 110,
+    after_help = "See `pgcask COMMAND --help` for examples and exit codes."
+)]
 pub struct Cli {
     /// What to do
     #[command(subcommand)]
@@ -80,7 +85,10 @@ pub fn main() -> ExitCode {
         Color::Never => anstream::ColorChoice::Never.write_global(),
     }
     let context = Context {
-        printer: Printer { json: cli.output.json, verbosity },
+        printer: Printer {
+            json: cli.output.json,
+            verbosity,
+        },
         bar: !cli.output.no_progress && !cli.output.json,
         stop: Stop::default(),
     };

@@ -99,7 +99,8 @@ impl RestoreArgs {
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
-        let target = ConnectOptions::resolve(Some(&self.into), &EnvLookup::system()).map_err(PgError::from)?;
+        let target =
+            ConnectOptions::resolve(Some(&self.into), &EnvLookup::system()).map_err(PgError::from)?;
         for warning in &target.warnings {
             printer.warning(warning);
         }
@@ -135,12 +136,18 @@ impl RestoreArgs {
         progress.finish();
         let summary = result.map_err(|error| {
             let what = quote::printable(&options.target.display());
-            error.hint(format!("{what} is left as far as the restore came; drop it, or look at it, before the next try"))
+            error.hint(format!(
+                "{what} is left as far as the restore came; drop it, or look at it, before the next try"
+            ))
         })?;
         if printer.json {
             printer.json(&summary)?;
         } else {
-            let proven = if summary.verified { "content proven equal" } else { "content not proven" };
+            let proven = if summary.verified {
+                "content proven equal"
+            } else {
+                "content not proven"
+            };
             printer.line(&format!(
                 "{}: {} rows in {} tables, {} objects, {}; {proven}",
                 summary.database,
@@ -162,7 +169,11 @@ fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
     if printer.json {
         printer.json(plan)?;
     } else {
-        let create = if plan.create { "create the database, then " } else { "" };
+        let create = if plan.create {
+            "create the database, then "
+        } else {
+            ""
+        };
         printer.line(&format!("would {create}restore into {}:", plan.database))?;
         for (kind, count) in &plan.objects {
             printer.line(&format!("  {:>9} {kind}", human_count(*count)))?;

@@ -42,7 +42,10 @@ pub(super) async fn load(
     }
     let loaded = copy.finish().await?;
     if loaded != expected {
-        return Err(Error::new(ErrorKind::Validation, format!("the server took {loaded} rows of {expected}")));
+        return Err(Error::new(
+            ErrorKind::Validation,
+            format!("the server took {loaded} rows of {expected}"),
+        ));
     }
     Ok(loaded)
 }

@@ -23,7 +23,11 @@ pub struct Finding {
 }
 
 /// Looks at the target, which is `None` when it is to be created.
-pub(super) async fn check(options: &Options, prepared: &Prepared, session: Option<&Session>) -> Result<Vec<Finding>> {
+pub(super) async fn check(
+    options: &Options,
+    prepared: &Prepared,
+    session: Option<&Session>,
+) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let maintenance;
     let server = match session {
@@ -45,7 +49,10 @@ pub(super) async fn check(options: &Options, prepared: &Prepared, session: Optio
         }
     };
     if server.info().is_standby {
-        findings.push(fatal("the target is a standby: nothing can be written there".to_owned(), "use the primary"));
+        findings.push(fatal(
+            "the target is a standby: nothing can be written there".to_owned(),
+            "use the primary",
+        ));
     }
     findings.extend(versions(prepared, server));
     if options.parts != Parts::Rows {
@@ -55,8 +62,15 @@ pub(super) async fn check(options: &Options, prepared: &Prepared, session: Optio
     }
     let encoding = &prepared.manifest.server.encoding;
     if session.is_some() && &server.info().encoding != encoding {
-        let message = format!("the target's encoding is {}, the archive's {encoding}", server.info().encoding);
-        findings.push(Finding { fatal: false, message, hint: Some("characters that it lacks will fail".to_owned()) });
+        let message = format!(
+            "the target's encoding is {}, the archive's {encoding}",
+            server.info().encoding
+        );
+        findings.push(Finding {
+            fatal: false,
+            message,
+            hint: Some("characters that it lacks will fail".to_owned()),
+        });
     }
     Ok(findings)
 }
@@ -68,7 +82,10 @@ pub(super) fn refuse(findings: &[Finding]) -> Result<()> {
         return Ok(());
     }
     let messages: Vec<&str> = fatal.iter().map(|finding| finding.message.as_str()).collect();
-    let mut error = Error::new(ErrorKind::Refused, format!("the restore is refused: {}", messages.join("; ")));
+    let mut error = Error::new(
+        ErrorKind::Refused,
+        format!("the restore is refused: {}", messages.join("; ")),
+    );
     for hint in fatal.iter().filter_map(|finding| finding.hint.as_ref()) {
         error = error.hint(hint.clone());
     }
@@ -76,7 +93,11 @@ pub(super) fn refuse(findings: &[Finding]) -> Result<()> {
 }
 
 fn fatal(message: String, hint: &str) -> Finding {
-    Finding { fatal: true, message, hint: Some(hint.to_owned()) }
+    Finding {
+        fatal: true,
+        message,
+        hint: Some(hint.to_owned()),
+    }
 }
 
 async fn not_empty(session: &Session) -> Result<Option<Finding>> {
@@ -88,7 +109,10 @@ async fn not_empty(session: &Session) -> Result<Option<Finding>> {
     let count = session.query_one_text(&sql).await?.unwrap_or_default();
     Ok((count != "0").then(|| {
         fatal(
-            format!("the database {} is not empty: it has {count} relations", printable(&session.info().database)),
+            format!(
+                "the database {} is not empty: it has {count} relations",
+                printable(&session.info().database)
+            ),
             "restore into a new one with --create, or choose tables with --table",
         )
     }))
@@ -98,18 +122,32 @@ fn versions(prepared: &Prepared, server: &Session) -> Option<Finding> {
     let (from, to) = (prepared.manifest.server.version, server.version());
     (from.major() > to.major()).then(|| Finding {
         fatal: false,
-        message: format!("the archive is of PostgreSQL {from}, the target {to} is older: newer features will fail"),
+        message: format!(
+            "the archive is of PostgreSQL {from}, the target {to} is older: newer features will fail"
+        ),
         hint: None,
     })
 }
 
 async fn extensions(prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
-    let wanted = prepared.model.entries.iter().filter(|entry| entry.object.kind() == "extension");
+    let wanted = prepared
+        .model
+        .entries
+        .iter()
+        .filter(|entry| entry.object.kind() == "extension");
     let wanted: BTreeSet<&str> = wanted.map(|entry| entry.head.name.as_str()).collect();
-    let missing = missing(server, &wanted, "SELECT name FROM pg_catalog.pg_available_extensions").await?;
+    let missing = missing(
+        server,
+        &wanted,
+        "SELECT name FROM pg_catalog.pg_available_extensions",
+    )
+    .await?;
     let finding = |name: String| {
         fatal(
-            format!("the extension {} is not available on the target", printable(&name)),
+            format!(
+                "the extension {} is not available on the target",
+                printable(&name)
+            ),
             "install its package on the target's host",
         )
     };
@@ -140,12 +178,19 @@ async fn roles(options: &Options, prepared: &Prepared, server: &Session) -> Resu
 }
 
 async fn tablespaces(prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
-    let wanted: BTreeSet<String> =
-        prepared.model.entries.iter().filter_map(|entry| entry.object.tablespace()).collect();
+    let wanted: BTreeSet<String> = prepared
+        .model
+        .entries
+        .iter()
+        .filter_map(|entry| entry.object.tablespace())
+        .collect();
     let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
     let missing = missing(server, &wanted, "SELECT spcname FROM pg_catalog.pg_tablespace").await?;
     let finding = |name: String| {
-        fatal(format!("the tablespace {} does not exist on the target", printable(&name)), "create it")
+        fatal(
+            format!("the tablespace {} does not exist on the target", printable(&name)),
+            "create it",
+        )
     };
     Ok(missing.into_iter().map(finding).collect())
 }
@@ -156,7 +201,13 @@ async fn missing(server: &Session, wanted: &BTreeSet<&str>, have: &str) -> Resul
         return Ok(Vec::new());
     }
     let list: Vec<String> = wanted.iter().map(|name| format!("({})", literal(name))).collect();
-    let sql = format!("SELECT w.name FROM (VALUES {}) w(name) WHERE w.name NOT IN ({have})", list.join(", "));
+    let sql = format!(
+        "SELECT w.name FROM (VALUES {}) w(name) WHERE w.name NOT IN ({have})",
+        list.join(", ")
+    );
     let rows = server.query_text(&sql).await?;
-    Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| row.into_iter().next().flatten())
+        .collect())
 }

@@ -60,7 +60,11 @@ impl Steps {
 
     /// What a step does, for people; nothing for steps that do nothing.
     pub(super) fn describe(&self, step: Step) -> Option<String> {
-        let identity = |item: usize| self.entries.get(item).map(|e| printable(&e.object.identity(&e.head)));
+        let identity = |item: usize| {
+            self.entries
+                .get(item)
+                .map(|e| printable(&e.object.identity(&e.head)))
+        };
         let stream = |load: usize| self.loads.get(load).map(|load| load.stream.display());
         match step {
             Step::Create(item) => identity(item).map(|name| format!("create {name}")),
@@ -74,12 +78,17 @@ impl Steps {
 
     /// Whether the load is of large objects' metadata, which is loaded before all else.
     pub(super) fn is_large_objects(&self, load: usize) -> bool {
-        self.loads.get(load).is_some_and(|load| load.stream.content == Content::LargeObjects)
+        self.loads
+            .get(load)
+            .is_some_and(|load| load.stream.content == Content::LargeObjects)
     }
 
     /// Whether the stream's table is a heap, whose pages can be read by ranges.
     pub(super) fn is_heap(&self, stream: &Stream) -> bool {
-        let entry = stream.object.and_then(|id| self.by_id.get(&id)).and_then(|at| self.entries.get(*at));
+        let entry = stream
+            .object
+            .and_then(|id| self.by_id.get(&id))
+            .and_then(|at| self.entries.get(*at));
         entry.is_some_and(|entry| entry.object.access_method().is_none())
     }
 
@@ -102,8 +111,15 @@ impl Steps {
             stop.check()?;
             session.execute("BEGIN").await?;
             for entry in batch {
-                let doing = || format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)));
-                run_all(session, &entry.privileges(&self.target)).await.context(doing)?;
+                let doing = || {
+                    format!(
+                        "set the privileges of {}",
+                        printable(&entry.object.identity(&entry.head))
+                    )
+                };
+                run_all(session, &entry.privileges(&self.target))
+                    .await
+                    .context(doing)?;
             }
             session.execute("COMMIT").await?;
         }
@@ -124,7 +140,9 @@ impl Steps {
     }
 
     async fn create(&self, session: &Session, item: usize) -> Result<()> {
-        let Some(entry) = self.entries.get(item) else { return Ok(()) };
+        let Some(entry) = self.entries.get(item) else {
+            return Ok(());
+        };
         let mut statements = if self.detached.contains(&item) {
             entry.object.create_without_detached(&entry.head, &self.target)
         } else {
@@ -135,16 +153,24 @@ impl Steps {
     }
 
     async fn finish(&self, session: &Session, item: usize) -> Result<()> {
-        let Some(entry) = self.entries.get(item) else { return Ok(()) };
+        let Some(entry) = self.entries.get(item) else {
+            return Ok(());
+        };
         run_all(session, &entry.object.create_detached(&entry.head, &self.target)).await
     }
 
     async fn load(&self, session: &Session, load: usize, unit: usize) -> Result<()> {
-        let Some(plan) = self.loads.get(load) else { return Ok(()) };
+        let Some(plan) = self.loads.get(load) else {
+            return Ok(());
+        };
         let chunks = plan.units.get(unit).cloned().unwrap_or_default();
         let rows = match &plan.stream.content {
-            Content::LargeObjects | Content::LargeObjectData => self.load_large_objects(session, plan, chunks).await?,
-            Content::Table | Content::ExtensionConfig { .. } => self.load_table(session, plan, chunks).await?,
+            Content::LargeObjects | Content::LargeObjectData => {
+                self.load_large_objects(session, plan, chunks).await?
+            }
+            Content::Table | Content::ExtensionConfig { .. } => {
+                self.load_table(session, plan, chunks).await?
+            }
         };
         self.rows.fetch_add(rows, Ordering::Relaxed);
         Ok(())
@@ -161,13 +187,26 @@ impl Steps {
             ""
         };
         let sql = format!("COPY {name}{columns} FROM STDIN{options}");
-        let rows = loader::load(session, &sql, &self.archive, plan.stream.id, chunks, &self.observer).await?;
+        let rows = loader::load(
+            session,
+            &sql,
+            &self.archive,
+            plan.stream.id,
+            chunks,
+            &self.observer,
+        )
+        .await?;
         session.execute("COMMIT").await?;
         Ok(rows)
     }
 
     /// Stages the rows and lets the server make objects of them, in one transaction.
-    async fn load_large_objects(&self, session: &Session, plan: &LoadPlan, chunks: Vec<ChunkEntry>) -> Result<u64> {
+    async fn load_large_objects(
+        &self,
+        session: &Session,
+        plan: &LoadPlan,
+        chunks: Vec<ChunkEntry>,
+    ) -> Result<u64> {
         let metadata = plan.stream.content == Content::LargeObjects;
         let (sql, stream) = if metadata {
             (large_object::COPY_METADATA, plan.stream.id)
@@ -180,10 +219,13 @@ impl Steps {
         if metadata {
             rows = loader::load(session, sql, &self.archive, stream, chunks, &self.observer).await?;
             session.execute(large_object::CREATE).await?;
-            session.execute(&large_object::set_attributes(!self.no_owner, !self.no_acl)).await?;
+            session
+                .execute(&large_object::set_attributes(!self.no_owner, !self.no_acl))
+                .await?;
         } else {
             for chunk in chunks {
-                rows += loader::load(session, sql, &self.archive, stream, vec![chunk], &self.observer).await?;
+                rows +=
+                    loader::load(session, sql, &self.archive, stream, vec![chunk], &self.observer).await?;
                 session.execute(large_object::WRITE).await?;
             }
         }
@@ -193,18 +235,28 @@ impl Steps {
     }
 
     async fn analyze(&self, session: &Session, load: usize) -> Result<()> {
-        let Some(plan) = self.loads.get(load) else { return Ok(()) };
+        let Some(plan) = self.loads.get(load) else {
+            return Ok(());
+        };
         let name = plan.stream.qualified();
         // Rows that several sessions loaded are not frozen: marking them all visible now makes the foreign keys'
         // checks twice as fast, and spares the server an anti-wraparound vacuum later.
-        let sql = if plan.is_frozen(self.keep_rows) { format!("ANALYZE {name}") } else { format!("VACUUM (FREEZE, ANALYZE) {name}") };
+        let sql = if plan.is_frozen(self.keep_rows) {
+            format!("ANALYZE {name}")
+        } else {
+            format!("VACUUM (FREEZE, ANALYZE) {name}")
+        };
         session.execute(&sql).await?;
         Ok(())
     }
 
     async fn refresh(&self, session: &Session, item: usize) -> Result<()> {
-        let Some(entry) = self.entries.get(item) else { return Ok(()) };
-        session.execute(&format!("REFRESH MATERIALIZED VIEW {}", entry.head.qualified())).await?;
+        let Some(entry) = self.entries.get(item) else {
+            return Ok(());
+        };
+        session
+            .execute(&format!("REFRESH MATERIALIZED VIEW {}", entry.head.qualified()))
+            .await?;
         Ok(())
     }
 }

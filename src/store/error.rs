@@ -67,9 +67,14 @@ impl StoreError {
         match error {
             Error::NotFound { .. } => Self::NotFound { place },
             Error::AlreadyExists { .. } | Error::Precondition { .. } => Self::AlreadyExists { place },
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Self::PermissionDenied { place },
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+                Self::PermissionDenied { place }
+            }
             other if is_denied(other) => Self::PermissionDenied { place },
-            other => Self::Unreachable { place, reason: chain(other) },
+            other => Self::Unreachable {
+                place,
+                reason: chain(other),
+            },
         }
     }
 }

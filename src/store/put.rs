@@ -38,8 +38,11 @@ impl Upload {
             Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
-        let multipart =
-            store.client.put_multipart(&path).await.map_err(|error| StoreError::from_client(&place, &error))?;
+        let multipart = store
+            .client
+            .put_multipart(&path)
+            .await
+            .map_err(|error| StoreError::from_client(&place, &error))?;
         Ok(Self {
             store: store.clone(),
             path,
@@ -74,7 +77,8 @@ impl Upload {
         }
         let part = self.part.split().freeze();
         if let Some(multipart) = &mut self.multipart {
-            self.under_way.spawn(multipart.put_part(PutPayload::from_bytes(part)));
+            self.under_way
+                .spawn(multipart.put_part(PutPayload::from_bytes(part)));
         }
         Ok(())
     }
@@ -83,7 +87,10 @@ impl Upload {
         match self.under_way.join_next().await {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(error))) => Err(StoreError::from_client(&self.place, &error)),
-            Some(Err(error)) => Err(StoreError::Unreachable { place: self.place.clone(), reason: error.to_string() }),
+            Some(Err(error)) => Err(StoreError::Unreachable {
+                place: self.place.clone(),
+                reason: error.to_string(),
+            }),
         }
     }
 
@@ -108,7 +115,11 @@ impl Upload {
         }
         let found = size_of(self.store.client.as_ref(), &self.path, &self.place).await?;
         if found != self.written {
-            return Err(StoreError::Length { place: self.place.clone(), found, expected: self.written });
+            return Err(StoreError::Length {
+                place: self.place.clone(),
+                found,
+                expected: self.written,
+            });
         }
         Ok(found)
     }
@@ -120,9 +131,10 @@ impl Upload {
     pub async fn abort(mut self) -> Result<(), StoreError> {
         self.under_way.shutdown().await;
         match self.multipart.take() {
-            Some(mut multipart) => {
-                multipart.abort().await.map_err(|error| StoreError::from_client(&self.place, &error))
-            }
+            Some(mut multipart) => multipart
+                .abort()
+                .await
+                .map_err(|error| StoreError::from_client(&self.place, &error)),
             None => Ok(()),
         }
     }
@@ -130,7 +142,9 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let (Some(mut multipart), Ok(runtime)) = (self.multipart.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(mut multipart), Ok(runtime)) =
+            (self.multipart.take(), tokio::runtime::Handle::try_current())
+        {
             drop(runtime.spawn(async move { multipart.abort().await }));
         }
     }
