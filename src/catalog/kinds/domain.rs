@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::acl::AclClass;
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::catalog::sql_types::{Name, TYPES, also_array, collation_name};
 use crate::pg::{ServerVersion, quote};
@@ -49,6 +50,10 @@ impl Kind for Domain {
 
     fn identity(&self, head: &Head) -> String {
         format!("DOMAIN {}", head.qualified())
+    }
+
+    fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
+        Some((AclClass::Type, self.identity(head)))
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {

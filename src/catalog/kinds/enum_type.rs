@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::acl::AclClass;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql_types::{TYPES, also_array};
 use crate::pg::{ServerVersion, quote};
@@ -11,7 +12,7 @@ use crate::pg::{ServerVersion, quote};
 pub struct EnumType {
     /// The labels, least first.
     #[serde(default, deserialize_with = "null_as_default")]
-    pub labels: Vec<String>,
+    pub values: Vec<String>,
 }
 
 impl Kind for EnumType {
@@ -22,7 +23,7 @@ impl Kind for EnumType {
         TYPES.query(
             &format!(
                 "{also}, (SELECT pg_catalog.json_agg(e.enumlabel ORDER BY e.enumsortorder) \
-                 FROM pg_catalog.pg_enum e WHERE e.enumtypid = o.oid) AS labels",
+                 FROM pg_catalog.pg_enum e WHERE e.enumtypid = o.oid) AS \"values\"",
                 also = also_array("o.typarray")
             ),
             "o.typtype = 'e'",
@@ -33,12 +34,16 @@ impl Kind for EnumType {
         format!("TYPE {}", head.qualified())
     }
 
+    fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
+        Some((AclClass::Type, self.identity(head)))
+    }
+
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
-        let labels: Vec<String> = self.labels.iter().map(|label| quote::literal(label)).collect();
+        let values: Vec<String> = self.values.iter().map(|label| quote::literal(label)).collect();
         vec![format!(
             "CREATE TYPE {} AS ENUM ({})",
             head.qualified(),
-            labels.join(", ")
+            values.join(", ")
         )]
     }
 }

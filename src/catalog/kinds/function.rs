@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::acl::AclClass;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql_types::ROUTINES;
 use crate::pg::ServerVersion;
@@ -78,6 +79,10 @@ impl Kind for Function {
 
     fn identity(&self, head: &Head) -> String {
         format!("FUNCTION {}", self.routine.signature(head))
+    }
+
+    fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
+        Some((AclClass::Function, self.identity(head)))
     }
 
     fn create(&self, _head: &Head, _target: &Target) -> Vec<String> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::function::Routine;
+use crate::catalog::acl::AclClass;
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::pg::ServerVersion;
 
@@ -24,6 +25,10 @@ impl Kind for Procedure {
 
     fn identity(&self, head: &Head) -> String {
         format!("PROCEDURE {}", self.routine.signature(head))
+    }
+
+    fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
+        Some((AclClass::Function, self.identity(head)))
     }
 
     fn create(&self, _head: &Head, _target: &Target) -> Vec<String> {
