@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
+use crate::catalog::sql_types::FIRST_NORMAL_OID;
 use crate::pg::{ServerVersion, quote};
 
 /// An installed extension.
@@ -100,7 +101,9 @@ impl Kind for Extension {
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let mut statements = vec![self.create_any_version(head)];
-        if head.comment.is_none() && self.control_comment.is_some() {
+        // Comments of what `initdb` made, as plpgsql, are not read.
+        let built_in = head.id.oid < FIRST_NORMAL_OID;
+        if head.comment.is_none() && self.control_comment.is_some() && !built_in {
             statements.push(format!("COMMENT ON {} IS NULL", self.identity(head)));
         }
         statements
