@@ -79,6 +79,40 @@ pub fn ts_name(what: &str, prefix: &str, oid: &str) -> String {
     name_of(&format!("pg_ts_{what}"), prefix, oid)
 }
 
+/// A function with the arguments that tell it from others of its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// The schema.
+    pub schema: String,
+    /// The name in it.
+    pub name: String,
+    /// The arguments, as SQL.
+    pub arguments: String,
+}
+
+impl Signature {
+    /// The signature as SQL.
+    pub fn sql(&self) -> String {
+        let name = quote::qualified(Some(&self.schema), &self.name);
+        format!("{name}({})", self.arguments)
+    }
+}
+
+/// The [`Signature`] of a function as JSON, or null.
+pub fn function_signature(oid: &str) -> String {
+    format!(
+        "(SELECT pg_catalog.json_build_object('schema', xn.nspname, 'name', xo.proname, \
+         'arguments', pg_catalog.pg_get_function_identity_arguments(xo.oid)) \
+         FROM pg_catalog.pg_proc xo JOIN pg_catalog.pg_namespace xn ON xn.oid = xo.pronamespace \
+         WHERE xo.oid = {oid})"
+    )
+}
+
+/// As [`type_text`], null for no type.
+pub fn optional_type(oid: &str) -> String {
+    format!("CASE WHEN {oid} <> 0 THEN {} END", type_text(oid))
+}
+
 /// A type as SQL text, from its OID: qualified unless it is the server's own, as the session's `search_path` is empty.
 pub fn type_text(oid: &str) -> String {
     format!("pg_catalog.format_type({oid}, NULL)")

@@ -31,29 +31,6 @@ pub struct Attribute {
     pub collation: Option<Name>,
 }
 
-impl CompositeType {
-    /// The statements that comment on the attributes.
-    pub fn attribute_comments(&self, head: &Head) -> Vec<String> {
-        let name_of = |number| {
-            self.attributes
-                .iter()
-                .find(|a| a.number == number)
-                .map(|a| a.name.as_str())
-        };
-        head.column_comments
-            .iter()
-            .filter_map(|(number, comment)| {
-                Some(format!(
-                    "COMMENT ON COLUMN {}.{} IS {}",
-                    head.qualified(),
-                    quote::ident(name_of(*number)?),
-                    quote::literal(comment)
-                ))
-            })
-            .collect()
-    }
-}
-
 impl Kind for CompositeType {
     const NAME: &'static str = "composite type";
     const CATALOGS: &'static [&'static str] = &["pg_type", "pg_class", "pg_attribute"];
@@ -83,6 +60,13 @@ impl Kind for CompositeType {
 
     fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
         Some((AclClass::Type, self.identity(head)))
+    }
+
+    fn column_name(&self, number: i16) -> Option<String> {
+        self.attributes
+            .iter()
+            .find(|a| a.number == number)
+            .map(|a| a.name.clone())
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {

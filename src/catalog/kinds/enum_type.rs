@@ -12,7 +12,7 @@ use crate::pg::{ServerVersion, quote};
 pub struct EnumType {
     /// The labels, least first.
     #[serde(default, deserialize_with = "null_as_default")]
-    pub labels: Vec<String>,
+    pub values: Vec<String>,
 }
 
 impl Kind for EnumType {
@@ -23,7 +23,7 @@ impl Kind for EnumType {
         TYPES.query(
             &format!(
                 "{also}, (SELECT pg_catalog.json_agg(e.enumlabel ORDER BY e.enumsortorder) \
-                 FROM pg_catalog.pg_enum e WHERE e.enumtypid = o.oid) AS labels",
+                 FROM pg_catalog.pg_enum e WHERE e.enumtypid = o.oid) AS \"values\"",
                 also = also_array("o.typarray")
             ),
             "o.typtype = 'e'",
@@ -39,11 +39,11 @@ impl Kind for EnumType {
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
-        let labels: Vec<String> = self.labels.iter().map(|label| quote::literal(label)).collect();
+        let values: Vec<String> = self.values.iter().map(|label| quote::literal(label)).collect();
         vec![format!(
             "CREATE TYPE {} AS ENUM ({})",
             head.qualified(),
-            labels.join(", ")
+            values.join(", ")
         )]
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
+use crate::catalog::sql_types::FIRST_NORMAL_OID;
 use crate::pg::{ServerVersion, quote};
 
 /// An installed extension.
@@ -27,6 +28,14 @@ pub struct Extension {
         deserialize_with = "null_as_default"
     )]
     pub config: Vec<ConfigTable>,
+    /// Its members and their inner parts (array types, row types): who depends on one of them depends on the
+    /// extension.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
+    pub members: Vec<ObjectId>,
 }
 
 /// A member table that an extension marked with `pg_extension_config_dump`.
@@ -70,11 +79,19 @@ impl Kind for Extension {
              (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(\
              'id', pg_catalog.json_build_array({pg_class}, c.oid::pg_catalog.int8), \
              'condition', coalesce(e.extcondition[c.i], '')) ORDER BY c.i) \
-             FROM pg_catalog.unnest(e.extconfig) WITH ORDINALITY c(oid, i)) AS config \
+             FROM pg_catalog.unnest(e.extconfig) WITH ORDINALITY c(oid, i)) AS config, \
+             (WITH RECURSIVE m(class, oid) AS (\
+             SELECT d.classid, d.objid FROM pg_catalog.pg_depend d \
+             WHERE d.refclassid = {pg_extension} AND d.refobjid = e.oid AND d.deptype = 'e' \
+             UNION SELECT d.classid, d.objid FROM m JOIN pg_catalog.pg_depend d \
+             ON d.refclassid = m.class AND d.refobjid = m.oid AND d.deptype = 'i') \
+             SELECT pg_catalog.json_agg(pg_catalog.json_build_array(m.class::pg_catalog.int8, m.oid::pg_catalog.int8)) \
+             FROM m) AS members \
              FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace",
             id = sql::id(class::PG_EXTENSION, "e.oid"),
             owner = sql::owner("e.extowner"),
             pg_class = class::PG_CLASS,
+            pg_extension = class::PG_EXTENSION,
         )
     }
 
@@ -84,7 +101,9 @@ impl Kind for Extension {
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let mut statements = vec![self.create_any_version(head)];
-        if head.comment.is_none() && self.control_comment.is_some() {
+        // Comments of what `initdb` made, as plpgsql, are not read.
+        let built_in = head.id.oid < FIRST_NORMAL_OID;
+        if head.comment.is_none() && self.control_comment.is_some() && !built_in {
             statements.push(format!("COMMENT ON {} IS NULL", self.identity(head)));
         }
         statements

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::acl::AclClass;
-use crate::catalog::ident::class;
+use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::catalog::sql_types::{
     Definition, Name, TYPES, collation_name, function_name, opclass_name, type_text,
@@ -13,6 +13,8 @@ use crate::pg::{ServerVersion, quote};
 /// A range type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeType {
+    /// Its own identity.
+    pub type_id: ObjectId,
     /// The type of the bounds, as SQL.
     pub subtype: String,
     /// The operator class that orders the bounds.
@@ -29,16 +31,6 @@ pub struct RangeType {
     /// The name of the multirange type (servers from 14), in the range type's schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multirange: Option<String>,
-}
-
-impl RangeType {
-    /// The statement that makes the type's name known before the type, where its canonical function, which takes
-    /// the type, has to be created in between.
-    pub fn shell(&self, head: &Head) -> Option<String> {
-        self.canonical
-            .as_ref()
-            .map(|_| format!("CREATE TYPE {}", head.qualified()))
-    }
 }
 
 /// The array type, the multirange type, its array type, and what the server makes of itself with them: the
@@ -75,10 +67,11 @@ impl Kind for RangeType {
         };
         TYPES.query_joined(
             &format!(
-                "{also}, {subtype} AS subtype, {opclass} AS opclass, \
+                "{also}, pg_catalog.json_build_array({pg_type}, o.oid::pg_catalog.int8) AS type_id, {subtype} AS subtype, {opclass} AS opclass, \
                  CASE WHEN r.rngcollation <> s.typcollation THEN {collation} END AS collation, \
                  {canonical} AS canonical, {diff} AS subtype_diff, {multirange} AS multirange",
                 also = also(server),
+                pg_type = class::PG_TYPE,
                 subtype = type_text("r.rngsubtype"),
                 opclass = opclass_name("r.rngsubopc"),
                 collation = collation_name("r.rngcollation"),
@@ -118,5 +111,18 @@ impl Kind for RangeType {
             head.qualified(),
             definition.sql()
         )]
+    }
+
+    /// A canonical function takes the type: then the type's name comes first, as a shell, and the type last.
+    fn detached_ids(&self) -> Vec<ObjectId> {
+        self.canonical.iter().map(|_| self.type_id).collect()
+    }
+
+    fn create_without_detached(&self, head: &Head, _target: &Target) -> Vec<String> {
+        vec![format!("CREATE TYPE {}", head.qualified())]
+    }
+
+    fn create_detached(&self, head: &Head, target: &Target) -> Vec<String> {
+        self.create(head, target)
     }
 }
