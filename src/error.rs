@@ -48,12 +48,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// A failure without a cause below it. `message`: lower case, no full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            source: None,
-            hints: Vec::new(),
-        }
+        Self { kind, message: message.into(), source: None, hints: Vec::new() }
     }
 
     /// A failure with its cause.
@@ -62,10 +57,7 @@ impl Error {
         message: impl Into<String>,
         source: impl StdError + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            source: Some(Box::new(source)),
-            ..Self::new(kind, message)
-        }
+        Self { source: Some(Box::new(source)), ..Self::new(kind, message) }
     }
 
     /// The kind.
@@ -90,12 +82,7 @@ impl Error {
     pub fn context(self, doing: impl Into<String>) -> Self {
         let Self { kind, hints, .. } = &self;
         let (kind, hints) = (*kind, hints.clone());
-        Self {
-            kind,
-            message: doing.into(),
-            source: Some(Box::new(Cause(self))),
-            hints,
-        }
+        Self { kind, message: doing.into(), source: Some(Box::new(Cause(self))), hints }
     }
 }
 
@@ -135,9 +122,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -145,20 +130,18 @@ impl From<PgError> for Error {
     fn from(error: PgError) -> Self {
         let (kind, hint) = match &error {
             PgError::Options(_) => (ErrorKind::Usage, None),
-            PgError::Unreachable { .. } => (
-                ErrorKind::Server,
-                Some("is the server running, and are host and port right?"),
-            ),
+            PgError::Unreachable { .. } => {
+                (ErrorKind::Server, Some("is the server running, and are host and port right?"))
+            }
             PgError::Authentication { .. } => (
                 ErrorKind::Server,
                 Some(
                     "give the password by PGPASSWORD or ~/.pgpass; pg_hba.conf says who may log in from where",
                 ),
             ),
-            PgError::Lost { .. } => (
-                ErrorKind::Server,
-                Some("the server's log says why it ended the connection"),
-            ),
+            PgError::Lost { .. } => {
+                (ErrorKind::Server, Some("the server's log says why it ended the connection"))
+            }
             PgError::NoSuchDatabase { .. }
             | PgError::Tls { .. }
             | PgError::Refused { .. }
@@ -168,10 +151,9 @@ impl From<PgError> for Error {
                 ErrorKind::Failed,
                 Some("wait for what blocks it to end, exclude the table, or raise --lock-timeout"),
             ),
-            PgError::Changed { .. } => (
-                ErrorKind::Failed,
-                Some("somebody changes the schema just now; try again"),
-            ),
+            PgError::Changed { .. } => {
+                (ErrorKind::Failed, Some("somebody changes the schema just now; try again"))
+            }
             _ => (ErrorKind::Failed, None),
         };
         // The message says all that the typed error knows: it is not kept as a cause to be said again.
@@ -189,15 +171,13 @@ impl From<archive::Error> for Error {
             archive::Error::NotAnArchive
             | archive::Error::Incomplete
             | archive::Error::Damaged { .. }
-            | archive::Error::NotAuthentic { .. } => (
-                ErrorKind::Damaged,
-                Some("take another archive; `pgcask verify` lists all that is damaged"),
-            ),
+            | archive::Error::NotAuthentic { .. } => {
+                (ErrorKind::Damaged, Some("take another archive; `pgcask verify` lists all that is damaged"))
+            }
             archive::Error::WrongKey => (ErrorKind::Key, None),
-            archive::Error::NoMatchingIdentity { .. } => (
-                ErrorKind::Key,
-                Some("give --identity or --passphrase-file of one of those recipients"),
-            ),
+            archive::Error::NoMatchingIdentity { .. } => {
+                (ErrorKind::Key, Some("give --identity or --passphrase-file of one of those recipients"))
+            }
             archive::Error::Version { .. } => (ErrorKind::Failed, Some("a newer pgcask reads it")),
             archive::Error::Seal(_) => (ErrorKind::Key, None),
             _ => (ErrorKind::Failed, None),
@@ -217,14 +197,12 @@ impl From<StoreError> for Error {
             StoreError::Invalid { .. } => (ErrorKind::Usage, None),
             StoreError::AlreadyExists { .. } => (ErrorKind::Failed, None),
             StoreError::Length { .. } => (ErrorKind::Damaged, None),
-            StoreError::Full { .. } => (
-                ErrorKind::Store,
-                Some("make room, or choose another store with --to"),
-            ),
-            StoreError::PermissionDenied { .. } => (
-                ErrorKind::Store,
-                Some("check the credentials and what they allow"),
-            ),
+            StoreError::Full { .. } => {
+                (ErrorKind::Store, Some("make room, or choose another store with --to"))
+            }
+            StoreError::PermissionDenied { .. } => {
+                (ErrorKind::Store, Some("check the credentials and what they allow"))
+            }
             StoreError::Unreachable { .. } => (ErrorKind::Store, None),
         };
         let made = Self::new(kind, error.to_string());
@@ -265,9 +243,7 @@ mod tests {
 
     #[test]
     fn context_keeps_kind_hints_and_the_chain() {
-        let error = Error::new(ErrorKind::Key, "no key fits")
-            .hint("give --identity")
-            .context("open x.cask");
+        let error = Error::new(ErrorKind::Key, "no key fits").hint("give --identity").context("open x.cask");
         assert_eq!(error.kind(), ErrorKind::Key);
         assert_eq!(error.hints(), ["give --identity"]);
         assert_eq!(error.to_string(), "open x.cask");

@@ -69,19 +69,9 @@ pub fn frame(data: &[u8]) {
     let (Some(opener), Ok(mut scratch)) = (clear_opener(), OpenScratch::new()) else {
         return;
     };
-    for kind in [
-        FrameKind::Section,
-        FrameKind::Chunk,
-        FrameKind::Page,
-        FrameKind::Root,
-    ] {
+    for kind in [FrameKind::Section, FrameKind::Chunk, FrameKind::Page, FrameKind::Root] {
         let body_length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let header = FrameHeader {
-            kind,
-            body_length,
-            sequence: 0,
-            body_crc: crc32fast::hash(data),
-        };
+        let header = FrameHeader { kind, body_length, sequence: 0, body_crc: crc32fast::hash(data) };
         let whole = [&header.encode()[..], data].concat();
         if let Ok(opened) = opener.open(&whole, &header.at(0), &mut scratch) {
             drop((opened.chunk(), opened.part(), opened.page(), opened.root()));

@@ -18,10 +18,7 @@ pub const MAX_ROW_BYTES: usize = (1 << 30) - 1;
 /// The largest plain payload of one frame: one row of the largest size alone in its chunk.
 pub const MAX_CHUNK_BYTES: usize = CHUNK_BYTES + MAX_ROW_BYTES;
 
-const _: () = assert!(
-    CHUNK_BYTES < MAX_ROW_BYTES,
-    "a chunk must be able to hold more than one row"
-);
+const _: () = assert!(CHUNK_BYTES < MAX_ROW_BYTES, "a chunk must be able to hold more than one row");
 
 // The archive format. Changing a number that `docs/format.md` states is a change of the format.
 
@@ -105,10 +102,8 @@ pub const TAIL_BYTES: u64 = 64 << 10;
 
 const _: () = assert!(PAGE_ENTRIES * (INDEX_ENTRY_BYTES + MAX_ZONE_MAP_BYTES + 8) + 64 <= MAX_PAGE_BYTES);
 const _: () = assert!(MAX_STANZAS * (MAX_STANZA_BYTES + 16) + 256 <= MAX_HEADER_BYTES);
-const _: () = assert!(
-    MAX_CHUNK_BYTES + SEAL_OVERHEAD_BYTES < u32::MAX as usize,
-    "a frame's length is 32 bits"
-);
+const _: () =
+    assert!(MAX_CHUNK_BYTES + SEAL_OVERHEAD_BYTES < u32::MAX as usize, "a frame's length is 32 bits");
 const _: () = assert!(MAX_ROOT_BYTES <= MAX_CHUNK_BYTES && MAX_PAGE_BYTES <= MAX_CHUNK_BYTES);
 const _: () = assert!(MAX_STREAMS * 100 < MAX_ROOT_BYTES);
 const _: () = assert!(PAGE_ENTRIES <= MAX_PENDING_ENTRIES);

@@ -152,10 +152,7 @@ impl Stream {
         if self.columns.is_empty() {
             return String::new();
         }
-        format!(
-            " ({})",
-            quote::ident_list(self.columns.iter().map(String::as_str))
-        )
+        format!(" ({})", quote::ident_list(self.columns.iter().map(String::as_str)))
     }
 }
 

@@ -42,13 +42,9 @@ impl Found {
         let mut locator = Locator::new(source.size());
         while let Some(range) = locator.wants() {
             let bytes = source.read(range).await?;
-            locator
-                .feed(&bytes)
-                .context(|| format!("open {}", source.display()))?;
+            locator.feed(&bytes).context(|| format!("open {}", source.display()))?;
         }
-        let located = locator
-            .finish()
-            .context(|| format!("open {}", source.display()))?;
+        let located = locator.finish().context(|| format!("open {}", source.display()))?;
         Ok(Self { source, located })
     }
 
@@ -63,14 +59,9 @@ impl Found {
     /// When no identity fits, or the index is damaged.
     pub fn unlock(self, identities: &[Identity]) -> Result<OpenArchive> {
         let Self { source, located } = self;
-        let Archive { opener, root, .. } = located
-            .unlock(identities)
-            .context(|| format!("open {}", source.display()))?;
-        Ok(OpenArchive {
-            source,
-            opener,
-            root: Arc::new(root),
-        })
+        let Archive { opener, root, .. } =
+            located.unlock(identities).context(|| format!("open {}", source.display()))?;
+        Ok(OpenArchive { source, opener, root: Arc::new(root) })
     }
 }
 
@@ -166,16 +157,13 @@ impl OpenArchive {
             }
             Ok(texts)
         });
-        work.await
-            .map_err(|error| Error::with_source(ErrorKind::Failed, "open a chunk", error))?
+        work.await.map_err(|error| Error::with_source(ErrorKind::Failed, "open a chunk", error))?
     }
 
     async fn json<T: serde::de::DeserializeOwned>(&self, tag: [u8; 4]) -> Result<T> {
         let name = String::from_utf8_lossy(&tag).into_owned();
-        let bytes = self
-            .section(tag)
-            .await?
-            .ok_or_else(|| damaged(format!("the section {name} is missing")))?;
+        let bytes =
+            self.section(tag).await?.ok_or_else(|| damaged(format!("the section {name} is missing")))?;
         serde_json::from_slice(&bytes).map_err(|error| damaged(format!("the section {name}: {error}")))
     }
 
@@ -214,10 +202,7 @@ pub fn batches(chunks: Vec<ChunkEntry>, bytes: u64) -> Vec<Batch> {
                 last.range.end = last.range.end.max(range.end);
                 last.chunks.push(chunk);
             }
-            _ => batches.push(Batch {
-                range,
-                chunks: vec![chunk],
-            }),
+            _ => batches.push(Batch { range, chunks: vec![chunk] }),
         }
     }
     batches

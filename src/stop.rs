@@ -31,10 +31,7 @@ impl Stop {
     /// A part of the operation that stops with it, and can be stopped alone.
     #[must_use]
     pub fn part(&self) -> Self {
-        Self {
-            token: self.token.child_token(),
-            reason: Arc::clone(&self.reason),
-        }
+        Self { token: self.token.child_token(), reason: Arc::clone(&self.reason) }
     }
 
     /// Stops this part: another of its tasks failed, and has the error.
@@ -71,17 +68,11 @@ impl Stop {
     /// # Errors
     /// [`Stop::error`].
     pub fn check(&self) -> Result<(), Error> {
-        if self.is_requested() {
-            Err(self.error())
-        } else {
-            Ok(())
-        }
+        if self.is_requested() { Err(self.error()) } else { Ok(()) }
     }
 
     fn request(&self, reason: u8) {
-        let _first = self
-            .reason
-            .compare_exchange(0, reason, Ordering::AcqRel, Ordering::Acquire);
+        let _first = self.reason.compare_exchange(0, reason, Ordering::AcqRel, Ordering::Acquire);
         self.token.cancel();
     }
 }

@@ -68,15 +68,7 @@ impl Envelope {
         if codec == Codec::Stored && packed.len() != to_usize(u64::from(plain_bytes)) {
             return Err(reader.error("the stored data has another length than declared"));
         }
-        Ok((
-            Self {
-                codec,
-                prefix_bytes,
-                plain_bytes,
-            },
-            prefix,
-            packed,
-        ))
+        Ok((Self { codec, prefix_bytes, plain_bytes }, prefix, packed))
     }
 }
 
@@ -86,11 +78,7 @@ mod tests {
 
     #[test]
     fn splits_what_was_joined() {
-        let envelope = Envelope {
-            codec: Codec::Stored,
-            prefix_bytes: 2,
-            plain_bytes: 3,
-        };
+        let envelope = Envelope { codec: Codec::Stored, prefix_bytes: 2, plain_bytes: 3 };
         let body = [&envelope.encode()[..], b"ppxyz"].concat();
         assert_eq!(Envelope::split(&body, 3), Ok((envelope, &b"pp"[..], &b"xyz"[..])));
         assert!(Envelope::split(&body, 2).is_err());

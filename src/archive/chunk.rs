@@ -31,11 +31,7 @@ impl Encode for ChunkHead {
 
 impl Decode for ChunkHead {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let head = Self {
-            stream: reader.u32()?,
-            number: reader.u32()?,
-            rows: reader.u32()?,
-        };
+        let head = Self { stream: reader.u32()?, number: reader.u32()?, rows: reader.u32()? };
         reader.zeros::<4>()?;
         Ok(head)
     }

@@ -72,10 +72,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed`] when fewer are left.
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
-        let (head, tail) = self
-            .rest
-            .split_at_checked(count)
-            .ok_or_else(|| self.error("the data ends early"))?;
+        let (head, tail) =
+            self.rest.split_at_checked(count).ok_or_else(|| self.error("the data ends early"))?;
         self.rest = tail;
         self.at += count;
         Ok(head)
@@ -86,10 +84,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::take`].
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (head, tail) = self
-            .rest
-            .split_first_chunk()
-            .ok_or_else(|| self.error("the data ends early"))?;
+        let (head, tail) = self.rest.split_first_chunk().ok_or_else(|| self.error("the data ends early"))?;
         self.rest = tail;
         self.at += N;
         Ok(*head)
@@ -140,11 +135,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed`] when one is not.
     pub fn zeros<const N: usize>(&mut self) -> Result<(), Malformed> {
-        if self.array::<N>()? == [0; N] {
-            Ok(())
-        } else {
-            Err(self.error("reserved bytes are not zero"))
-        }
+        if self.array::<N>()? == [0; N] { Ok(()) } else { Err(self.error("reserved bytes are not zero")) }
     }
 
     /// A length of two bytes, at most `limit`, and so many bytes.
@@ -177,11 +168,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed`] when bytes are left.
     pub const fn finish(self) -> Result<(), Malformed> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(self.error("bytes are left over"))
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(self.error("bytes are left over")) }
     }
 }
 
@@ -215,20 +202,8 @@ mod tests {
     fn reads_what_is_there_and_nothing_else() {
         let mut reader = Reader::new(&[1, 2, 0, 3, 0, 0, 0, 9]);
         assert_eq!((reader.u8(), reader.u16(), reader.u32()), (Ok(1), Ok(2), Ok(3)));
-        assert_eq!(
-            reader.clone().finish(),
-            Err(Malformed {
-                at: 7,
-                what: "bytes are left over"
-            })
-        );
-        assert_eq!(
-            reader.u16(),
-            Err(Malformed {
-                at: 7,
-                what: "the data ends early"
-            })
-        );
+        assert_eq!(reader.clone().finish(), Err(Malformed { at: 7, what: "bytes are left over" }));
+        assert_eq!(reader.u16(), Err(Malformed { at: 7, what: "the data ends early" }));
         assert_eq!(reader.u8(), Ok(9));
         assert_eq!(reader.finish(), Ok(()));
     }

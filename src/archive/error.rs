@@ -47,28 +47,12 @@ impl fmt::Display for Place {
             Self::Header => f.write_str("the header"),
             Self::HeaderCopy => f.write_str("the copy of the header"),
             Self::Footer => f.write_str("the footer"),
-            Self::Frame {
-                kind: Some(kind),
-                sequence,
-                offset,
-            } => {
+            Self::Frame { kind: Some(kind), sequence, offset } => {
                 write!(f, "frame {sequence} ({kind}) at offset {offset}")
             }
-            Self::Frame {
-                kind: None,
-                sequence,
-                offset,
-            } => write!(f, "frame {sequence} at offset {offset}"),
-            Self::Chunk {
-                stream,
-                chunk,
-                sequence,
-                offset,
-            } => {
-                write!(
-                    f,
-                    "chunk {chunk} of stream {stream} (frame {sequence} at offset {offset})"
-                )
+            Self::Frame { kind: None, sequence, offset } => write!(f, "frame {sequence} at offset {offset}"),
+            Self::Chunk { stream, chunk, sequence, offset } => {
+                write!(f, "chunk {chunk} of stream {stream} (frame {sequence} at offset {offset})")
             }
             Self::Offset(offset) => write!(f, "offset {offset}"),
         }
@@ -180,10 +164,7 @@ pub enum Error {
 impl Error {
     /// An error about a damaged place.
     pub fn damaged(place: Place, damage: impl Into<Damage>) -> Self {
-        Self::Damaged {
-            place,
-            damage: damage.into(),
-        }
+        Self::Damaged { place, damage: damage.into() }
     }
 
     /// The place, if the error has one.
@@ -212,18 +193,10 @@ impl Error {
     }
 
     pub(super) fn limit(what: &'static str, found: usize, limit: usize) -> Self {
-        Self::Limit {
-            what,
-            found: super::codec::to_u64(found),
-            limit: super::codec::to_u64(limit),
-        }
+        Self::Limit { what, found: super::codec::to_u64(found), limit: super::codec::to_u64(limit) }
     }
 }
 
 fn list(fingerprints: &[Fingerprint]) -> String {
-    fingerprints
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    fingerprints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -97,9 +97,7 @@ impl Footer {
         if !bytes.starts_with(&FOOTER_MAGIC) {
             return Err(damaged(Damage::NotFound));
         }
-        let (content, crc) = bytes
-            .split_last_chunk::<4>()
-            .ok_or_else(|| damaged(Damage::Truncated))?;
+        let (content, crc) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged(Damage::Truncated))?;
         if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
             return Err(damaged(Damage::Checksum));
         }
@@ -126,44 +124,21 @@ impl Footer {
         reader.zeros::<4>()?;
         let mac = reader.array()?;
         reader.clone().finish()?;
-        let sequence = frames
-            .checked_sub(1)
-            .ok_or_else(|| reader.error("there must be a frame"))?;
-        let root = FrameRef {
-            kind: FrameKind::Root,
-            sequence,
-            offset,
-            length,
-        };
-        Ok(Self {
-            id,
-            encrypted: flags == 1,
-            header_bytes,
-            archive_bytes,
-            frames,
-            root,
-            mac,
-        })
+        let sequence = frames.checked_sub(1).ok_or_else(|| reader.error("there must be a frame"))?;
+        let root = FrameRef { kind: FrameKind::Root, sequence, offset, length };
+        Ok(Self { id, encrypted: flags == 1, header_bytes, archive_bytes, frames, root, mac })
     }
 
     fn check(&self, archive_bytes: u64) -> Result<(), Damage> {
         let header = u64::from(self.header_bytes);
         if self.archive_bytes != archive_bytes {
-            return Err(Damage::Contradiction(
-                "the archive has another length than the footer says",
-            ));
+            return Err(Damage::Contradiction("the archive has another length than the footer says"));
         }
-        let end = self
-            .root
-            .range()
-            .end
-            .checked_add(header)
-            .and_then(|at| at.checked_add(to_u64(FOOTER_BYTES)));
+        let end =
+            self.root.range().end.checked_add(header).and_then(|at| at.checked_add(to_u64(FOOTER_BYTES)));
         let fits = end == Some(archive_bytes) && self.root.offset >= header;
         if !fits || to_usize(header) > MAX_HEADER_BYTES || !self.root.is_plausible(archive_bytes) {
-            return Err(Damage::Contradiction(
-                "the root index cannot be where the footer says",
-            ));
+            return Err(Damage::Contradiction("the root index cannot be where the footer says"));
         }
         Ok(())
     }

@@ -109,11 +109,7 @@ impl FrameRef {
 
     /// The place, for errors.
     pub const fn place(&self) -> Place {
-        Place::Frame {
-            kind: Some(self.kind),
-            sequence: self.sequence,
-            offset: self.offset,
-        }
+        Place::Frame { kind: Some(self.kind), sequence: self.sequence, offset: self.offset }
     }
 
     /// Whether the frame lies within `length` bytes and can be one.
@@ -174,12 +170,7 @@ impl FrameHeader {
         if to_usize(u64::from(body_length)) > kind.max_plain_bytes() + SEAL_OVERHEAD_BYTES {
             return Err(reader.error("the frame is longer than its kind may be").into());
         }
-        Ok(Self {
-            kind,
-            body_length,
-            sequence: reader.u64()?,
-            body_crc: reader.u32()?,
-        })
+        Ok(Self { kind, body_length, sequence: reader.u64()?, body_crc: reader.u32()? })
     }
 
     /// All bytes of the frame.
@@ -190,12 +181,7 @@ impl FrameHeader {
     /// The frame's place in the file.
     pub fn at(&self, offset: u64) -> FrameRef {
         let length = u32::try_from(self.frame_bytes()).unwrap_or(u32::MAX);
-        FrameRef {
-            kind: self.kind,
-            sequence: self.sequence,
-            offset,
-            length,
-        }
+        FrameRef { kind: self.kind, sequence: self.sequence, offset, length }
     }
 
     /// What the encryption binds the body to.
@@ -211,28 +197,7 @@ impl FrameHeader {
         let [m0, m1, m2, m3] = FRAME_MAGIC;
         let [l0, l1, l2, l3] = self.body_length.to_le_bytes();
         let [s0, s1, s2, s3, s4, s5, s6, s7] = self.sequence.to_le_bytes();
-        [
-            m0,
-            m1,
-            m2,
-            m3,
-            self.kind.code(),
-            0,
-            0,
-            0,
-            l0,
-            l1,
-            l2,
-            l3,
-            s0,
-            s1,
-            s2,
-            s3,
-            s4,
-            s5,
-            s6,
-            s7,
-        ]
+        [m0, m1, m2, m3, self.kind.code(), 0, 0, 0, l0, l1, l2, l3, s0, s1, s2, s3, s4, s5, s6, s7]
     }
 }
 
@@ -242,18 +207,15 @@ impl FrameHeader {
 /// [`Error::Damaged`] naming the frame.
 pub fn check<'a>(bytes: &'a [u8], expected: &FrameRef) -> Result<(FrameHeader, &'a [u8]), Error> {
     let damaged = |damage: Damage| Error::damaged(expected.place(), damage);
-    let (header, body) = bytes
-        .split_first_chunk::<FRAME_HEADER_BYTES>()
-        .ok_or_else(|| damaged(Damage::Truncated))?;
+    let (header, body) =
+        bytes.split_first_chunk::<FRAME_HEADER_BYTES>().ok_or_else(|| damaged(Damage::Truncated))?;
     let header = FrameHeader::decode(header).map_err(damaged)?;
     if header.sequence != expected.sequence {
         let (expected, found) = (expected.sequence, header.sequence);
         return Err(damaged(Damage::Sequence { expected, found }));
     }
     if header.kind != expected.kind || header.at(expected.offset).length != expected.length {
-        return Err(damaged(Damage::Contradiction(
-            "kind or length is not what the index says",
-        )));
+        return Err(damaged(Damage::Contradiction("kind or length is not what the index says")));
     }
     if to_u64(body.len()) != u64::from(header.body_length) {
         return Err(damaged(if body.len() < to_usize(u64::from(header.body_length)) {
@@ -282,12 +244,7 @@ impl FrameRef {
     pub(super) const ENCODED_BYTES: usize = 20;
 
     pub(super) fn decode(kind: FrameKind, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            kind,
-            sequence: reader.u64()?,
-            offset: reader.u64()?,
-            length: reader.u32()?,
-        })
+        Ok(Self { kind, sequence: reader.u64()?, offset: reader.u64()?, length: reader.u32()? })
     }
 }
 
@@ -297,12 +254,7 @@ mod tests {
 
     #[test]
     fn a_header_round_trips_and_no_bit_of_it_can_flip() {
-        let header = FrameHeader {
-            kind: FrameKind::Chunk,
-            body_length: 77,
-            sequence: 1 << 40,
-            body_crc: 5,
-        };
+        let header = FrameHeader { kind: FrameKind::Chunk, body_length: 77, sequence: 1 << 40, body_crc: 5 };
         let bytes = header.encode();
         assert_eq!(FrameHeader::decode(&bytes), Ok(header));
         for bit in 0..bytes.len() * 8 {
@@ -314,19 +266,9 @@ mod tests {
 
     #[test]
     fn an_over_long_frame_is_refused_by_its_kind() {
-        for kind in [
-            FrameKind::Section,
-            FrameKind::Chunk,
-            FrameKind::Page,
-            FrameKind::Root,
-        ] {
+        for kind in [FrameKind::Section, FrameKind::Chunk, FrameKind::Page, FrameKind::Root] {
             let most = u32::try_from(kind.max_plain_bytes() + SEAL_OVERHEAD_BYTES).unwrap();
-            let header = |body_length| FrameHeader {
-                kind,
-                body_length,
-                sequence: 0,
-                body_crc: 0,
-            };
+            let header = |body_length| FrameHeader { kind, body_length, sequence: 0, body_crc: 0 };
             assert!(FrameHeader::decode(&header(most).encode()).is_ok());
             assert!(FrameHeader::decode(&header(most + 1).encode()).is_err());
         }

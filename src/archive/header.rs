@@ -108,12 +108,8 @@ impl Header {
     }
 
     fn assemble(&self, keys: &Keys) -> Result<Vec<u8>, Error> {
-        let length = LEAST_BYTES
-            + self
-                .stanzas
-                .iter()
-                .map(|s| STANZA_FIXED_BYTES + s.body.len())
-                .sum::<usize>();
+        let length =
+            LEAST_BYTES + self.stanzas.iter().map(|s| STANZA_FIXED_BYTES + s.body.len()).sum::<usize>();
         if length > MAX_HEADER_BYTES {
             return Err(Error::limit("bytes of the header", length, MAX_HEADER_BYTES));
         }
@@ -124,11 +120,7 @@ impl Header {
         super::codec::put_len(&mut out, length);
         out.extend_from_slice(&self.id.0);
         out.extend_from_slice(&self.created_micros.to_le_bytes());
-        out.extend_from_slice(
-            &u16::try_from(self.stanzas.len())
-                .unwrap_or(u16::MAX)
-                .to_le_bytes(),
-        );
+        out.extend_from_slice(&u16::try_from(self.stanzas.len()).unwrap_or(u16::MAX).to_le_bytes());
         out.extend_from_slice(&[0; 2]);
         for stanza in &self.stanzas {
             stanza.encode(&mut out);
@@ -158,13 +150,7 @@ impl Header {
         if (LEAST_BYTES..=MAX_HEADER_BYTES).contains(&length) {
             Ok(length)
         } else {
-            Err(Error::damaged(
-                place,
-                Malformed {
-                    at: 12,
-                    what: "the header's length is out of bounds",
-                },
-            ))
+            Err(Error::damaged(place, Malformed { at: 12, what: "the header's length is out of bounds" }))
         }
     }
 
@@ -173,9 +159,7 @@ impl Header {
     /// # Errors
     /// [`Error::NotAnArchive`], [`Error::Damaged`], [`Error::Version`].
     pub fn decode(bytes: &[u8], place: Place) -> Result<Self, Error> {
-        let start = bytes
-            .first_chunk()
-            .ok_or_else(|| Error::damaged(place, Damage::Truncated))?;
+        let start = bytes.first_chunk().ok_or_else(|| Error::damaged(place, Damage::Truncated))?;
         let length = Self::length(start, place)?;
         let (content, crc) = bytes
             .split_last_chunk::<CRC_BYTES>()
@@ -216,14 +200,7 @@ impl Header {
         let commitment = reader.array()?;
         reader.take(MAC_BYTES)?;
         reader.finish()?;
-        Ok(Self {
-            id,
-            encrypted,
-            created_micros,
-            stanzas,
-            commitment,
-            bytes: bytes.to_vec(),
-        })
+        Ok(Self { id, encrypted, created_micros, stanzas, commitment, bytes: bytes.to_vec() })
     }
 
     /// Finds the key among the stanzas, checks that it is this archive's, and that the header is authentic.
@@ -283,24 +260,14 @@ impl Header {
     /// [`Error::NotAuthentic`].
     pub(super) fn authenticate(&self, keys: &Keys, place: Place) -> Result<(), Error> {
         let not_authentic = || Error::NotAuthentic { place };
-        let (content, _) = self
-            .bytes
-            .split_last_chunk::<CRC_BYTES>()
-            .ok_or_else(not_authentic)?;
-        let (content, mac) = content
-            .split_last_chunk::<MAC_BYTES>()
-            .ok_or_else(not_authentic)?;
-        keys.verify_mac(Purpose::Header, content, mac)
-            .map_err(|_| not_authentic())
+        let (content, _) = self.bytes.split_last_chunk::<CRC_BYTES>().ok_or_else(not_authentic)?;
+        let (content, mac) = content.split_last_chunk::<MAC_BYTES>().ok_or_else(not_authentic)?;
+        keys.verify_mac(Purpose::Header, content, mac).map_err(|_| not_authentic())
     }
 
     /// For whom the archive is sealed; empty when it is not encrypted.
     pub fn recipients(&self) -> Vec<Fingerprint> {
-        self.stanzas
-            .iter()
-            .filter(|s| s.kind != WrapKind::Clear)
-            .map(|s| s.fingerprint)
-            .collect()
+        self.stanzas.iter().filter(|s| s.kind != WrapKind::Clear).map(|s| s.fingerprint).collect()
     }
 }
 
@@ -314,12 +281,8 @@ impl Failure {
     fn into_error(self, header: &Header) -> Error {
         match self {
             Self { wrong_key: true, .. } => Error::WrongKey,
-            Self {
-                seal: Some(error), ..
-            } => Error::Seal(error),
-            Self { .. } => Error::NoMatchingIdentity {
-                sealed_for: header.recipients(),
-            },
+            Self { seal: Some(error), .. } => Error::Seal(error),
+            Self { .. } => Error::NoMatchingIdentity { sealed_for: header.recipients() },
         }
     }
 }
@@ -336,22 +299,12 @@ mod tests {
         let id = ArchiveId([7; 16]);
         let known = Recipient::parse(&public).unwrap().wrap(&data_key, &id.0).unwrap();
         let (kind, fingerprint) = (WrapKind::Unknown(999), Fingerprint([1; 8]));
-        let unknown = WrappedKey {
-            kind,
-            fingerprint,
-            body: b"later".to_vec(),
-        };
+        let unknown = WrappedKey { kind, fingerprint, body: b"later".to_vec() };
         let keys = Keys::derive(data_key, &id.0).unwrap();
         let stanzas = vec![unknown.clone(), known];
         let commitment = *keys.commitment();
-        let mut header = Header {
-            id,
-            encrypted: true,
-            created_micros: -5,
-            stanzas,
-            commitment,
-            bytes: Vec::new(),
-        };
+        let mut header =
+            Header { id, encrypted: true, created_micros: -5, stanzas, commitment, bytes: Vec::new() };
         header.bytes = header.assemble(&keys).unwrap();
         let read = Header::decode(header.as_bytes(), Place::Header).unwrap();
         assert_eq!(read, header);
@@ -365,30 +318,18 @@ mod tests {
         let mut bytes = header.as_bytes().to_vec();
         bytes[8] = 2;
         let damaged = Header::decode(&bytes, Place::Header).unwrap_err();
-        assert!(matches!(
-            damaged,
-            Error::Damaged {
-                damage: Damage::Checksum,
-                ..
-            }
-        ));
+        assert!(matches!(damaged, Error::Damaged { damage: Damage::Checksum, .. }));
         let end = bytes.len() - CRC_BYTES;
         let crc = crc32fast::hash(&bytes[..end]);
         bytes[end..].copy_from_slice(&crc.to_le_bytes());
-        assert!(matches!(
-            Header::decode(&bytes, Place::Header),
-            Err(Error::Version { found: 2, newest: 1 })
-        ));
+        assert!(matches!(Header::decode(&bytes, Place::Header), Err(Error::Version { found: 2, newest: 1 })));
     }
 
     #[test]
     fn too_many_recipients_are_refused() {
         let (_, public) = crate::seal::recipient::generate_identity();
         let recipients = vec![Recipient::parse(&public).unwrap(); MAX_STANZAS + 1];
-        assert!(matches!(
-            Header::create(ArchiveId([1; 16]), 0, &recipients),
-            Err(Error::Limit { .. })
-        ));
+        assert!(matches!(Header::create(ArchiveId([1; 16]), 0, &recipients), Err(Error::Limit { .. })));
         assert!(Header::create(ArchiveId([1; 16]), 0, &recipients[1..]).is_ok());
     }
 }

@@ -42,37 +42,18 @@ pub struct ChunkEntry {
 impl ChunkEntry {
     /// The frame that holds the chunk.
     pub const fn frame(&self) -> FrameRef {
-        let Self {
-            sequence,
-            offset,
-            length,
-            ..
-        } = *self;
-        FrameRef {
-            kind: FrameKind::Chunk,
-            sequence,
-            offset,
-            length,
-        }
+        let Self { sequence, offset, length, .. } = *self;
+        FrameRef { kind: FrameKind::Chunk, sequence, offset, length }
     }
 
     /// The chunk's place, for errors.
     pub const fn place(&self, stream: u32) -> Place {
-        Place::Chunk {
-            stream,
-            chunk: self.number,
-            sequence: self.sequence,
-            offset: self.offset,
-        }
+        Place::Chunk { stream, chunk: self.number, sequence: self.sequence, offset: self.offset }
     }
 
     /// What the chunk must say of itself.
     pub const fn head(&self, stream: u32) -> ChunkHead {
-        ChunkHead {
-            stream,
-            number: self.number,
-            rows: self.rows,
-        }
+        ChunkHead { stream, number: self.number, rows: self.rows }
     }
 }
 
@@ -121,10 +102,7 @@ pub struct Page {
 impl Page {
     /// The entries of one stream, empty when the page has none.
     pub fn entries_of(&self, stream: u32) -> &[ChunkEntry] {
-        self.runs
-            .iter()
-            .find(|run| run.stream == stream)
-            .map_or(&[], |run| &run.entries)
+        self.runs.iter().find(|run| run.stream == stream).map_or(&[], |run| &run.entries)
     }
 }
 
@@ -154,9 +132,7 @@ impl Decode for Page {
             if total > PAGE_ENTRIES {
                 return Err(reader.error("the page has too many entries"));
             }
-            let entries = (0..count)
-                .map(|_| ChunkEntry::decode(reader))
-                .collect::<Result<_, _>>()?;
+            let entries = (0..count).map(|_| ChunkEntry::decode(reader)).collect::<Result<_, _>>()?;
             runs.push(Run { stream, entries });
         }
         Ok(Self { runs })
@@ -196,14 +172,8 @@ mod tests {
         assert_eq!(entry(1, 0).to_bytes().len(), INDEX_ENTRY_BYTES);
         assert_eq!(entry(1, 9).to_bytes().len(), INDEX_ENTRY_BYTES + 9);
         let runs = vec![
-            Run {
-                stream: 4,
-                entries: vec![entry(0, 3), entry(1, 0)],
-            },
-            Run {
-                stream: 9,
-                entries: vec![entry(0, MAX_ZONE_MAP_BYTES)],
-            },
+            Run { stream: 4, entries: vec![entry(0, 3), entry(1, 0)] },
+            Run { stream: 9, entries: vec![entry(0, MAX_ZONE_MAP_BYTES)] },
         ];
         let page = Page { runs };
         let bytes = page.to_bytes();
@@ -219,14 +189,8 @@ mod tests {
     fn too_many_entries_are_refused() {
         let page = |count: usize| Page {
             runs: vec![
-                Run {
-                    stream: 1,
-                    entries: vec![entry(0, 0); count],
-                },
-                Run {
-                    stream: 2,
-                    entries: vec![],
-                },
+                Run { stream: 1, entries: vec![entry(0, 0); count] },
+                Run { stream: 2, entries: vec![] },
             ],
         };
         assert!(Page::from_bytes(&page(PAGE_ENTRIES).to_bytes()).is_ok());

@@ -45,11 +45,7 @@ impl OpenScratch {
     /// # Errors
     /// [`Error::Seal`] when there is no memory for it.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self {
-            decompressor: Decompressor::new()?,
-            sealed: Vec::new(),
-            plain: Vec::new(),
-        })
+        Ok(Self { decompressor: Decompressor::new()?, sealed: Vec::new(), plain: Vec::new() })
     }
 
     /// Gives back the memory of a huge row, so that it does not stay for the rest of the run.
@@ -79,16 +75,8 @@ impl Opener {
     /// # Errors
     /// [`Error::Seal`] never happens with derived keys.
     pub fn new(header: &Header, keys: Keys) -> Result<Self, Error> {
-        let cipher = if header.encrypted {
-            keys.frame_cipher()?
-        } else {
-            FrameCipher::clear()
-        };
-        Ok(Self(Arc::new(Shared {
-            id: header.id,
-            cipher,
-            keys,
-        })))
+        let cipher = if header.encrypted { keys.frame_cipher()? } else { FrameCipher::clear() };
+        Ok(Self(Arc::new(Shared { id: header.id, cipher, keys })))
     }
 
     /// The archive.
@@ -144,11 +132,7 @@ impl Opener {
         let frame = header.at(offset);
         let place = frame.place();
         scratch.forget_the_huge();
-        let OpenScratch {
-            decompressor,
-            sealed,
-            plain,
-        } = scratch;
+        let OpenScratch { decompressor, sealed, plain } = scratch;
         sealed.clear();
         sealed.extend_from_slice(body);
         let associated = header.associated(&self.0.id);
@@ -160,20 +144,16 @@ impl Opener {
         let (envelope, prefix, packed) = Envelope::split(open, header.kind.max_plain_bytes())
             .map_err(|problem| Error::damaged(place, problem))?;
         if envelope.codec == Codec::Stored {
-            return Ok(Opened {
-                frame,
-                prefix,
-                plain: packed,
-            });
+            return Ok(Opened { frame, prefix, plain: packed });
         }
-        decompressor
-            .expand(packed, to_usize(u64::from(envelope.plain_bytes)), plain)
-            .map_err(|error| match error {
+        decompressor.expand(packed, to_usize(u64::from(envelope.plain_bytes)), plain).map_err(|error| {
+            match error {
                 SealError::Zstd(_) | SealError::PlainLength { .. } => {
                     Error::damaged(place, Damage::Decompression)
                 }
                 other => Error::Seal(other),
-            })?;
+            }
+        })?;
         Ok(Opened { frame, prefix, plain })
     }
 
@@ -189,9 +169,7 @@ impl Opener {
         scratch: &'s mut OpenScratch,
     ) -> Result<Chunk<'s>, Error> {
         let place = entry.place(stream);
-        let opened = self
-            .open(bytes, &entry.frame(), scratch)
-            .map_err(|error| error.at(place))?;
+        let opened = self.open(bytes, &entry.frame(), scratch).map_err(|error| error.at(place))?;
         let chunk = opened.chunk().map_err(|error| error.at(place))?;
         if chunk.head != entry.head(stream) || chunk.text.len() != to_usize(u64::from(entry.plain_bytes)) {
             return Err(Error::damaged(
@@ -226,18 +204,10 @@ impl Opener {
         part: u32,
         scratch: &'s mut OpenScratch,
     ) -> Result<&'s [u8], Error> {
-        let expected = section
-            .parts
-            .get(to_usize(u64::from(part)))
-            .ok_or(Error::Misuse("no such part of a section"))?;
+        let expected =
+            section.parts.get(to_usize(u64::from(part))).ok_or(Error::Misuse("no such part of a section"))?;
         let opened = self.open(bytes, expected, scratch)?;
-        if opened.part()?
-            != (PartHead {
-                tag: section.tag,
-                version: section.version,
-                part,
-            })
-        {
+        if opened.part()? != (PartHead { tag: section.tag, version: section.version, part }) {
             let damage = Damage::Contradiction("the part of a section is not the one that the root names");
             return Err(Error::damaged(expected.place(), damage));
         }
@@ -253,10 +223,7 @@ impl<'a> Opened<'a> {
     pub fn chunk(&self) -> Result<Chunk<'a>, Error> {
         self.must_be(FrameKind::Chunk)?;
         let head = ChunkHead::from_bytes(self.prefix).map_err(|problem| self.malformed(problem))?;
-        Ok(Chunk {
-            head,
-            text: self.plain,
-        })
+        Ok(Chunk { head, text: self.plain })
     }
 
     /// The frame as a part of a section; its bytes are [`Opened::plain`].
@@ -292,10 +259,7 @@ impl<'a> Opened<'a> {
         if self.frame.kind == kind {
             Ok(())
         } else {
-            Err(Error::damaged(
-                self.frame.place(),
-                Damage::Contradiction("it is a frame of another kind"),
-            ))
+            Err(Error::damaged(self.frame.place(), Damage::Contradiction("it is a frame of another kind")))
         }
     }
 
@@ -303,10 +267,7 @@ impl<'a> Opened<'a> {
         if self.prefix.is_empty() {
             Ok(())
         } else {
-            Err(self.malformed(super::codec::Malformed {
-                at: 0,
-                what: "an unexpected prefix",
-            }))
+            Err(self.malformed(super::codec::Malformed { at: 0, what: "an unexpected prefix" }))
         }
     }
 

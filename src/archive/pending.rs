@@ -53,27 +53,14 @@ impl Pending {
 
     pub(super) fn declare(&mut self, stream: u32, name: &[u8]) -> Result<(), Error> {
         if name.len() > MAX_STREAM_NAME_BYTES {
-            return Err(Error::limit(
-                "bytes of a stream's name",
-                name.len(),
-                MAX_STREAM_NAME_BYTES,
-            ));
+            return Err(Error::limit("bytes of a stream's name", name.len(), MAX_STREAM_NAME_BYTES));
         }
         if self.streams.len() >= MAX_STREAMS {
             return Err(Error::limit("streams", self.streams.len() + 1, MAX_STREAMS));
         }
         self.grow_root(STREAM_FIXED_BYTES + name.len())?;
-        let entry = StreamEntry {
-            stream,
-            name: name.to_vec(),
-            totals: Totals::default(),
-            pages: Vec::new(),
-        };
-        let stream = Stream {
-            entry,
-            waiting: Vec::new(),
-            waiting_entries: 0,
-        };
+        let entry = StreamEntry { stream, name: name.to_vec(), totals: Totals::default(), pages: Vec::new() };
+        let stream = Stream { entry, waiting: Vec::new(), waiting_entries: 0 };
         if self.streams.insert(stream.entry.stream, stream).is_some() {
             return Err(Error::Misuse("a stream is declared twice"));
         }
@@ -84,21 +71,14 @@ impl Pending {
     pub(super) fn grow_root(&mut self, bytes: usize) -> Result<(), Error> {
         self.root_bytes += bytes;
         if self.root_bytes > MAX_ROOT_BYTES {
-            return Err(Error::limit(
-                "bytes of the root index",
-                self.root_bytes,
-                MAX_ROOT_BYTES,
-            ));
+            return Err(Error::limit("bytes of the root index", self.root_bytes, MAX_ROOT_BYTES));
         }
         Ok(())
     }
 
     /// Takes the entry of a written chunk, and gives the pages that this makes due.
     pub(super) fn add(&mut self, stream: u32, entry: &ChunkEntry) -> Result<Vec<PageDraft>, Error> {
-        let place = self
-            .streams
-            .get_mut(&stream)
-            .ok_or(Error::Misuse("a chunk of an undeclared stream"))?;
+        let place = self.streams.get_mut(&stream).ok_or(Error::Misuse("a chunk of an undeclared stream"))?;
         let totals = &mut place.entry.totals;
         *totals += Totals {
             chunks: 1,
@@ -145,12 +125,8 @@ impl Pending {
 
     /// Gives the pages of all that still waits.
     pub(super) fn drain(&mut self) -> Result<Vec<PageDraft>, Error> {
-        let waiting: Vec<u32> = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.waiting_entries > 0)
-            .map(|(id, _)| *id)
-            .collect();
+        let waiting: Vec<u32> =
+            self.streams.iter().filter(|(_, stream)| stream.waiting_entries > 0).map(|(id, _)| *id).collect();
         let mut drafts = Vec::new();
         self.draft(&waiting, &mut drafts)?;
         Ok(drafts)
@@ -174,10 +150,7 @@ impl Pending {
             let waiting = std::mem::take(&mut stream.waiting);
             put_run_start(&mut body, *id, count);
             body.extend_from_slice(&waiting);
-            stream.entry.pages.push(PageRef {
-                page: narrow(self.pages),
-                entries: narrow(count),
-            });
+            stream.entry.pages.push(PageRef { page: narrow(self.pages), entries: narrow(count) });
             runs += 1;
             entries += count;
             self.root_bytes += PAGE_REF_BYTES;
@@ -194,13 +167,8 @@ impl Pending {
 
     /// The sums over all streams.
     pub(super) fn totals(&self) -> Totals {
-        let mut totals = Totals {
-            hash: ContentHash::default(),
-            ..Totals::default()
-        };
-        self.streams
-            .values()
-            .for_each(|stream| totals += stream.entry.totals);
+        let mut totals = Totals { hash: ContentHash::default(), ..Totals::default() };
+        self.streams.values().for_each(|stream| totals += stream.entry.totals);
         totals
     }
 
@@ -214,10 +182,7 @@ fn page(runs: usize, entries: usize, body: &[u8]) -> PageDraft {
     let mut bytes = Vec::with_capacity(body.len() + 8);
     put_page_start(&mut bytes, runs);
     bytes.extend_from_slice(body);
-    PageDraft {
-        bytes,
-        entries: narrow(entries),
-    }
+    PageDraft { bytes, entries: narrow(entries) }
 }
 
 /// A number that the limits keep far below 2^32.
@@ -257,26 +222,12 @@ mod tests {
         (0..500).for_each(|id| drafts.extend(pending.add(id, &entry(9999, 0)).unwrap()));
         assert_eq!(drafts.len(), 2);
         drafts.extend(pending.drain().unwrap());
-        assert_eq!(
-            drafts.iter().map(|d| d.entries).collect::<Vec<_>>(),
-            [1024, 1024, 952]
-        );
+        assert_eq!(drafts.iter().map(|d| d.entries).collect::<Vec<_>>(), [1024, 1024, 952]);
         assert!(drafts.iter().all(|draft| Page::from_bytes(&draft.bytes).is_ok()));
-        assert_eq!(
-            (
-                pending.totals().chunks,
-                pending.waiting_bytes,
-                pending.waiting_entries
-            ),
-            (3000, 0, 0)
-        );
+        assert_eq!((pending.totals().chunks, pending.waiting_bytes, pending.waiting_entries), (3000, 0, 0));
         let streams = pending.into_streams();
         assert_eq!(
-            streams[7]
-                .pages
-                .iter()
-                .map(|at| (at.page, at.entries))
-                .collect::<Vec<_>>(),
+            streams[7].pages.iter().map(|at| (at.page, at.entries)).collect::<Vec<_>>(),
             [(0, 1024), (1, 1024), (2, 453)]
         );
         assert_eq!(streams[8].pages, [PageRef { page: 2, entries: 1 }]);

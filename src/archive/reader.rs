@@ -57,14 +57,7 @@ enum Wanted {
 impl Locator {
     /// For an archive of `length` bytes.
     pub const fn new(length: u64) -> Self {
-        Self {
-            length,
-            tail: Vec::new(),
-            footer: None,
-            header: None,
-            root: None,
-            next: Wanted::Tail,
-        }
+        Self { length, tail: Vec::new(), footer: None, header: None, root: None, next: Wanted::Tail }
     }
 
     /// The bytes to read next and to give to [`Locator::feed`], or `None` when all is there.
@@ -117,24 +110,13 @@ impl Locator {
     }
 
     fn feed_tail(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        match bytes
-            .last_chunk::<FOOTER_BYTES>()
-            .map(|footer| Footer::decode(footer, self.length))
-        {
+        match bytes.last_chunk::<FOOTER_BYTES>().map(|footer| Footer::decode(footer, self.length)) {
             Some(Ok(footer)) => self.footer = Some(footer),
-            None
-            | Some(Err(Error::Damaged {
-                damage: Damage::NotFound,
-                ..
-            })) if self.tail_start() > 0 => {
+            None | Some(Err(Error::Damaged { damage: Damage::NotFound, .. })) if self.tail_start() > 0 => {
                 self.next = Wanted::Magic;
                 return Ok(());
             }
-            None
-            | Some(Err(Error::Damaged {
-                damage: Damage::NotFound,
-                ..
-            })) => {
+            None | Some(Err(Error::Damaged { damage: Damage::NotFound, .. })) => {
                 return Err(without_footer(bytes));
             }
             Some(Err(error)) => return Err(error),
@@ -156,10 +138,7 @@ impl Locator {
 
     fn feed_header(&mut self, bytes: &[u8], place: Place) -> Result<(), Error> {
         let header = Header::decode(bytes, place)?;
-        let footer = self
-            .footer
-            .as_ref()
-            .ok_or(Error::Misuse("the footer comes first"))?;
+        let footer = self.footer.as_ref().ok_or(Error::Misuse("the footer comes first"))?;
         if header.id != footer.id {
             return Err(Error::damaged(place, Damage::Foreign));
         }
@@ -184,9 +163,7 @@ impl Locator {
         if matches!(self.next, Wanted::HeaderCopy | Wanted::Root | Wanted::Header)
             && let Some(range) = self.wants()
             && let Some(start) = range.start.checked_sub(self.tail_start())
-            && let Some(bytes) = self
-                .tail
-                .get(to_usize(start)..to_usize(range.end - self.tail_start()))
+            && let Some(bytes) = self.tail.get(to_usize(start)..to_usize(range.end - self.tail_start()))
         {
             let bytes = bytes.to_vec();
             return self.feed(&bytes);
@@ -196,11 +173,7 @@ impl Locator {
 }
 
 fn without_footer(start: &[u8]) -> Error {
-    if start.starts_with(&MAGIC) {
-        Error::Incomplete
-    } else {
-        Error::NotAnArchive
-    }
+    if start.starts_with(&MAGIC) { Error::Incomplete } else { Error::NotAnArchive }
 }
 
 /// An archive whose header, footer and root are at hand, still locked.
@@ -253,21 +226,10 @@ impl Located {
             return Err(Error::damaged(place, damage));
         }
         let end = self.footer.root.offset;
-        if root
-            .frames_named()
-            .any(|frame| !frame.is_plausible(end) || frame.sequence >= root.frames)
-        {
-            return Err(Error::damaged(
-                place,
-                Damage::Contradiction("it names frames that cannot be"),
-            ));
+        if root.frames_named().any(|frame| !frame.is_plausible(end) || frame.sequence >= root.frames) {
+            return Err(Error::damaged(place, Damage::Contradiction("it names frames that cannot be")));
         }
-        Ok(Archive {
-            header: self.header,
-            footer: self.footer,
-            root,
-            opener,
-        })
+        Ok(Archive { header: self.header, footer: self.footer, root, opener })
     }
 
     /// Checks the root's checksums, which needs no key.

@@ -90,10 +90,7 @@ pub struct Root {
 impl Root {
     /// A stream by its number.
     pub fn stream(&self, stream: u32) -> Option<&StreamEntry> {
-        let at = self
-            .streams
-            .binary_search_by_key(&stream, |entry| entry.stream)
-            .ok()?;
+        let at = self.streams.binary_search_by_key(&stream, |entry| entry.stream).ok()?;
         self.streams.get(at)
     }
 
@@ -112,10 +109,7 @@ impl Root {
 
     /// Every frame that the root names, for checks.
     pub(super) fn frames_named(&self) -> impl Iterator<Item = &FrameRef> {
-        self.pages
-            .iter()
-            .map(|page| &page.frame)
-            .chain(self.sections.iter().flat_map(|s| s.parts.iter()))
+        self.pages.iter().map(|page| &page.frame).chain(self.sections.iter().flat_map(|s| s.parts.iter()))
     }
 }
 
@@ -162,40 +156,25 @@ impl Decode for Root {
             if streams.last().is_some_and(|last| last.stream >= stream.stream) {
                 return Err(reader.error("the streams do not ascend"));
             }
-            if stream
-                .pages
-                .iter()
-                .any(|at| u64::from(at.page) >= to_u64(pages.len()))
-            {
+            if stream.pages.iter().any(|at| u64::from(at.page) >= to_u64(pages.len())) {
                 return Err(reader.error("a stream refers to a page that is not there"));
             }
             streams.push(stream);
         }
         let count = reader.count(SECTION_FIXED_BYTES, MAX_SECTIONS)?;
-        let sections = (0..count)
-            .map(|_| SectionEntry::decode(reader))
-            .collect::<Result<_, _>>()?;
+        let sections = (0..count).map(|_| SectionEntry::decode(reader)).collect::<Result<_, _>>()?;
         let count = reader.count(1, MAX_ROOT_BYTES)?;
         let extension = reader.take(count)?.to_vec();
-        Ok(Self {
-            frames,
-            pages,
-            streams,
-            sections,
-            extension,
-        })
+        Ok(Self { frames, pages, streams, sections, extension })
     }
 }
 
 impl Encode for StreamEntry {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.stream.to_le_bytes());
-        for number in [
-            self.totals.chunks,
-            self.totals.rows,
-            self.totals.plain_bytes,
-            self.totals.sealed_bytes,
-        ] {
+        for number in
+            [self.totals.chunks, self.totals.rows, self.totals.plain_bytes, self.totals.sealed_bytes]
+        {
             out.extend_from_slice(&number.to_le_bytes());
         }
         self.totals.hash.encode(out);
@@ -223,22 +202,14 @@ impl Decode for StreamEntry {
         let mut pages = Vec::with_capacity(count);
         let mut entries = 0_u64;
         for _ in 0..count {
-            let at = PageRef {
-                page: reader.u32()?,
-                entries: reader.u32()?,
-            };
+            let at = PageRef { page: reader.u32()?, entries: reader.u32()? };
             entries += u64::from(at.entries);
             pages.push(at);
         }
         if entries != totals.chunks {
             return Err(reader.error("a stream's pages have not as many entries as it has chunks"));
         }
-        Ok(Self {
-            stream,
-            name,
-            totals,
-            pages,
-        })
+        Ok(Self { stream, name, totals, pages })
     }
 }
 
@@ -263,15 +234,9 @@ impl Decode for SectionEntry {
             return Err(reader.error("a section is over its limit"));
         }
         let count = reader.count(PART_BYTES, usize::MAX)?;
-        let parts = (0..count)
-            .map(|_| FrameRef::decode(FrameKind::Section, reader))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            tag,
-            version,
-            bytes,
-            parts,
-        })
+        let parts =
+            (0..count).map(|_| FrameRef::decode(FrameKind::Section, reader)).collect::<Result<_, _>>()?;
+        Ok(Self { tag, version, bytes, parts })
     }
 }
 
@@ -280,55 +245,20 @@ mod tests {
     use super::*;
 
     pub(crate) fn sample() -> Root {
-        let frame = |kind, sequence| FrameRef {
-            kind,
-            sequence,
-            offset: 400 + sequence,
-            length: 99,
-        };
-        let totals = Totals {
-            chunks: 3,
-            rows: 30,
-            plain_bytes: 300,
-            sealed_bytes: 90,
-            hash: ContentHash(5),
-        };
-        let refs = |list: &[(u32, u32)]| {
-            list.iter()
-                .map(|&(page, entries)| PageRef { page, entries })
-                .collect()
-        };
+        let frame = |kind, sequence| FrameRef { kind, sequence, offset: 400 + sequence, length: 99 };
+        let totals = Totals { chunks: 3, rows: 30, plain_bytes: 300, sealed_bytes: 90, hash: ContentHash(5) };
+        let refs =
+            |list: &[(u32, u32)]| list.iter().map(|&(page, entries)| PageRef { page, entries }).collect();
         Root {
             frames: 9,
             pages: vec![
-                PageEntry {
-                    frame: frame(FrameKind::Page, 6),
-                    entries: 4,
-                },
-                PageEntry {
-                    frame: frame(FrameKind::Page, 7),
-                    entries: 2,
-                },
+                PageEntry { frame: frame(FrameKind::Page, 6), entries: 4 },
+                PageEntry { frame: frame(FrameKind::Page, 7), entries: 2 },
             ],
             streams: vec![
-                StreamEntry {
-                    stream: 1,
-                    name: b"a".to_vec(),
-                    totals,
-                    pages: refs(&[(0, 1), (1, 2)]),
-                },
-                StreamEntry {
-                    stream: 5,
-                    name: Vec::new(),
-                    totals,
-                    pages: refs(&[(0, 3)]),
-                },
-                StreamEntry {
-                    stream: 6,
-                    name: b"none".to_vec(),
-                    totals: Totals::default(),
-                    pages: vec![],
-                },
+                StreamEntry { stream: 1, name: b"a".to_vec(), totals, pages: refs(&[(0, 1), (1, 2)]) },
+                StreamEntry { stream: 5, name: Vec::new(), totals, pages: refs(&[(0, 3)]) },
+                StreamEntry { stream: 6, name: b"none".to_vec(), totals: Totals::default(), pages: vec![] },
             ],
             sections: vec![SectionEntry {
                 tag: SectionTag(*b"CATL"),
@@ -348,12 +278,7 @@ mod tests {
             assert!(Root::from_bytes(&bytes[..end]).is_err(), "{end}");
         }
         assert_eq!(Root::default().to_bytes().len(), ROOT_FIXED_BYTES);
-        let empty = StreamEntry {
-            stream: 1,
-            name: vec![],
-            totals: Totals::default(),
-            pages: vec![],
-        };
+        let empty = StreamEntry { stream: 1, name: vec![], totals: Totals::default(), pages: vec![] };
         assert_eq!(empty.to_bytes().len(), STREAM_FIXED_BYTES);
     }
 
@@ -361,12 +286,7 @@ mod tests {
     fn finds_streams_and_their_pages() {
         let root = sample();
         let stream = root.stream(1).unwrap();
-        assert_eq!(
-            root.pages_of(stream)
-                .map(|(f, n)| (f.sequence, n))
-                .collect::<Vec<_>>(),
-            [(6, 1), (7, 2)]
-        );
+        assert_eq!(root.pages_of(stream).map(|(f, n)| (f.sequence, n)).collect::<Vec<_>>(), [(6, 1), (7, 2)]);
         assert!(root.stream(2).is_none());
         assert!(root.section(SectionTag(*b"CATL")).is_some());
     }

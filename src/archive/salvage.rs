@@ -47,21 +47,12 @@ pub struct Salvager {
 impl Salvager {
     /// A scan that begins at `offset` of the file.
     pub fn new(opener: Opener, offset: u64) -> Self {
-        Self {
-            opener,
-            buffer: BytesMut::new(),
-            offset,
-            skipped: 0,
-            rescans: 0,
-            ended: false,
-        }
+        Self { opener, buffer: BytesMut::new(), offset, skipped: 0, rescans: 0, ended: false }
     }
 
     /// Takes the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.rescans = self
-            .rescans
-            .saturating_add(to_u64(bytes.len()).saturating_mul(RESCANS));
+        self.rescans = self.rescans.saturating_add(to_u64(bytes.len()).saturating_mul(RESCANS));
         self.buffer.extend_from_slice(bytes);
     }
 

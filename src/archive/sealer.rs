@@ -51,17 +51,9 @@ pub struct SealedFrame {
 /// What the index must know about a sealed frame.
 #[derive(Debug)]
 pub(super) enum Note {
-    Chunk {
-        head: ChunkHead,
-        plain_bytes: u32,
-        facts: ChunkFacts,
-    },
-    Part {
-        section: usize,
-    },
-    Page {
-        page: usize,
-    },
+    Chunk { head: ChunkHead, plain_bytes: u32, facts: ChunkFacts },
+    Part { section: usize },
+    Page { page: usize },
     Root,
 }
 
@@ -79,12 +71,7 @@ impl SealedFrame {
 
 impl Sealer {
     pub(super) fn new(id: ArchiveId, cipher: FrameCipher, level: Level) -> Self {
-        Self(Arc::new(Shared {
-            id,
-            cipher,
-            tickets: Tickets::new(),
-            level,
-        }))
+        Self(Arc::new(Shared { id, cipher, tickets: Tickets::new(), level }))
     }
 
     /// A scratch for one thread.
@@ -92,10 +79,7 @@ impl Sealer {
     /// # Errors
     /// [`Error::Seal`] when there is no memory for it.
     pub fn scratch(&self) -> Result<SealScratch, Error> {
-        Ok(SealScratch {
-            compressor: Compressor::new(self.0.level)?,
-            buffer: Vec::new(),
-        })
+        Ok(SealScratch { compressor: Compressor::new(self.0.level)?, buffer: Vec::new() })
     }
 
     /// Seals one chunk of whole rows.
@@ -110,24 +94,10 @@ impl Sealer {
         scratch: &mut SealScratch,
     ) -> Result<SealedFrame, Error> {
         if facts.zone_map.len() > MAX_ZONE_MAP_BYTES {
-            return Err(Error::limit(
-                "bytes of a zone map",
-                facts.zone_map.len(),
-                MAX_ZONE_MAP_BYTES,
-            ));
+            return Err(Error::limit("bytes of a zone map", facts.zone_map.len(), MAX_ZONE_MAP_BYTES));
         }
         let plain_bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        self.seal(
-            FrameKind::Chunk,
-            &head,
-            text,
-            Note::Chunk {
-                head,
-                plain_bytes,
-                facts,
-            },
-            scratch,
-        )
+        self.seal(FrameKind::Chunk, &head, text, Note::Chunk { head, plain_bytes, facts }, scratch)
     }
 
     pub(super) fn seal_part(
@@ -170,38 +140,22 @@ impl Sealer {
         scratch: &mut SealScratch,
     ) -> Result<SealedFrame, Error> {
         if plain.len() > kind.max_plain_bytes() {
-            return Err(Error::limit(
-                "plain bytes of a frame",
-                plain.len(),
-                kind.max_plain_bytes(),
-            ));
+            return Err(Error::limit("plain bytes of a frame", plain.len(), kind.max_plain_bytes()));
         }
         let SealScratch { compressor, buffer } = scratch;
         pack(compressor, prefix, plain, buffer)?;
-        let Shared {
-            id, cipher, tickets, ..
-        } = &*self.0;
+        let Shared { id, cipher, tickets, .. } = &*self.0;
         let body_length = buffer.len() - FRAME_HEADER_BYTES + cipher.tag_bytes();
         let body_length = u32::try_from(body_length).unwrap_or(u32::MAX);
         let ticket = tickets.issue();
-        let mut header = FrameHeader {
-            kind,
-            body_length,
-            sequence: ticket.sequence(),
-            body_crc: 0,
-        };
+        let mut header = FrameHeader { kind, body_length, sequence: ticket.sequence(), body_crc: 0 };
         cipher.seal(ticket, &header.associated(id), buffer, FRAME_HEADER_BYTES)?;
         if let Some((front, body)) = buffer.split_first_chunk_mut::<FRAME_HEADER_BYTES>() {
             header.body_crc = crc32fast::hash(body);
             *front = header.encode();
         }
         debug_assert_eq!(buffer.len(), header.frame_bytes());
-        Ok(SealedFrame {
-            id: *id,
-            header,
-            bytes: take(buffer),
-            note,
-        })
+        Ok(SealedFrame { id: *id, header, bytes: take(buffer), note })
     }
 }
 
@@ -260,15 +214,9 @@ mod tests {
     fn a_huge_chunk_does_not_leave_its_memory_behind() {
         let sealer = Sealer::new(ArchiveId([1; 16]), FrameCipher::clear(), Level::default());
         let mut scratch = sealer.scratch().unwrap();
-        let head = ChunkHead {
-            stream: 1,
-            number: 0,
-            rows: 1,
-        };
+        let head = ChunkHead { stream: 1, number: 0, rows: 1 };
         let frame = |text: &[u8], scratch: &mut SealScratch| {
-            sealer
-                .seal_chunk(head, text, ChunkFacts::default(), scratch)
-                .unwrap()
+            sealer.seal_chunk(head, text, ChunkFacts::default(), scratch).unwrap()
         };
         assert!(frame(&vec![b'a'; 8 << 20], &mut scratch).bytes.len() < 1 << 20);
         assert_eq!(scratch.buffer.capacity(), 0);

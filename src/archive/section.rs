@@ -42,10 +42,6 @@ impl Decode for PartHead {
         let tag = SectionTag(reader.array()?);
         let version = reader.u16()?;
         reader.zeros::<2>()?;
-        Ok(Self {
-            tag,
-            version,
-            part: reader.u32()?,
-        })
+        Ok(Self { tag, version, part: reader.u32()? })
     }
 }

@@ -33,11 +33,7 @@ impl Decode for WrappedKey {
         }
         let fingerprint = Fingerprint(reader.array()?);
         let body = reader.take(length)?.to_vec();
-        Ok(Self {
-            kind,
-            fingerprint,
-            body,
-        })
+        Ok(Self { kind, fingerprint, body })
     }
 }
 
@@ -47,11 +43,8 @@ mod tests {
 
     #[test]
     fn round_trips_and_bounds_its_length() {
-        let stanza = WrappedKey {
-            kind: WrapKind::Unknown(9),
-            fingerprint: Fingerprint([5; 8]),
-            body: vec![1, 2, 3],
-        };
+        let stanza =
+            WrappedKey { kind: WrapKind::Unknown(9), fingerprint: Fingerprint([5; 8]), body: vec![1, 2, 3] };
         let bytes = stanza.to_bytes();
         assert_eq!(bytes.len(), STANZA_FIXED_BYTES + 3);
         assert_eq!(WrappedKey::from_bytes(&bytes), Ok(stanza));

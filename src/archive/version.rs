@@ -11,12 +11,5 @@ pub const READ: std::ops::RangeInclusive<u16> = 1..=1;
 /// # Errors
 /// [`super::Error::Version`] when it is not read here.
 pub fn check(found: u16) -> Result<(), super::Error> {
-    if READ.contains(&found) {
-        Ok(())
-    } else {
-        Err(super::Error::Version {
-            found,
-            newest: *READ.end(),
-        })
-    }
+    if READ.contains(&found) { Ok(()) } else { Err(super::Error::Version { found, newest: *READ.end() }) }
 }

@@ -89,11 +89,7 @@ impl Writer {
     pub fn new(options: &Options) -> Result<Self, Error> {
         let id = ArchiveId::generate()?;
         let (header, keys) = Header::create(id, options.created_micros, &options.recipients)?;
-        let cipher = if header.encrypted {
-            keys.frame_cipher()?
-        } else {
-            FrameCipher::clear()
-        };
+        let cipher = if header.encrypted { keys.frame_cipher()? } else { FrameCipher::clear() };
         let sealer = Sealer::new(id, cipher, options.level);
         let scratch = sealer.scratch()?;
         let mut writer = Self {
@@ -174,14 +170,11 @@ impl Writer {
         let at = self.section_at(tag, version)?;
         // An empty section still has one part, so that it can be salvaged.
         let empty: &[u8] = &[];
-        let parts = bytes
-            .chunks(SECTION_PART_BYTES)
-            .chain(bytes.is_empty().then_some(empty));
+        let parts = bytes.chunks(SECTION_PART_BYTES).chain(bytes.is_empty().then_some(empty));
         for piece in parts {
             let part = self.grow_section(at, piece.len())?;
             let frame =
-                self.sealer
-                    .seal_part(PartHead { tag, version, part }, piece, at, &mut self.scratch)?;
+                self.sealer.seal_part(PartHead { tag, version, part }, piece, at, &mut self.scratch)?;
             self.accept(frame)?;
         }
         Ok(std::mem::take(&mut self.out))
@@ -198,12 +191,7 @@ impl Writer {
             return Err(Error::limit("sections", self.sections.len() + 1, MAX_SECTIONS));
         }
         self.pending.grow_root(SECTION_FIXED_BYTES)?;
-        self.sections.push(SectionEntry {
-            tag,
-            version,
-            bytes: 0,
-            parts: Vec::new(),
-        });
+        self.sections.push(SectionEntry { tag, version, bytes: 0, parts: Vec::new() });
         self.section_bytes.push(0);
         Ok(self.sections.len() - 1)
     }
@@ -211,24 +199,14 @@ impl Writer {
     /// Reserves room for a part and gives its number. The part's place is known only when it leaves.
     fn grow_section(&mut self, at: usize, bytes: usize) -> Result<u32, Error> {
         self.pending.grow_root(PART_BYTES)?;
-        let parts = self
-            .section_bytes
-            .get_mut(at)
-            .ok_or(Error::Misuse("no such section"))?;
+        let parts = self.section_bytes.get_mut(at).ok_or(Error::Misuse("no such section"))?;
         let part = u32::try_from(*parts).map_err(|_| Error::Misuse("a section has too many parts"))?;
         *parts += 1;
-        let section = self
-            .sections
-            .get_mut(at)
-            .ok_or(Error::Misuse("no such section"))?;
+        let section = self.sections.get_mut(at).ok_or(Error::Misuse("no such section"))?;
         section.bytes += to_u64(bytes);
         if section.bytes > MAX_SECTION_BYTES {
             let (found, limit) = (section.bytes, MAX_SECTION_BYTES);
-            return Err(Error::Limit {
-                what: "bytes of a section",
-                found,
-                limit,
-            });
+            return Err(Error::Limit { what: "bytes of a section", found, limit });
         }
         Ok(part)
     }
@@ -267,10 +245,7 @@ impl Writer {
             totals,
             recipients: self.header.recipients(),
         };
-        Ok(Finished {
-            bytes: self.out,
-            summary,
-        })
+        Ok(Finished { bytes: self.out, summary })
     }
 
     fn nothing_missing(&self) -> Result<(), Error> {
@@ -304,44 +279,21 @@ impl Writer {
         self.next += 1;
         self.emit(frame.bytes);
         match frame.note {
-            Note::Chunk {
-                head,
-                plain_bytes,
-                facts,
-            } => {
+            Note::Chunk { head, plain_bytes, facts } => {
                 let ChunkHead { stream, number, rows } = head;
-                let FrameRef {
-                    sequence,
-                    offset,
-                    length,
-                    ..
-                } = at;
+                let FrameRef { sequence, offset, length, .. } = at;
                 let (hash, zone_map) = (facts.hash, facts.zone_map);
-                let entry = ChunkEntry {
-                    number,
-                    sequence,
-                    offset,
-                    length,
-                    plain_bytes,
-                    rows,
-                    hash,
-                    zone_map,
-                };
+                let entry =
+                    ChunkEntry { number, sequence, offset, length, plain_bytes, rows, hash, zone_map };
                 let drafts = self.pending.add(stream, &entry)?;
                 self.queue_pages(drafts)?;
             }
             Note::Part { section } => {
-                let section = self
-                    .sections
-                    .get_mut(section)
-                    .ok_or(Error::Misuse("no such section"))?;
+                let section = self.sections.get_mut(section).ok_or(Error::Misuse("no such section"))?;
                 section.parts.push(at);
             }
             Note::Page { page } => {
-                self.pages
-                    .get_mut(page)
-                    .ok_or(Error::Misuse("no such page"))?
-                    .frame = at;
+                self.pages.get_mut(page).ok_or(Error::Misuse("no such page"))?.frame = at;
             }
             Note::Root => {}
         }
@@ -350,20 +302,10 @@ impl Writer {
 
     fn queue_pages(&mut self, drafts: Vec<PageDraft>) -> Result<(), Error> {
         for draft in drafts {
-            let frame = self
-                .sealer
-                .seal_page(&draft.bytes, self.pages.len(), &mut self.scratch)?;
+            let frame = self.sealer.seal_page(&draft.bytes, self.pages.len(), &mut self.scratch)?;
             let (sequence, length) = (frame.sequence(), 0);
-            let unknown = FrameRef {
-                kind: FrameKind::Page,
-                sequence,
-                offset: 0,
-                length,
-            };
-            self.pages.push(PageEntry {
-                frame: unknown,
-                entries: draft.entries,
-            });
+            let unknown = FrameRef { kind: FrameKind::Page, sequence, offset: 0, length };
+            self.pages.push(PageEntry { frame: unknown, entries: draft.entries });
             self.waiting.insert(sequence, frame);
         }
         Ok(())

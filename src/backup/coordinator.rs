@@ -54,24 +54,17 @@ pub(super) async fn make(
     let source = options.source.display();
     let session = Session::open(&options.source, SessionKind::Source).await?;
     let jobs = usable_jobs(options, &session, observer);
-    observer.event(Event::Phase {
-        name: "taking a snapshot",
-    });
+    observer.event(Event::Phase { name: "taking a snapshot" });
     let snapshot = Snapshot::export(&session, options.serializable_deferrable).await?;
-    let relations = chosen_relations(options, &session, observer)
-        .await
-        .context(|| format!("read {source}"))?;
+    let relations =
+        chosen_relations(options, &session, observer).await.context(|| format!("read {source}"))?;
     stop.check()?;
     lock_relations(options, &session, &relations).await?;
-    observer.event(Event::Phase {
-        name: "reading the catalog",
-    });
+    observer.event(Event::Phase { name: "reading the catalog" });
     let mut model = reader::read_model(&session).await?;
     choose(&mut model, &options.selection);
     for warning in &model.warnings {
-        observer.event(Event::Warning {
-            message: warning.clone(),
-        });
+        observer.event(Event::Warning { message: warning.clone() });
     }
     let sessions = open_workers(options, &snapshot, jobs).await?;
     let (streams, units) = plan_units(options, &session, &relations).await?;
@@ -85,17 +78,9 @@ pub(super) async fn make(
     for stream in &streams {
         writer.declare(stream.id, stream.display().as_bytes())?;
     }
-    send(
-        &output,
-        section(&mut writer, manifest::MANIFEST_TAG, &json(&manifest)?)?,
-    )
-    .await?;
+    send(&output, section(&mut writer, manifest::MANIFEST_TAG, &json(&manifest)?)?).await?;
     if options.parts != Parts::Rows {
-        send(
-            &output,
-            section(&mut writer, manifest::CATALOG_TAG, &encode::encode(&model)?)?,
-        )
-        .await?;
+        send(&output, section(&mut writer, manifest::CATALOG_TAG, &encode::encode(&model)?)?).await?;
     }
     let shared = Arc::new(Shared {
         sealer: writer.sealer(),
@@ -111,25 +96,14 @@ pub(super) async fn make(
     observer.event(Event::Total { bytes, rows: 0 });
     observer.event(Event::Phase { name: "copying rows" });
     let (mut writer, session) = copy_all(&shared, sessions, session, writer, output.clone(), stop).await?;
-    observer.event(Event::Phase {
-        name: "closing the archive",
-    });
+    observer.event(Event::Phase { name: "closing the archive" });
     let closing = close(options, &session, observer).await?;
-    send(
-        &output,
-        section(&mut writer, manifest::CLOSING_TAG, &json(&closing)?)?,
-    )
-    .await?;
+    send(&output, section(&mut writer, manifest::CLOSING_TAG, &json(&closing)?)?).await?;
     session.execute("COMMIT").await?;
     let finished = writer.finish()?;
     send(&output, finished.bytes).await?;
     let objects = u64::try_from(model.entries.len()).unwrap_or(u64::MAX);
-    Ok(Made {
-        archive: finished.summary,
-        manifest,
-        objects,
-        seconds: began.elapsed().as_secs_f64(),
-    })
+    Ok(Made { archive: finished.summary, manifest, objects, seconds: began.elapsed().as_secs_f64() })
 }
 
 /// One connection where several would read wrong data or damage the server.
@@ -162,18 +136,12 @@ async fn chosen_relations(
         }
         observer.event(Event::Warning { message });
     }
-    Ok(all
-        .into_iter()
-        .filter(|r| options.selection.relation(&r.schema, &r.name))
-        .collect())
+    Ok(all.into_iter().filter(|r| options.selection.relation(&r.schema, &r.name)).collect())
 }
 
 async fn lock_relations(options: &Options, session: &Session, relations: &[Relation]) -> Result<()> {
     let targets: Vec<LockTarget> = relations.iter().map(target).collect();
-    let policy = LockPolicy {
-        deadline: options.lock_timeout,
-        ..LockPolicy::default()
-    };
+    let policy = LockPolicy { deadline: options.lock_timeout, ..LockPolicy::default() };
     lock::lock_all(session, &targets, policy).await?;
     Ok(())
 }
@@ -220,11 +188,7 @@ async fn plan_units(
             object: Some(relation.id()),
             schema: relation.schema.clone(),
             name: relation.name.clone(),
-            columns: relation
-                .columns
-                .iter()
-                .map(|column| column.name.clone())
-                .collect(),
+            columns: relation.columns.iter().map(|column| column.name.clone()).collect(),
             zones: relation.zones(),
         };
         let parts = split(relation.size(), relation.is_splittable(ranges));
@@ -255,18 +219,13 @@ fn copy_sql(relation: &Relation, stream: &Stream, part: PageRange) -> String {
     let name = relation.qualified();
     let condition = match &stream.content {
         Content::ExtensionConfig { condition, .. } if !condition.is_empty() => format!(" {condition}"),
-        _ => part
-            .condition()
-            .map_or_else(String::new, |condition| format!(" WHERE {condition}")),
+        _ => part.condition().map_or_else(String::new, |condition| format!(" WHERE {condition}")),
     };
     if condition.is_empty() {
         return format!("COPY {name}{} TO STDOUT", stream.column_list());
     }
     let columns = stream.columns.iter().map(String::as_str);
-    format!(
-        "COPY (SELECT {} FROM ONLY {name}{condition}) TO STDOUT",
-        crate::pg::quote::ident_list(columns)
-    )
+    format!("COPY (SELECT {} FROM ONLY {name}{condition}) TO STDOUT", crate::pg::quote::ident_list(columns))
 }
 
 async fn large_object_units(
@@ -308,12 +267,7 @@ async fn large_object_units(
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             zones: Vec::new(),
         });
-        units.push(Unit {
-            stream: id,
-            sql: format!("COPY ({query}) TO STDOUT"),
-            lock: None,
-            bytes: 0,
-        });
+        units.push(Unit { stream: id, sql: format!("COPY ({query}) TO STDOUT"), lock: None, bytes: 0 });
     }
     Ok(())
 }
@@ -348,18 +302,9 @@ fn manifest_of(
             selection: !options.selection.is_everything(),
             rows: options.parts == Parts::Definitions,
             definitions: options.parts == Parts::Rows,
-            rows_of: options
-                .selection
-                .exclude_data
-                .iter()
-                .map(|pattern| pattern.text.clone())
-                .collect(),
+            rows_of: options.selection.exclude_data.iter().map(|pattern| pattern.text.clone()).collect(),
         },
-        recipients: options
-            .recipients
-            .iter()
-            .filter_map(|r| r.public_text())
-            .collect(),
+        recipients: options.recipients.iter().filter_map(|r| r.public_text()).collect(),
         streams,
     }
 }
@@ -371,14 +316,9 @@ async fn close(options: &Options, session: &Session, observer: &SharedObserver) 
     let catalog_changed = reader::fingerprint(session).await? != reader::fingerprint(&now).await?;
     if catalog_changed {
         let message = "the schema was changed while it was backed up: definitions may be of two moments";
-        observer.event(Event::Warning {
-            message: message.to_owned(),
-        });
+        observer.event(Event::Warning { message: message.to_owned() });
     }
-    Ok(Closing {
-        sequences,
-        catalog_changed,
-    })
+    Ok(Closing { sequences, catalog_changed })
 }
 
 fn section(writer: &mut Writer, tag: [u8; 4], bytes: &[u8]) -> Result<Vec<Bytes>> {

@@ -66,16 +66,12 @@ struct Unit {
 impl Shared {
     fn stream(&self, id: u32) -> Result<&Stream> {
         let at = usize::try_from(id).unwrap_or(usize::MAX);
-        self.streams
-            .get(at)
-            .ok_or_else(|| Error::new(ErrorKind::Failed, "no such stream"))
+        self.streams.get(at).ok_or_else(|| Error::new(ErrorKind::Failed, "no such stream"))
     }
 
     fn next_chunk(&self, stream: u32) -> u32 {
         let at = usize::try_from(stream).unwrap_or(usize::MAX);
-        self.chunks
-            .get(at)
-            .map_or(0, |next| next.fetch_add(1, Ordering::Relaxed))
+        self.chunks.get(at).map_or(0, |next| next.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -97,11 +93,8 @@ pub async fn run(
     let taken = clock.now();
     let id = naming::new_id()?;
     let key = naming::key(&options.source.database, options.kind, taken, &id);
-    let name = Name {
-        id: id.clone(),
-        kind: options.kind.to_string(),
-        created_micros: taken.as_microsecond(),
-    };
+    let name =
+        Name { id: id.clone(), kind: options.kind.to_string(), created_micros: taken.as_microsecond() };
     let mut upload = Upload::begin(store, &key).await?;
     let (sender, receiver) = mpsc::channel(PIECES_WAITING);
     let part = stop.part();
@@ -148,12 +141,7 @@ async fn carry(upload: &mut Upload, mut pieces: mpsc::Receiver<Bytes>) -> Result
 }
 
 fn metadata_of(options: &Options, made: &Made, key: &str, clock: Clock) -> Metadata {
-    let Made {
-        archive,
-        manifest,
-        objects,
-        seconds,
-    } = made;
+    let Made { archive, manifest, objects, seconds } = made;
     Metadata {
         format: 1,
         id: manifest.id.clone(),

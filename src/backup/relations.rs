@@ -85,17 +85,8 @@ impl Relation {
     }
 
     pub(super) fn size(&self) -> RelationSize {
-        let Self {
-            heap_bytes,
-            toast_bytes,
-            block_bytes,
-            ..
-        } = *self;
-        RelationSize {
-            heap_bytes,
-            toast_bytes,
-            block_bytes,
-        }
+        let Self { heap_bytes, toast_bytes, block_bytes, .. } = *self;
+        RelationSize { heap_bytes, toast_bytes, block_bytes }
     }
 
     /// Whether page ranges of it can be read: TID range scans are PostgreSQL 14's, and only a heap has pages whose

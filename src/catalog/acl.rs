@@ -50,16 +50,9 @@ impl AclClass {
     /// All privileges of the owner, in the server's order.
     fn owner_default(self) -> &'static [&'static str] {
         match self {
-            Self::Table => &[
-                "INSERT",
-                "SELECT",
-                "UPDATE",
-                "DELETE",
-                "TRUNCATE",
-                "REFERENCES",
-                "TRIGGER",
-                "MAINTAIN",
-            ],
+            Self::Table => {
+                &["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"]
+            }
             Self::Sequence => &["SELECT", "UPDATE", "USAGE"],
             Self::Function => &["EXECUTE"],
             Self::Schema => &["USAGE", "CREATE"],
@@ -90,10 +83,8 @@ pub fn statements(
     target: &Target,
 ) -> Vec<String> {
     let Some(acl) = acl else { return Vec::new() };
-    let known: Vec<&AclItem> = acl
-        .iter()
-        .filter(|item| item.privilege != "MAINTAIN" || target.version.at_least(17))
-        .collect();
+    let known: Vec<&AclItem> =
+        acl.iter().filter(|item| item.privilege != "MAINTAIN" || target.version.at_least(17)).collect();
     let mut out = Vec::new();
     let mut as_default: Vec<Option<&str>> = Vec::new();
     if column.is_none() {
@@ -108,10 +99,8 @@ pub fn statements(
             }
         }
     }
-    let rest: Vec<&AclItem> = known
-        .into_iter()
-        .filter(|item| !as_default.contains(&item.grantee.as_deref()))
-        .collect();
+    let rest: Vec<&AclItem> =
+        known.into_iter().filter(|item| !as_default.contains(&item.grantee.as_deref())).collect();
     out.extend(grants(on, column, owner, &rest));
     out
 }
@@ -124,22 +113,13 @@ fn is_default(
     default: &[&str],
     target: &Target,
 ) -> bool {
-    let mut have: Vec<&AclItem> = acl
-        .iter()
-        .filter(|item| item.grantee.as_deref() == grantee)
-        .copied()
-        .collect();
-    let wanted = default
-        .iter()
-        .filter(|name| **name != "MAINTAIN" || target.version.at_least(17))
-        .count();
-    // A source older than 17 does not know MAINTAIN: the owner who has all the rest has it too.
-    let from_older = target.version.at_least(17) && default.contains(&"MAINTAIN") && have.len() + 1 == wanted;
+    let mut have: Vec<&AclItem> =
+        acl.iter().filter(|item| item.grantee.as_deref() == grantee).copied().collect();
     have.retain(|item| default.contains(&item.privilege.as_str()));
-    (have.len() == wanted || from_older)
-        && have
-            .iter()
-            .all(|item| !item.grantable && Some(item.grantor.as_str()) == owner)
+    // A server that does not know MAINTAIN (before 17) means all privileges without it.
+    let both_know = target.version.at_least(17) && target.source.at_least(17);
+    let wanted = default.iter().filter(|name| **name != "MAINTAIN" || both_know).count();
+    have.len() == wanted && have.iter().all(|item| !item.grantable && Some(item.grantor.as_str()) == owner)
 }
 
 /// `GRANT`s in order, one for each run of privileges with the same parties.
@@ -150,27 +130,16 @@ fn grants(on: &str, column: Option<&str>, owner: Option<&str>, items: &[&AclItem
     };
     for run in items.chunk_by(same) {
         let Some(first) = run.first() else { continue };
-        let column = column
-            .map(|column| format!(" ({})", quote::ident(column)))
-            .unwrap_or_default();
-        let list: Vec<String> = run
-            .iter()
-            .map(|item| format!("{}{column}", item.privilege))
-            .collect();
+        let column = column.map(|column| format!(" ({})", quote::ident(column))).unwrap_or_default();
+        let list: Vec<String> = run.iter().map(|item| format!("{}{column}", item.privilege)).collect();
         let option = if first.grantable { " WITH GRANT OPTION" } else { "" };
-        let grant = format!(
-            "GRANT {} ON {on} TO {}{option}",
-            list.join(", "),
-            role(first.grantee.as_deref())
-        );
+        let grant =
+            format!("GRANT {} ON {on} TO {}{option}", list.join(", "), role(first.grantee.as_deref()));
         // Whoever restores grants as the owner; another grantor must do it himself.
         if Some(first.grantor.as_str()) == owner {
             out.push(grant);
         } else {
-            out.push(format!(
-                "SET ROLE {}; {grant}; RESET ROLE",
-                quote::ident(&first.grantor)
-            ));
+            out.push(format!("SET ROLE {}; {grant}; RESET ROLE", quote::ident(&first.grantor)));
         }
     }
     out
@@ -187,34 +156,17 @@ mod tests {
 
     fn item(grantor: &str, grantee: Option<&str>, privilege: &str, grantable: bool) -> AclItem {
         let (grantor, privilege) = (grantor.to_owned(), privilege.to_owned());
-        AclItem {
-            grantor,
-            grantee: grantee.map(str::to_owned),
-            privilege,
-            grantable,
-        }
+        AclItem { grantor, grantee: grantee.map(str::to_owned), privilege, grantable }
     }
 
     fn function(acl: &[AclItem]) -> Vec<String> {
-        let target = Target {
-            version: ServerVersion(180_000),
-        };
-        statements(
-            AclClass::Function,
-            "FUNCTION f()",
-            None,
-            Some("own"),
-            Some(acl),
-            &target,
-        )
+        let target = Target { version: ServerVersion(180_000), source: ServerVersion(180_000) };
+        statements(AclClass::Function, "FUNCTION f()", None, Some("own"), Some(acl), &target)
     }
 
     #[test]
     fn the_default_needs_nothing() {
-        let acl = [
-            item("own", None, "EXECUTE", false),
-            item("own", Some("own"), "EXECUTE", false),
-        ];
+        let acl = [item("own", None, "EXECUTE", false), item("own", Some("own"), "EXECUTE", false)];
         assert_eq!(function(&acl), Vec::<String>::new());
     }
 
@@ -239,30 +191,36 @@ mod tests {
     fn nobody_has_anything() {
         assert_eq!(
             function(&[]),
-            [
-                "REVOKE ALL ON FUNCTION f() FROM PUBLIC",
-                "REVOKE ALL ON FUNCTION f() FROM \"own\""
-            ]
+            ["REVOKE ALL ON FUNCTION f() FROM PUBLIC", "REVOKE ALL ON FUNCTION f() FROM \"own\""]
         );
     }
 
     #[test]
-    fn columns_and_versions() {
-        let target = Target {
-            version: ServerVersion(150_000),
+    fn one_privilege_less_than_all() {
+        let version = ServerVersion(180_000);
+        let target = Target { version, source: version };
+        let all = AclClass::Table.owner_default();
+        let but = |missing: &str| -> Vec<AclItem> {
+            all.iter()
+                .filter(|name| **name != missing)
+                .map(|name| item("own", Some("own"), name, false))
+                .collect()
         };
-        let acl = [
-            item("own", Some("bob"), "SELECT", false),
-            item("own", Some("bob"), "MAINTAIN", false),
-        ];
-        let made = statements(
-            AclClass::Table,
-            "TABLE t",
-            Some("c"),
-            Some("own"),
-            Some(&acl),
-            &target,
-        );
+        let made =
+            |acl: &[AclItem]| statements(AclClass::Table, "TABLE t", None, Some("own"), Some(acl), &target);
+        assert_eq!(made(&but("")), Vec::<String>::new());
+        assert_eq!(made(&but("DELETE")).len(), 2);
+        assert_eq!(made(&but("MAINTAIN")).len(), 2);
+        let older = Target { version, source: ServerVersion(150_000) };
+        let acl = but("MAINTAIN");
+        assert!(statements(AclClass::Table, "TABLE t", None, Some("own"), Some(&acl), &older).is_empty());
+    }
+
+    #[test]
+    fn columns_and_versions() {
+        let target = Target { version: ServerVersion(150_000), source: ServerVersion(180_000) };
+        let acl = [item("own", Some("bob"), "SELECT", false), item("own", Some("bob"), "MAINTAIN", false)];
+        let made = statements(AclClass::Table, "TABLE t", Some("c"), Some("own"), Some(&acl), &target);
         assert_eq!(made, ["GRANT SELECT (\"c\") ON TABLE t TO \"bob\""]);
     }
 }

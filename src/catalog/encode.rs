@@ -28,10 +28,7 @@ pub fn encode(model: &Model) -> Result<Vec<u8>, ModelError> {
 pub fn decode(bytes: &[u8]) -> Result<Model, ModelError> {
     let model: Model = serde_json::from_slice(bytes).map_err(|error| ModelError(error.to_string()))?;
     if model.format > FORMAT {
-        return Err(ModelError(format!(
-            "version {} is newer than this program",
-            model.format
-        )));
+        return Err(ModelError(format!("version {} is newer than this program", model.format)));
     }
     Ok(model)
 }

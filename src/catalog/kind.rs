@@ -16,11 +16,7 @@ pub struct Head {
     pub id: ObjectId,
     /// Other identities that stand for the same object in `pg_depend`: a table's row type and its array, a view's
     /// `_RETURN` rule.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub also: Vec<ObjectId>,
     /// The schema, for objects that live in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,11 +39,7 @@ pub struct Head {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<SecurityLabel>,
     /// What must exist before this object.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub depends: Vec<ObjectId>,
     /// What must exist before the parts that can be made later; see [`Kind::detached_ids`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -78,6 +70,8 @@ pub struct SecurityLabel {
 pub struct Target {
     /// The target server's version: nothing is emitted that it does not know.
     pub version: ServerVersion,
+    /// The version of the server that the objects come from.
+    pub source: ServerVersion,
 }
 
 /// One kind of object. Implementations hold no state but what is stored in the archive.
@@ -113,20 +107,12 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
 
     /// The statement that gives the object to `owner`, for kinds that have one.
     fn set_owner(&self, head: &Head, owner: &str) -> Option<String> {
-        Some(format!(
-            "ALTER {} OWNER TO {}",
-            self.identity(head),
-            quote::ident(owner)
-        ))
+        Some(format!("ALTER {} OWNER TO {}", self.identity(head), quote::ident(owner)))
     }
 
     /// The statement that comments on the object; `None` for kinds that bear no comments.
     fn set_comment(&self, head: &Head, comment: &str) -> Option<String> {
-        Some(format!(
-            "COMMENT ON {} IS {}",
-            self.identity(head),
-            quote::literal(comment)
-        ))
+        Some(format!("COMMENT ON {} IS {}", self.identity(head), quote::literal(comment)))
     }
 
     /// The class of its privileges, and how `GRANT … ON` names it; `None` for kinds that have none.

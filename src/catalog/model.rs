@@ -118,10 +118,7 @@ impl Entry {
         for (column, comment) in &head.column_comments {
             if let Some(name) = object.column_name(*column) {
                 let column = format!("{}.{}", head.qualified(), quote::ident(&name));
-                statements.push(format!(
-                    "COMMENT ON COLUMN {column} IS {}",
-                    quote::literal(comment)
-                ));
+                statements.push(format!("COMMENT ON COLUMN {column} IS {}", quote::literal(comment)));
             }
         }
         for label in &head.labels {
@@ -144,14 +141,7 @@ impl Entry {
         let owner = head.owner.as_deref();
         let mut statements = acl::statements(class, &on, None, owner, head.acl.as_deref(), target);
         for (column, acl) in object.column_acls() {
-            statements.extend(acl::statements(
-                class,
-                &on,
-                Some(&column),
-                owner,
-                Some(&acl),
-                target,
-            ));
+            statements.extend(acl::statements(class, &on, Some(&column), owner, Some(&acl), target));
         }
         statements
     }

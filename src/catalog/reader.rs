@@ -26,12 +26,8 @@ pub async fn read_model(session: &Session) -> Result<Model, PgError> {
     for kind in ALL {
         let rows: Vec<Value> = session.query_json(&(kind.query)(server)).await?;
         for row in rows {
-            let read = Head::deserialize(&row).and_then(|head| {
-                Ok(Entry {
-                    head,
-                    object: (kind.read)(&row)?,
-                })
-            });
+            let read =
+                Head::deserialize(&row).and_then(|head| Ok(Entry { head, object: (kind.read)(&row)? }));
             entries.push(read.map_err(|error| PgError::Answer {
                 statement: format!("the query of the kind \"{}\"", kind.name),
                 reason: format!("{error} in {row}"),
@@ -39,22 +35,12 @@ pub async fn read_model(session: &Session) -> Result<Model, PgError> {
         }
     }
     let database = read_database(session, server).await?;
-    let mut model = Model {
-        format: FORMAT,
-        server,
-        database,
-        entries,
-        warnings: Vec::new(),
-    };
+    let mut model = Model { format: FORMAT, server, database, entries, warnings: Vec::new() };
     let positions = model.positions();
     attach_comments(session, &mut model, &positions).await?;
     attach_labels(session, &mut model, &positions).await?;
     attach_dependencies(session, &mut model, &positions).await?;
-    model.warnings = model
-        .entries
-        .iter()
-        .flat_map(|entry| entry.object.warnings(&entry.head))
-        .collect();
+    model.warnings = model.entries.iter().flat_map(|entry| entry.object.warnings(&entry.head)).collect();
     Ok(model)
 }
 
@@ -70,24 +56,14 @@ async fn read_database(session: &Session, server: ServerVersion) -> Result<Datab
          CASE {provider} WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END AS provider, \
          {locale} AS locale FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
     );
-    let answer = |reason: &str| PgError::Answer {
-        statement: sql.clone(),
-        reason: reason.to_owned(),
-    };
-    session
-        .query_json(&sql)
-        .await?
-        .into_iter()
-        .next()
-        .ok_or_else(|| answer("no row"))
+    let answer = |reason: &str| PgError::Answer { statement: sql.clone(), reason: reason.to_owned() };
+    session.query_json(&sql).await?.into_iter().next().ok_or_else(|| answer("no row"))
 }
 
 type Positions = HashMap<ObjectId, usize>;
 
 fn entry_of<'a>(model: &'a mut Model, positions: &Positions, class: u32, oid: u32) -> Option<&'a mut Entry> {
-    positions
-        .get(&ObjectId::new(class, oid))
-        .and_then(|position| model.entries.get_mut(*position))
+    positions.get(&ObjectId::new(class, oid)).and_then(|position| model.entries.get_mut(*position))
 }
 
 async fn attach_comments(session: &Session, model: &mut Model, positions: &Positions) -> Result<(), PgError> {
@@ -103,14 +79,12 @@ async fn attach_comments(session: &Session, model: &mut Model, positions: &Posit
         "SELECT d.classoid::pg_catalog.int8 AS class, d.objoid::pg_catalog.int8 AS oid, d.objsubid AS column, \
          d.description AS text FROM pg_catalog.pg_description d WHERE d.objoid >= {FIRST_USER_OID} OR d.objoid = 2200"
     );
-    for Comment {
-        class,
-        oid,
-        column,
-        text,
-    } in session.query_json(&sql).await?
-    {
+    for Comment { class, oid, column, text } in session.query_json(&sql).await? {
         if let Some(entry) = entry_of(model, positions, class, oid) {
+            // A table stands for its constraints in `pg_depend`, and yet their comments are not its own.
+            if column == 0 && entry.head.id != ObjectId::new(class, oid) {
+                continue;
+            }
             if column == 0 {
                 entry.head.comment = Some(text);
             } else {
@@ -135,20 +109,9 @@ async fn attach_labels(session: &Session, model: &mut Model, positions: &Positio
     }
     let sql = "SELECT l.classoid::pg_catalog.int8 AS class, l.objoid::pg_catalog.int8 AS oid, l.objsubid AS column, \
                l.provider, l.label FROM pg_catalog.pg_seclabel l";
-    for Label {
-        class,
-        oid,
-        column,
-        provider,
-        label,
-    } in session.query_json(sql).await?
-    {
+    for Label { class, oid, column, provider, label } in session.query_json(sql).await? {
         if let Some(entry) = entry_of(model, positions, class, oid) {
-            entry.head.labels.push(SecurityLabel {
-                provider,
-                label,
-                column,
-            });
+            entry.head.labels.push(SecurityLabel { provider, label, column });
         }
     }
     Ok(())
@@ -237,13 +200,7 @@ pub async fn read_sequence_values(session: &Session) -> Result<Vec<SequenceValue
         )
     };
     let rows: Vec<Row> = session.query_json(&sql).await?;
-    let value = |Row {
-                     oid,
-                     schema,
-                     name,
-                     last_value,
-                     is_called,
-                 }| SequenceValue {
+    let value = |Row { oid, schema, name, last_value, is_called }| SequenceValue {
         object: ObjectId::new(class::PG_CLASS, oid),
         schema,
         name,
@@ -263,10 +220,7 @@ pub async fn read_sequence_values(session: &Session) -> Result<Vec<SequenceValue
 /// Those of the query.
 pub async fn fingerprint(session: &Session) -> Result<String, PgError> {
     const CATALOGS: [(&str, &str); 6] = [
-        (
-            "pg_class",
-            "c.relpersistence <> 't' AND c.relkind NOT IN ('t', 'i', 'I')",
-        ),
+        ("pg_class", "c.relpersistence <> 't' AND c.relkind NOT IN ('t', 'i', 'I')"),
         ("pg_proc", "true"),
         (
             "pg_constraint",

@@ -52,11 +52,7 @@ pub fn options(list: &[String]) -> String {
             Some((space, name)) => format!("{}.{}", quote::ident(space), quote::ident(name)),
             None => quote::ident(name),
         };
-        if value.is_empty() {
-            name
-        } else {
-            format!("{name}={}", quote::literal(value))
-        }
+        if value.is_empty() { name } else { format!("{name}={}", quote::literal(value)) }
     };
     list.iter().map(one).collect::<Vec<_>>().join(", ")
 }

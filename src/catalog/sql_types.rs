@@ -33,10 +33,7 @@ impl Name {
 /// A qualified operator name: its symbol is never quoted (section 4.1.3), so one that holds anything but the
 /// characters of operators, which no server stores, is refused by the parser rather than passed through.
 pub fn operator(schema: &str, symbol: &str) -> String {
-    let symbol: String = symbol
-        .chars()
-        .filter(|c| "+-*/<>=~!@#%^&|`?".contains(*c))
-        .collect();
+    let symbol: String = symbol.chars().filter(|c| "+-*/<>=~!@#%^&|`?".contains(*c)).collect();
     format!("{}.{symbol}", quote::ident(schema))
 }
 
@@ -143,22 +140,12 @@ pub struct InSchema {
 }
 
 /// Types of every sort.
-pub const TYPES: InSchema = InSchema {
-    class: class::PG_TYPE,
-    catalog: "pg_type",
-    prefix: "typ",
-    owned: true,
-    acl: true,
-};
+pub const TYPES: InSchema =
+    InSchema { class: class::PG_TYPE, catalog: "pg_type", prefix: "typ", owned: true, acl: true };
 
 /// Functions, procedures and aggregates.
-pub const ROUTINES: InSchema = InSchema {
-    class: class::PG_PROC,
-    catalog: "pg_proc",
-    prefix: "pro",
-    owned: true,
-    acl: true,
-};
+pub const ROUTINES: InSchema =
+    InSchema { class: class::PG_PROC, catalog: "pg_proc", prefix: "pro", owned: true, acl: true };
 
 impl InSchema {
     /// The query of [`super::kind::Kind::query`]: the users' rows that satisfy `filter`, with `columns` beside those of
@@ -169,22 +156,10 @@ impl InSchema {
 
     /// As [`Self::query`], with further catalogs joined: `joins` are whole `JOIN … ON …` clauses.
     pub fn query_joined(&self, columns: &str, joins: &str, filter: &str) -> String {
-        let Self {
-            class,
-            catalog,
-            prefix,
-            ..
-        } = self;
-        let owner = if self.owned {
-            format!("{}, ", sql::owner(&format!("o.{prefix}owner")))
-        } else {
-            String::new()
-        };
-        let acl = if self.acl {
-            format!("{}, ", sql::acl(&format!("o.{prefix}acl")))
-        } else {
-            String::new()
-        };
+        let Self { class, catalog, prefix, .. } = self;
+        let owner =
+            if self.owned { format!("{}, ", sql::owner(&format!("o.{prefix}owner"))) } else { String::new() };
+        let acl = if self.acl { format!("{}, ", sql::acl(&format!("o.{prefix}acl"))) } else { String::new() };
         format!(
             "SELECT {id}, n.nspname AS schema, o.{prefix}name AS name, {owner}{acl}{columns} \
              FROM pg_catalog.{catalog} o JOIN pg_catalog.pg_namespace n ON n.oid = o.{prefix}namespace {joins} \
@@ -214,12 +189,8 @@ pub struct Global {
 impl Global {
     /// As [`InSchema::query`]; objects that `initdb` made are left out.
     pub fn query(&self, columns: &str, filter: &str) -> String {
-        let owner = self
-            .owner
-            .map_or_else(String::new, |column| format!("{}, ", sql::owner(column)));
-        let acl = self
-            .acl
-            .map_or_else(String::new, |column| format!("{}, ", sql::acl(column)));
+        let owner = self.owner.map_or_else(String::new, |column| format!("{}, ", sql::owner(column)));
+        let acl = self.acl.map_or_else(String::new, |column| format!("{}, ", sql::acl(column)));
         format!(
             "SELECT {id}, {name} AS name, {owner}{acl}{columns} FROM pg_catalog.{catalog} o \
              WHERE {filter} AND o.oid >= {FIRST_NORMAL_OID} AND {not_member}",

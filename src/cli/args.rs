@@ -93,20 +93,10 @@ fn compile(
 #[derive(Debug, Clone, Default, Args)]
 pub struct PassphraseArgs {
     /// Take the passphrase from the first line of this file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "PGCASK_PASSPHRASE_FILE",
-        help_heading = "Keys"
-    )]
+    #[arg(long, value_name = "FILE", env = "PGCASK_PASSPHRASE_FILE", help_heading = "Keys")]
     pub passphrase_file: Option<PathBuf>,
     /// Take the passphrase from the first line that this file descriptor gives
-    #[arg(
-        long,
-        value_name = "FD",
-        help_heading = "Keys",
-        conflicts_with = "passphrase_file"
-    )]
+    #[arg(long, value_name = "FD", help_heading = "Keys", conflicts_with = "passphrase_file")]
     pub passphrase_fd: Option<u32>,
     /// Take the passphrase from the first line that this shell command prints
     #[arg(

@@ -81,12 +81,7 @@ pub struct BackupArgs {
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub selection: SelectionArgs,
     /// Definitions only, no rows
-    #[arg(
-        short = 's',
-        long,
-        help_heading = "Selection (patterns as in psql)",
-        conflicts_with = "data_only"
-    )]
+    #[arg(short = 's', long, help_heading = "Selection (patterns as in psql)", conflicts_with = "data_only")]
     pub schema_only: bool,
     /// Rows only, no definitions
     #[arg(short = 'a', long, help_heading = "Selection (patterns as in psql)")]
@@ -125,10 +120,7 @@ pub fn expand_recipients(given: &[String]) -> std::io::Result<Vec<String>> {
             continue;
         }
         let lines = std::fs::read_to_string(&path)?;
-        let lines = lines
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         all.extend(lines.map(str::to_owned));
     }
     Ok(all)

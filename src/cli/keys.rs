@@ -49,18 +49,11 @@ impl KeygenArgs {
         match &self.output {
             Some(path) => {
                 let doing = || format!("write the identity to {}", path.display());
-                let file = std::fs::OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path);
+                let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
                 file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
                     .map_err(|error| Error::with_source(ErrorKind::Failed, doing(), error))?;
                 if context.printer.json {
-                    context.printer.json(&Made {
-                        recipient: &recipient,
-                        identity_file: Some(path),
-                    })?;
+                    context.printer.json(&Made { recipient: &recipient, identity_file: Some(path) })?;
                 } else {
                     context.printer.line(&recipient)?;
                 }
@@ -87,11 +80,8 @@ pub(super) fn recipients(
         .map_err(|error| Error::with_source(ErrorKind::Key, "read the recipients", error))?;
     let mut recipients = Vec::new();
     for text in &texts {
-        recipients.push(
-            Recipient::parse(text)
-                .map_err(Error::from)
-                .context(|| "read the recipients".to_owned())?,
-        );
+        recipients
+            .push(Recipient::parse(text).map_err(Error::from).context(|| "read the recipients".to_owned())?);
     }
     let secret = match passphrase.read()? {
         Some(secret) => Some(secret),

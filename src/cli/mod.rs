@@ -85,10 +85,7 @@ pub fn main() -> ExitCode {
         Color::Never => anstream::ColorChoice::Never.write_global(),
     }
     let context = Context {
-        printer: Printer {
-            json: cli.output.json,
-            verbosity,
-        },
+        printer: Printer { json: cli.output.json, verbosity },
         bar: !cli.output.no_progress && !cli.output.json,
         stop: Stop::default(),
     };

@@ -76,8 +76,7 @@ impl Progress {
         if last.elapsed() >= PLAIN_EVERY {
             *last = Instant::now();
             let (done, all) = (human_bytes(bytes_done), human_bytes(total));
-            self.printer
-                .info(&format!("{done} of about {all}, {} rows", human_count(rows)));
+            self.printer.info(&format!("{done} of about {all}, {} rows", human_count(rows)));
         }
     }
 }

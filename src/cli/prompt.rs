@@ -100,19 +100,14 @@ fn from_command(command: &str) -> Result<SecretText> {
     };
     let status = child.wait().map_err(|e| key_error(doing, e))?;
     if !status.success() {
-        return Err(Error::new(
-            ErrorKind::Key,
-            format!("the passphrase command failed: {status}"),
-        ));
+        return Err(Error::new(ErrorKind::Key, format!("the passphrase command failed: {status}")));
     }
     line
 }
 
 fn first_line(from: impl Read, doing: &str) -> Result<SecretText> {
     let mut line = Zeroizing::new(String::new());
-    BufReader::new(from.take(MAX_PASSPHRASE))
-        .read_line(&mut line)
-        .map_err(|e| key_error(doing, e))?;
+    BufReader::new(from.take(MAX_PASSPHRASE)).read_line(&mut line).map_err(|e| key_error(doing, e))?;
     let end = line.trim_end_matches(['\n', '\r']).len();
     line.truncate(end);
     check(line, doing)

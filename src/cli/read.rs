@@ -106,19 +106,10 @@ impl ShowArgs {
             .flat_map(|model| &model.entries)
             .map(|entry| printable(&entry.object.identity(&entry.head)))
             .collect();
-        let totals = |stream: &Stream| {
-            archive
-                .root()
-                .stream(stream.id)
-                .map(|entry| entry.totals)
-                .unwrap_or_default()
-        };
+        let totals =
+            |stream: &Stream| archive.root().stream(stream.id).map(|entry| entry.totals).unwrap_or_default();
         let rows: u64 = manifest.streams.iter().map(|stream| totals(stream).rows).sum();
-        let plain: u64 = manifest
-            .streams
-            .iter()
-            .map(|stream| totals(stream).plain_bytes)
-            .sum();
+        let plain: u64 = manifest.streams.iter().map(|stream| totals(stream).plain_bytes).sum();
         if printer.json {
             printer.json(&serde_json::json!({
                 "archive": self.archive, "bytes": archive.source().size(), "rows": rows, "plain_bytes": plain,
@@ -126,34 +117,11 @@ impl ShowArgs {
             }))?;
             return Ok(Exit::Good);
         }
-        let Manifest {
-            id,
-            kind,
-            database,
-            server,
-            snapshot,
-            tool,
-            ..
-        } = &manifest;
-        printer.line(&format!(
-            "archive    {} ({})",
-            self.archive,
-            human_bytes(archive.source().size())
-        ))?;
-        printer.line(&format!(
-            "database   {} on PostgreSQL {}",
-            printable(database),
-            server.version
-        ))?;
-        printer.line(&format!(
-            "snapshot   {} ({kind}, id {id}, {tool})",
-            snapshot.taken_at
-        ))?;
-        printer.line(&format!(
-            "content    {} rows, {} of rows",
-            human_count(rows),
-            human_bytes(plain)
-        ))?;
+        let Manifest { id, kind, database, server, snapshot, tool, .. } = &manifest;
+        printer.line(&format!("archive    {} ({})", self.archive, human_bytes(archive.source().size())))?;
+        printer.line(&format!("database   {} on PostgreSQL {}", printable(database), server.version))?;
+        printer.line(&format!("snapshot   {} ({kind}, id {id}, {tool})", snapshot.taken_at))?;
+        printer.line(&format!("content    {} rows, {} of rows", human_count(rows), human_bytes(plain)))?;
         if self.toc {
             for line in &toc {
                 printer.line(line)?;
@@ -164,9 +132,7 @@ impl ShowArgs {
         largest.sort_by_key(|stream| std::cmp::Reverse(totals(stream).plain_bytes));
         printer.line("largest tables")?;
         for stream in largest.into_iter().take(10) {
-            let Totals {
-                rows, plain_bytes, ..
-            } = totals(stream);
+            let Totals { rows, plain_bytes, .. } = totals(stream);
             printer.line(&format!(
                 "  {:>14} rows {:>12}  {}",
                 human_count(rows),
@@ -187,20 +153,10 @@ async fn show_tables(
     let pattern = Pattern::table(pattern)
         .map_err(|error| Error::with_source(ErrorKind::Usage, "read the table's name", error))?;
     let mut shown = Vec::new();
-    for stream in manifest
-        .streams
-        .iter()
-        .filter(|stream| pattern.matches(&stream.schema, &stream.name))
-    {
+    for stream in manifest.streams.iter().filter(|stream| pattern.matches(&stream.schema, &stream.name)) {
         let entry = archive.stream(stream)?;
         let chunks = archive.chunks(stream.id).await?.len();
-        let Totals {
-            rows,
-            plain_bytes,
-            sealed_bytes,
-            hash,
-            ..
-        } = entry.totals;
+        let Totals { rows, plain_bytes, sealed_bytes, hash, .. } = entry.totals;
         shown.push(serde_json::json!({
             "table": stream.display(), "columns": stream.columns, "rows": rows, "plain_bytes": plain_bytes,
             "sealed_bytes": sealed_bytes, "chunks": chunks, "content_hash": hash.to_string(),
@@ -265,10 +221,7 @@ impl VerifyArgs {
 async fn scan(source: &Source, mut verifier: Verifier, context: &Context) -> Result<Report> {
     const STEP: u64 = 4 << 20;
     let progress = Progress::new(context.printer, context.bar);
-    progress.event(Event::Total {
-        bytes: source.size(),
-        rows: 0,
-    });
+    progress.event(Event::Total { bytes: source.size(), rows: 0 });
     let mut at = 0;
     while at < source.size() {
         context.stop.check()?;
@@ -280,10 +233,7 @@ async fn scan(source: &Source, mut verifier: Verifier, context: &Context) -> Res
         })
         .await
         .map_err(|error| Error::with_source(ErrorKind::Failed, "verify", error))?;
-        progress.event(Event::Progress {
-            bytes: end - at,
-            rows: 0,
-        });
+        progress.event(Event::Progress { bytes: end - at, rows: 0 });
         at = end;
     }
     progress.finish();
@@ -304,10 +254,8 @@ fn print_report(printer: Printer, archive: &str, report: &Report) -> Result<Exit
             printer.line(&format!("damaged: {finding}"))?;
         }
         let word = if sound { "sound" } else { "DAMAGED" };
-        printer.line(&format!(
-            "{archive}: {word}, {} frames, sha256 {sha256}",
-            human_count(report.frames)
-        ))?;
+        printer
+            .line(&format!("{archive}: {word}, {} frames, sha256 {sha256}", human_count(report.frames)))?;
     }
     Ok(if sound { Exit::Good } else { Exit::Damaged })
 }
@@ -335,10 +283,7 @@ impl CatArgs {
                 printer.bytes(&extractor.block(&text))?;
             }
         }
-        printer.detail(&format!(
-            "{} read from the store",
-            human_bytes(archive.source().bytes_read())
-        ));
+        printer.detail(&format!("{} read from the store", human_bytes(archive.source().bytes_read())));
         Ok(Exit::Good)
     }
 }
@@ -347,11 +292,8 @@ impl CatArgs {
 fn find<'a>(manifest: &'a Manifest, table: &str) -> Result<&'a Stream> {
     let pattern = Pattern::table(table)
         .map_err(|error| Error::with_source(ErrorKind::Usage, "read the table's name", error))?;
-    let found: Vec<&Stream> = manifest
-        .streams
-        .iter()
-        .filter(|stream| pattern.matches(&stream.schema, &stream.name))
-        .collect();
+    let found: Vec<&Stream> =
+        manifest.streams.iter().filter(|stream| pattern.matches(&stream.schema, &stream.name)).collect();
     match found.as_slice() {
         [one] => Ok(one),
         [] => Err(Error::new(
@@ -361,10 +303,7 @@ fn find<'a>(manifest: &'a Manifest, table: &str) -> Result<&'a Stream> {
         .hint("`pgcask show ARCHIVE --toc` lists what is there")),
         several => {
             let names: Vec<String> = several.iter().map(|stream| stream.display()).collect();
-            Err(Error::new(
-                ErrorKind::Usage,
-                format!("several tables match: {}", names.join(", ")),
-            ))
+            Err(Error::new(ErrorKind::Usage, format!("several tables match: {}", names.join(", "))))
         }
     }
 }

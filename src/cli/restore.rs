@@ -70,22 +70,13 @@ pub struct RestoreArgs {
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub selection: SelectionArgs,
     /// Definitions only, no rows
-    #[arg(
-        short = 's',
-        long,
-        help_heading = "Selection (patterns as in psql)",
-        conflicts_with = "data_only"
-    )]
+    #[arg(short = 's', long, help_heading = "Selection (patterns as in psql)", conflicts_with = "data_only")]
     pub schema_only: bool,
     /// Rows only, into tables that exist
     #[arg(short = 'a', long, help_heading = "Selection (patterns as in psql)")]
     pub data_only: bool,
     /// Only these parts: pre-data, data, post-data; may be repeated
-    #[arg(
-        long = "section",
-        value_name = "PART",
-        help_heading = "Selection (patterns as in psql)"
-    )]
+    #[arg(long = "section", value_name = "PART", help_heading = "Selection (patterns as in psql)")]
     pub sections: Vec<String>,
     /// Do not set owners
     #[arg(short = 'O', long, help_heading = "Selection (patterns as in psql)")]
@@ -143,11 +134,7 @@ impl RestoreArgs {
         if printer.json {
             printer.json(&summary)?;
         } else {
-            let proven = if summary.verified {
-                "content proven equal"
-            } else {
-                "content not proven"
-            };
+            let proven = if summary.verified { "content proven equal" } else { "content not proven" };
             printer.line(&format!(
                 "{}: {} rows in {} tables, {} objects, {}; {proven}",
                 summary.database,
@@ -169,11 +156,7 @@ fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
     if printer.json {
         printer.json(plan)?;
     } else {
-        let create = if plan.create {
-            "create the database, then "
-        } else {
-            ""
-        };
+        let create = if plan.create { "create the database, then " } else { "" };
         printer.line(&format!("would {create}restore into {}:", plan.database))?;
         for (kind, count) in &plan.objects {
             printer.line(&format!("  {:>9} {kind}", human_count(*count)))?;

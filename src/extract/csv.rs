@@ -29,10 +29,7 @@ pub(super) fn row(out: &mut Vec<u8>, columns: &[String], row: &[u8]) {
 }
 
 fn field(out: &mut Vec<u8>, value: &[u8]) {
-    let plain = !value.is_empty()
-        && !value
-            .iter()
-            .any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'));
+    let plain = !value.is_empty() && !value.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'));
     // `\.` alone would end the data for readers that take it for COPY's end mark.
     if plain && value != b"\\." {
         out.extend_from_slice(value);
@@ -57,9 +54,6 @@ mod tests {
         let columns = ["a", "b", "c", "d,e"].map(str::to_owned);
         let mut out = header(&columns);
         row(&mut out, &columns, b"\\N\t\tsay \"hi\"\\n\tx,y");
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "a,b,c,\"d,e\"\n,\"\",\"say \"\"hi\"\"\n\",\"x,y\"\n"
-        );
+        assert_eq!(String::from_utf8(out).unwrap(), "a,b,c,\"d,e\"\n,\"\",\"say \"\"hi\"\"\n\",\"x,y\"\n");
     }
 }

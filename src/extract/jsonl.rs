@@ -36,9 +36,6 @@ mod tests {
         let columns = ["id", "na\"me"].map(str::to_owned);
         let mut out = Vec::new();
         row(&mut out, &columns, b"9007199254740993\t\\N");
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "{\"id\":\"9007199254740993\",\"na\\\"me\":null}\n"
-        );
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"id\":\"9007199254740993\",\"na\\\"me\":null}\n");
     }
 }

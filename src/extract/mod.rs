@@ -65,8 +65,5 @@ fn values<'a>(
     columns: &'a [String],
     row: &'a [u8],
 ) -> impl Iterator<Item = (&'a String, Option<std::borrow::Cow<'a, [u8]>>)> {
-    columns
-        .iter()
-        .zip(rows::columns(row))
-        .map(|(name, raw)| (name, rows::value(raw)))
+    columns.iter().zip(rows::columns(row)).map(|(name, raw)| (name, rows::value(raw)))
 }

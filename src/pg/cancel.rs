@@ -26,9 +26,7 @@ pub struct Canceller {
 
 impl std::fmt::Debug for Canceller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Canceller")
-            .field("peer", &self.peer.label)
-            .finish_non_exhaustive()
+        f.debug_struct("Canceller").field("peer", &self.peer.label).finish_non_exhaustive()
     }
 }
 
@@ -37,18 +35,11 @@ impl Canceller {
     pub(crate) async fn new(options: &ConnectOptions, peer: &Peer, client: &tokio_postgres::Client) -> Self {
         let (near, mut far) = tokio::io::duplex(REQUEST_BYTES * 2);
         let mut request = [0; REQUEST_BYTES];
-        let written = client
-            .cancel_token()
-            .cancel_query_raw(near, Passthrough::default())
-            .await;
+        let written = client.cancel_token().cancel_query_raw(near, Passthrough::default()).await;
         if written.is_err() || far.read_exact(&mut request).await.is_err() {
             request = [0; REQUEST_BYTES];
         }
-        Self {
-            options: options.clone(),
-            peer: peer.clone(),
-            request,
-        }
+        Self { options: options.clone(), peer: peer.clone(), request }
     }
 
     /// The process that the peer named when the session began: the server's backend, or whatever a pooler tells.
@@ -69,20 +60,10 @@ impl Canceller {
     }
 
     async fn deliver(&self) -> Result<(), PgError> {
-        let security = if self.peer.tls {
-            Security::Tls
-        } else {
-            Security::Plain
-        };
+        let security = if self.peer.tls { Security::Tls } else { Security::Plain };
         let options = &self.options;
-        let opened = transport::open(
-            &self.peer.address,
-            &self.peer.host,
-            security,
-            &options.tcp,
-            &options.tls,
-        )
-        .await;
+        let opened =
+            transport::open(&self.peer.address, &self.peer.host, security, &options.tcp, &options.tls).await;
         let mut stream = match opened {
             Ok(opened) => opened.transport,
             Err(Failure::Socket(reason)) => return Err(self.lost(&reason)),
@@ -99,16 +80,10 @@ impl Canceller {
     }
 
     fn lost(&self, reason: &str) -> PgError {
-        PgError::Lost {
-            reason: format!("{}: {reason}", self.peer.label),
-            statement: None,
-        }
+        PgError::Lost { reason: format!("{}: {reason}", self.peer.label), statement: None }
     }
 
     fn insecure(&self, reason: String) -> PgError {
-        PgError::Tls {
-            peer: self.peer.label.clone(),
-            reason,
-        }
+        PgError::Tls { peer: self.peer.label.clone(), reason }
     }
 }

@@ -61,10 +61,7 @@ pub(crate) async fn connect(options: &ConnectOptions) -> Result<Link, PgError> {
             let mut addresses = match addresses(endpoint).await {
                 Ok(addresses) => addresses,
                 Err(reason) => {
-                    attempts.push(Attempt {
-                        peer: endpoint.to_string(),
-                        reason,
-                    });
+                    attempts.push(Attempt { peer: endpoint.to_string(), reason });
                     continue;
                 }
             };
@@ -102,10 +99,7 @@ async fn addresses(endpoint: &Endpoint) -> Result<Vec<Address>, String> {
             };
             Ok(vec![Address::Unix(path)])
         }
-        Host::Tcp {
-            address: Some(address),
-            ..
-        } => Ok(vec![Address::Tcp((*address, endpoint.port).into())]),
+        Host::Tcp { address: Some(address), .. } => Ok(vec![Address::Tcp((*address, endpoint.port).into())]),
         Host::Tcp { name, .. } => {
             let found = tokio::net::lookup_host((name.as_str(), endpoint.port)).await;
             let found = found.map_err(|error| format!("cannot resolve the name: {error}"))?;
@@ -170,27 +164,16 @@ async fn secure_and_log_in(
     let label = label(endpoint, &address);
     let mut first: Option<Outcome> = None;
     for way in ways {
-        let peer = Peer {
-            address: address.clone(),
-            host: host.clone(),
-            tls: false,
-            label: label.clone(),
-        };
+        let peer = Peer { address: address.clone(), host: host.clone(), tls: false, label: label.clone() };
         let opened = match transport::open(&address, &host, *way, &options.tcp, &options.tls).await {
             Ok(opened) => opened,
             Err(Failure::Socket(reason)) => return Err(first.unwrap_or(Outcome::Next(reason))),
             Err(Failure::NoTls) => {
-                let reason = format!(
-                    "the server has no TLS, and sslmode={} asks for it",
-                    options.tls.mode
-                );
+                let reason = format!("the server has no TLS, and sslmode={} asks for it", options.tls.mode);
                 return Err(first.unwrap_or_else(|| stop(PgError::Tls { peer: label, reason })));
             }
             Err(Failure::Tls(reason)) => {
-                let error = stop(PgError::Tls {
-                    peer: label.clone(),
-                    reason,
-                });
+                let error = stop(PgError::Tls { peer: label.clone(), reason });
                 first.get_or_insert(error);
                 continue;
             }
@@ -254,28 +237,19 @@ async fn log_in(
         ChannelBinding::Require => tokio_postgres::config::ChannelBinding::Require,
     });
     // "Direct" keeps the driver from asking for TLS: it was asked for, and done, already.
-    config
-        .ssl_negotiation(SslNegotiation::Direct)
-        .ssl_mode(if peer.tls {
-            tokio_postgres::config::SslMode::Require
-        } else {
-            tokio_postgres::config::SslMode::Disable
-        });
+    config.ssl_negotiation(SslNegotiation::Direct).ssl_mode(if peer.tls {
+        tokio_postgres::config::SslMode::Require
+    } else {
+        tokio_postgres::config::SslMode::Disable
+    });
     let (stream, tap) = Tap::new(opened.transport);
-    let through = Passthrough {
-        end_point: opened.end_point,
-    };
+    let through = Passthrough { end_point: opened.end_point };
     match Box::pin(config.connect_raw(stream, through)).await {
         Ok((client, connection)) => {
             let state = Arc::new(LinkState::default());
             // The task ends by itself when the client is dropped or the socket fails.
             drop(tokio::spawn(drive(connection, Arc::clone(&state))));
-            Ok(Link {
-                client,
-                tap,
-                state,
-                peer,
-            })
+            Ok(Link { client, tap, state, peer })
         }
         Err(error) => Err(judge(options, peer.label, &error)),
     }
@@ -283,20 +257,12 @@ async fn log_in(
 
 /// What an error while logging in means, and whether another way of `sslmode` may help.
 fn judge(options: &ConnectOptions, peer: String, error: &tokio_postgres::Error) -> (Outcome, bool) {
-    let refused = |reason| {
-        stop(PgError::Authentication {
-            peer: peer.clone(),
-            user: options.user.clone(),
-            reason,
-        })
-    };
+    let refused =
+        |reason| stop(PgError::Authentication { peer: peer.clone(), user: options.user.clone(), reason });
     let Some(report) = error.as_db_error() else {
         let reason = chain(error);
         return if reason.contains("password missing") {
-            (
-                refused("the server asks for a password, and none is given".to_owned()),
-                false,
-            )
+            (refused("the server asks for a password, and none is given".to_owned()), false)
         } else if reason.starts_with("authentication error") {
             (refused(reason), false)
         } else {
@@ -307,21 +273,9 @@ fn judge(options: &ConnectOptions, peer: String, error: &tokio_postgres::Error) 
     match server.code.as_str() {
         "28000" => (refused(server.to_string()), true),
         "28P01" => (refused(server.to_string()), false),
-        "3D000" => (
-            stop(PgError::NoSuchDatabase {
-                peer,
-                database: options.database.clone(),
-            }),
-            false,
-        ),
+        "3D000" => (stop(PgError::NoSuchDatabase { peer, database: options.database.clone() }), false),
         "57P03" => (Outcome::Next(server.to_string()), false),
-        _ => (
-            stop(PgError::Refused {
-                peer,
-                report: Box::new(server),
-            }),
-            false,
-        ),
+        _ => (stop(PgError::Refused { peer, report: Box::new(server) }), false),
     }
 }
 
@@ -349,11 +303,7 @@ async fn meets(link: &Link, target: TargetSessionAttrs) -> Result<(), Outcome> {
         return Ok(());
     }
     let sql = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
-    let answer = link
-        .client
-        .simple_query(sql)
-        .await
-        .map_err(|error| Outcome::Next(chain(&error)))?;
+    let answer = link.client.simple_query(sql).await.map_err(|error| Outcome::Next(chain(&error)))?;
     let row = answer.iter().find_map(|message| match message {
         tokio_postgres::SimpleQueryMessage::Row(row) => {
             Some((row.get(0) == Some("t"), row.get(1) == Some("on")))
@@ -368,9 +318,5 @@ async fn meets(link: &Link, target: TargetSessionAttrs) -> Result<(), Outcome> {
         TargetSessionAttrs::Standby | TargetSessionAttrs::PreferStandby => (standby, "it is not in recovery"),
         TargetSessionAttrs::Any => (true, ""),
     };
-    if met {
-        Ok(())
-    } else {
-        Err(Outcome::Next(reason.to_owned()))
-    }
+    if met { Ok(()) } else { Err(Outcome::Next(reason.to_owned())) }
 }

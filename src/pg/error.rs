@@ -207,10 +207,7 @@ impl PgError {
             let server = ServerError::new(report, Some(statement));
             return if ends_the_session(&server) {
                 let reason = format!("{} (SQLSTATE {})", server.message, server.code);
-                Self::Lost {
-                    reason,
-                    statement: server.statement,
-                }
+                Self::Lost { reason, statement: server.statement }
             } else {
                 Self::Server(Box::new(server))
             };
@@ -218,15 +215,9 @@ impl PgError {
         let reason = chain(error);
         let io = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
         if error.is_closed() || (io && reason.starts_with("error communicating")) {
-            Self::Lost {
-                reason,
-                statement: Some(presentable(statement)),
-            }
+            Self::Lost { reason, statement: Some(presentable(statement)) }
         } else {
-            Self::Answer {
-                statement: presentable(statement),
-                reason,
-            }
+            Self::Answer { statement: presentable(statement), reason }
         }
     }
 
@@ -246,10 +237,8 @@ impl PgError {
 
 /// A report after which there is no session: the administrator or a crash ended it (class 57P0x), or it is FATAL.
 fn ends_the_session(report: &ServerError) -> bool {
-    matches!(
-        report.code.as_str(),
-        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04"
-    ) || matches!(report.severity.as_str(), "FATAL" | "PANIC")
+    matches!(report.code.as_str(), "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04")
+        || matches!(report.severity.as_str(), "FATAL" | "PANIC")
 }
 
 /// An error and its causes as one sentence.
@@ -268,10 +257,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn list_attempts(attempts: &[Attempt]) -> String {
-    let list: Vec<String> = attempts
-        .iter()
-        .map(|a| format!("{}: {}", a.peer, a.reason))
-        .collect();
+    let list: Vec<String> = attempts.iter().map(|a| format!("{}: {}", a.peer, a.reason)).collect();
     list.join("; ")
 }
 

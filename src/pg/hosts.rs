@@ -48,58 +48,28 @@ impl std::fmt::Display for Endpoint {
 
 /// The list of servers. A list of hosts or addresses takes one port for all, or one each.
 pub(super) fn resolve(params: &Params) -> Result<Vec<Endpoint>, OptionsError> {
-    let split = |name| {
-        params
-            .given(name)
-            .map(|list| list.split(',').map(str::trim).collect::<Vec<_>>())
-    };
-    let (names, addresses, ports) = (
-        split("host"),
-        split("hostaddr"),
-        split("port").unwrap_or_default(),
-    );
+    let split = |name| params.given(name).map(|list| list.split(',').map(str::trim).collect::<Vec<_>>());
+    let (names, addresses, ports) = (split("host"), split("hostaddr"), split("port").unwrap_or_default());
     let count = addresses.as_ref().or(names.as_ref()).map_or(1, Vec::len);
     if names.as_ref().is_some_and(|names| names.len() != count) {
-        return Err(invalid(
-            "hostaddr",
-            &count.to_string(),
-            "as many addresses as host has names",
-        ));
+        return Err(invalid("hostaddr", &count.to_string(), "as many addresses as host has names"));
     }
     if ports.len() > 1 && ports.len() != count {
-        return Err(invalid(
-            "port",
-            &ports.join(","),
-            "one port, or one for each host",
-        ));
+        return Err(invalid("port", &ports.join(","), "one port, or one for each host"));
     }
     let mut endpoints = Vec::new();
     for at in 0..count {
-        let port = port(
-            ports
-                .get(at)
-                .or_else(|| ports.first())
-                .copied()
-                .unwrap_or_default(),
-        )?;
+        let port = port(ports.get(at).or_else(|| ports.first()).copied().unwrap_or_default())?;
         let item = |list: &Option<Vec<&str>>| {
-            list.as_ref()
-                .and_then(|list| list.get(at))
-                .copied()
-                .unwrap_or_default()
-                .to_owned()
+            list.as_ref().and_then(|list| list.get(at)).copied().unwrap_or_default().to_owned()
         };
         let (name, address) = (item(&names), item(&addresses));
         let mut push = |host| endpoints.push(Endpoint { host, port });
         if !address.is_empty() {
-            let parsed: IpAddr = address
-                .parse()
-                .map_err(|_| invalid("hostaddr", &address, "an IPv4 or IPv6 address"))?;
+            let parsed: IpAddr =
+                address.parse().map_err(|_| invalid("hostaddr", &address, "an IPv4 or IPv6 address"))?;
             let name = if name.is_empty() { address } else { name };
-            push(Host::Tcp {
-                name,
-                address: Some(parsed),
-            });
+            push(Host::Tcp { name, address: Some(parsed) });
         } else if name.is_empty() {
             for dir in SOCKET_DIRS {
                 push(Host::Unix(PathBuf::from(dir)));

@@ -48,10 +48,7 @@ impl LinkState {
     pub(crate) fn explain(&self, error: PgError) -> PgError {
         match (error, self.with(|told| told.end.clone())) {
             (PgError::Lost { statement, reason }, Some(end)) if reason == "connection closed" => {
-                PgError::Lost {
-                    statement,
-                    reason: end,
-                }
+                PgError::Lost { statement, reason: end }
             }
             (error, _) => error,
         }

@@ -19,19 +19,13 @@ pub struct CopyIn {
 
 impl std::fmt::Debug for CopyIn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CopyIn")
-            .field("statement", &self.statement)
-            .finish_non_exhaustive()
+        f.debug_struct("CopyIn").field("statement", &self.statement).finish_non_exhaustive()
     }
 }
 
 impl CopyIn {
     pub(crate) fn new(sink: CopyInSink<Bytes>, sql: &str, state: Arc<LinkState>) -> Self {
-        Self {
-            sink: Box::pin(sink),
-            statement: presentable(sql),
-            state,
-        }
+        Self { sink: Box::pin(sink), statement: presentable(sql), state }
     }
 
     /// Sends a piece of the data; it may begin and end anywhere. Waits while the server is slower than we are. Large

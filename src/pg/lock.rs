@@ -52,11 +52,7 @@ pub struct LockPolicy {
 
 impl Default for LockPolicy {
     fn default() -> Self {
-        Self {
-            attempt: Duration::from_secs(2),
-            deadline: Duration::from_mins(5),
-            batch: 500,
-        }
+        Self { attempt: Duration::from_secs(2), deadline: Duration::from_mins(5), batch: 500 }
     }
 }
 
@@ -76,28 +72,16 @@ const RELEASE: &str = "RELEASE SAVEPOINT pgcask_lock";
 pub async fn lock_all(session: &Session, targets: &[LockTarget], policy: LockPolicy) -> Result<(), PgError> {
     let started = Instant::now();
     let lockable: Vec<&LockTarget> = targets.iter().filter(|target| target.is_lockable()).collect();
-    let mut queue: VecDeque<Vec<&LockTarget>> = lockable
-        .chunks(policy.batch.max(1))
-        .map(<[&LockTarget]>::to_vec)
-        .collect();
-    session
-        .execute(&format!(
-            "SET LOCAL lock_timeout = {}",
-            policy.attempt.as_millis().max(1)
-        ))
-        .await?;
+    let mut queue: VecDeque<Vec<&LockTarget>> =
+        lockable.chunks(policy.batch.max(1)).map(<[&LockTarget]>::to_vec).collect();
+    session.execute(&format!("SET LOCAL lock_timeout = {}", policy.attempt.as_millis().max(1))).await?;
     while let Some(batch) = queue.pop_front() {
         if try_lock(session, &batch, "").await? {
             continue;
         }
         let middle = batch.len() / 2;
         let (left, right) = batch.split_at(middle);
-        queue.extend(
-            [left, right]
-                .into_iter()
-                .filter(|half| !half.is_empty())
-                .map(<[&LockTarget]>::to_vec),
-        );
+        queue.extend([left, right].into_iter().filter(|half| !half.is_empty()).map(<[&LockTarget]>::to_vec));
         if started.elapsed() >= policy.deadline {
             let blocked = last_try(session, queue.drain(..).flatten().collect()).await?;
             if !blocked.is_empty() {
@@ -125,10 +109,7 @@ pub async fn lock_nowait(session: &Session, target: &LockTarget) -> Result<(), P
 
 /// Whether the locks were had; if not, the transaction is as before.
 async fn try_lock(session: &Session, batch: &[&LockTarget], suffix: &str) -> Result<bool, PgError> {
-    let names: Vec<String> = batch
-        .iter()
-        .map(|target| format!("ONLY {}", target.qualified()))
-        .collect();
+    let names: Vec<String> = batch.iter().map(|target| format!("ONLY {}", target.qualified())).collect();
     session.execute(SAVEPOINT).await?;
     let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE{suffix}", names.join(", "));
     let error = match session.execute(&lock).await {
@@ -174,16 +155,8 @@ async fn describe(session: &Session, target: &LockTarget) -> BlockedRelation {
     );
     // Who is in the way is a courtesy: a failure to find out must not hide the failure to lock.
     let rows = session.query_text(&sql).await.unwrap_or_default();
-    let blockers = rows
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|text| printable(&text))
-        .collect();
-    BlockedRelation {
-        relation: target.qualified(),
-        blockers,
-    }
+    let blockers = rows.into_iter().flatten().flatten().map(|text| printable(&text)).collect();
+    BlockedRelation { relation: target.qualified(), blockers }
 }
 
 #[derive(Deserialize)]
@@ -228,10 +201,7 @@ async fn recheck(session: &Session, targets: &[LockTarget]) -> Result<(), PgErro
             }
             Some(_) => continue,
         };
-        return Err(PgError::Changed {
-            relation: target.qualified(),
-            what,
-        });
+        return Err(PgError::Changed { relation: target.qualified(), what });
     }
     Ok(())
 }

@@ -94,10 +94,7 @@ impl ConnectOptions {
     /// # Errors
     /// [`OptionsError`] names the parameter at fault.
     pub fn parse(text: &str) -> Result<Self, OptionsError> {
-        Self::resolve(
-            Some(text),
-            &EnvLookup::fixed(&[], None, EnvLookup::system().user()),
-        )
+        Self::resolve(Some(text), &EnvLookup::fixed(&[], None, EnvLookup::system().user()))
     }
 
     /// Resolves as psql does: `text`, then the service file, then the environment, then the defaults.
@@ -107,12 +104,7 @@ impl ConnectOptions {
     pub fn resolve(text: Option<&str>, env: &EnvLookup) -> Result<Self, OptionsError> {
         let mut params = uri::parse(text.unwrap_or_default())?;
         let environment = Params::from_env(env)?;
-        let value = |name| {
-            params
-                .given(name)
-                .or_else(|| environment.given(name))
-                .map(str::to_owned)
-        };
+        let value = |name| params.given(name).or_else(|| environment.given(name)).map(str::to_owned);
         if let Some(name) = value("service") {
             let file = value("servicefile");
             params.fill_from(service::load(&name, file.as_deref(), env)?);
@@ -122,30 +114,17 @@ impl ConnectOptions {
     }
 
     fn from_params(params: &Params, env: &EnvLookup) -> Result<Self, OptionsError> {
-        let user = params
-            .given("user")
-            .or_else(|| env.user())
-            .ok_or(OptionsError::NoUser)?
-            .to_owned();
+        let user = params.given("user").or_else(|| env.user()).ok_or(OptionsError::NoUser)?.to_owned();
         let database = params.given("dbname").unwrap_or(&user).to_owned();
-        let passfile = params
-            .given("passfile")
-            .map(PathBuf::from)
-            .or_else(|| env.in_home(".pgpass"));
+        let passfile = params.given("passfile").map(PathBuf::from).or_else(|| env.in_home(".pgpass"));
         let password = params.given("password").map(Secret::new);
         let (passfile, warning) = match passfile {
             Some(path) if password.is_none() => PgPass::load(&path),
             _ => (PgPass::default(), None),
         };
-        if params
-            .given("min_protocol_version")
-            .is_some_and(|version| version != "3.0")
-        {
+        if params.given("min_protocol_version").is_some_and(|version| version != "3.0") {
             let why = "version 3.0 of the protocol is spoken";
-            return Err(OptionsError::Unsupported {
-                name: "min_protocol_version".to_owned(),
-                why,
-            });
+            return Err(OptionsError::Unsupported { name: "min_protocol_version".to_owned(), why });
         }
         Ok(Self {
             hosts: hosts::resolve(params)?,
@@ -174,19 +153,13 @@ impl ConnectOptions {
     /// The same server and user, another database.
     #[must_use]
     pub fn with_database(&self, name: &str) -> Self {
-        Self {
-            database: name.to_owned(),
-            ..self.clone()
-        }
+        Self { database: name.to_owned(), ..self.clone() }
     }
 
     /// The same with this password, for instance one that was asked for at the terminal.
     #[must_use]
     pub fn with_password(&self, password: Secret) -> Self {
-        Self {
-            password: Some(password),
-            ..self.clone()
-        }
+        Self { password: Some(password), ..self.clone() }
     }
 
     /// The password for one of the hosts: the given one, or that of the password file.
@@ -196,17 +169,12 @@ impl ConnectOptions {
         }
         let host = match &endpoint.host {
             Host::Tcp { name, .. } => name.clone(),
-            Host::Unix(dir)
-                if hosts::SOCKET_DIRS
-                    .iter()
-                    .any(|default| dir.as_os_str() == *default) =>
-            {
+            Host::Unix(dir) if hosts::SOCKET_DIRS.iter().any(|default| dir.as_os_str() == *default) => {
                 "localhost".to_owned()
             }
             Host::Unix(dir) => dir.display().to_string(),
         };
-        self.passfile
-            .find(&host, endpoint.port, &self.database, &self.user)
+        self.passfile.find(&host, endpoint.port, &self.database, &self.user)
     }
 
     /// `user@host:port,…/database`, for messages. It has no password and no control characters.
@@ -224,11 +192,7 @@ impl ConnectOptions {
 }
 
 pub(super) fn invalid(name: &'static str, value: &str, expected: &'static str) -> OptionsError {
-    OptionsError::Invalid {
-        name,
-        value: value.to_owned(),
-        expected,
-    }
+    OptionsError::Invalid { name, value: value.to_owned(), expected }
 }
 
 /// One of several words.
@@ -241,10 +205,7 @@ pub(super) fn choice<T: Copy>(
     let Some(value) = params.given(name) else {
         return Ok(None);
     };
-    let found = values
-        .iter()
-        .find(|(word, _)| *word == value)
-        .map(|(_, meaning)| *meaning);
+    let found = values.iter().find(|(word, _)| *word == value).map(|(_, meaning)| *meaning);
     found.map(Some).ok_or_else(|| invalid(name, value, expected))
 }
 
@@ -252,19 +213,12 @@ fn integer(params: &Params, name: &'static str) -> Result<Option<i32>, OptionsEr
     let Some(value) = params.given(name) else {
         return Ok(None);
     };
-    value
-        .trim()
-        .parse()
-        .map(Some)
-        .map_err(|_| invalid(name, value, "an integer"))
+    value.trim().parse().map(Some).map_err(|_| invalid(name, value, "an integer"))
 }
 
 /// Zero and less mean the default: no limit.
 fn seconds(value: i32) -> Option<Duration> {
-    u64::try_from(value)
-        .ok()
-        .filter(|value| *value > 0)
-        .map(Duration::from_secs)
+    u64::try_from(value).ok().filter(|value| *value > 0).map(Duration::from_secs)
 }
 
 fn target(params: &Params) -> Result<TargetSessionAttrs, OptionsError> {
@@ -283,11 +237,7 @@ fn target(params: &Params) -> Result<TargetSessionAttrs, OptionsError> {
 
 fn channel_binding(params: &Params) -> Result<ChannelBinding, OptionsError> {
     use ChannelBinding as C;
-    let values = [
-        ("disable", C::Disable),
-        ("prefer", C::Prefer),
-        ("require", C::Require),
-    ];
+    let values = [("disable", C::Disable), ("prefer", C::Prefer), ("require", C::Require)];
     Ok(choice(params, "channel_binding", "disable, prefer or require", &values)?.unwrap_or(C::Prefer))
 }
 

@@ -56,60 +56,28 @@ const PARAMETERS: &[(&str, &str, Use)] = &[
     ("krbsrvname", "PGKRBSRVNAME", Use::Ignored),
     ("gsslib", "PGGSSLIB", Use::Ignored),
     ("gssdelegation", "PGGSSDELEGATION", Use::Ignored),
-    (
-        "sslkeylogfile",
-        "",
-        Use::Refused("traffic keys are never written out"),
-    ),
+    ("sslkeylogfile", "", Use::Refused("traffic keys are never written out")),
     (
         "sslpassword",
         "",
         Use::Refused("encrypted client keys are not read; store the key without a passphrase"),
     ),
-    (
-        "sslcrldir",
-        "PGSSLCRLDIR",
-        Use::Refused("use sslcrl with one file"),
-    ),
+    ("sslcrldir", "PGSSLCRLDIR", Use::Refused("use sslcrl with one file")),
     (
         "sslcertmode",
         "PGSSLCERTMODE",
         Use::Refused("a client certificate is sent when the server asks and one exists"),
     ),
-    (
-        "ssl_min_protocol_version",
-        "PGSSLMINPROTOCOLVERSION",
-        Use::Honoured,
-    ),
-    (
-        "ssl_max_protocol_version",
-        "PGSSLMAXPROTOCOLVERSION",
-        Use::Honoured,
-    ),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Use::Honoured),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Use::Honoured),
     ("min_protocol_version", "PGMINPROTOCOLVERSION", Use::Honoured),
     ("max_protocol_version", "PGMAXPROTOCOLVERSION", Use::Ignored),
-    (
-        "require_auth",
-        "PGREQUIREAUTH",
-        Use::Refused("use channel_binding=require or sslmode=verify-full"),
-    ),
-    (
-        "requirepeer",
-        "PGREQUIREPEER",
-        Use::Refused("the owner of a socket is not checked"),
-    ),
+    ("require_auth", "PGREQUIREAUTH", Use::Refused("use channel_binding=require or sslmode=verify-full")),
+    ("requirepeer", "PGREQUIREPEER", Use::Refused("the owner of a socket is not checked")),
     ("requiressl", "PGREQUIRESSL", Use::Refused("use sslmode=require")),
     ("replication", "", Use::Refused("a backup uses ordinary sessions")),
-    (
-        "scram_client_key",
-        "",
-        Use::Refused("pass-through of SCRAM keys is not built in"),
-    ),
-    (
-        "scram_server_key",
-        "",
-        Use::Refused("pass-through of SCRAM keys is not built in"),
-    ),
+    ("scram_client_key", "", Use::Refused("pass-through of SCRAM keys is not built in")),
+    ("scram_server_key", "", Use::Refused("pass-through of SCRAM keys is not built in")),
     ("oauth_issuer", "", Use::Refused("OAuth is not built in")),
     ("oauth_client_id", "", Use::Refused("OAuth is not built in")),
     ("oauth_client_secret", "", Use::Refused("OAuth is not built in")),
@@ -136,24 +104,16 @@ impl Params {
     /// Sets a value; a later one replaces an earlier one, as in libpq.
     pub(crate) fn set(&mut self, name: &str, value: String) -> Result<(), OptionsError> {
         let Some((keyword, _, used)) = PARAMETERS.iter().find(|(keyword, _, _)| *keyword == name) else {
-            return Err(OptionsError::Unknown {
-                name: name.to_owned(),
-            });
+            return Err(OptionsError::Unknown { name: name.to_owned() });
         };
         if let Use::Refused(why) = used
             && !value.is_empty()
             && !NEUTRAL.contains(&(name, value.as_str()))
         {
-            return Err(OptionsError::Unsupported {
-                name: name.to_owned(),
-                why,
-            });
+            return Err(OptionsError::Unsupported { name: name.to_owned(), why });
         }
         if *keyword == "gssencmode" && !matches!(value.as_str(), "" | "disable" | "prefer") {
-            return Err(OptionsError::Unsupported {
-                name: name.to_owned(),
-                why: GSS,
-            });
+            return Err(OptionsError::Unsupported { name: name.to_owned(), why: GSS });
         }
         self.0.insert(keyword, value);
         Ok(())
@@ -209,24 +169,14 @@ impl EnvLookup {
     /// The process's own surroundings. A variable that is not UTF-8 counts as unset.
     pub fn system() -> Self {
         let vars = |name: &str| std::env::var(name).ok();
-        Self {
-            vars: Arc::new(vars),
-            home: std::env::home_dir(),
-            user: whoami::username().ok(),
-        }
+        Self { vars: Arc::new(vars), home: std::env::home_dir(), user: whoami::username().ok() }
     }
 
     /// Surroundings made up of `vars`, a home directory and the name of the operating system's user.
     pub fn fixed(vars: &[(&str, &str)], home: Option<PathBuf>, user: Option<&str>) -> Self {
-        let vars: BTreeMap<String, String> = vars
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        Self {
-            vars: Arc::new(move |name| vars.get(name).cloned()),
-            home,
-            user: user.map(str::to_owned),
-        }
+        let vars: BTreeMap<String, String> =
+            vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { vars: Arc::new(move |name| vars.get(name).cloned()), home, user: user.map(str::to_owned) }
     }
 
     /// The variable's value, if it is set.

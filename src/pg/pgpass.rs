@@ -37,14 +37,10 @@ impl PgPass {
             return (Self::default(), Some(warning));
         }
         match std::fs::read(path) {
-            Ok(bytes) => (
-                Self::parse(&String::from_utf8_lossy(&zeroize::Zeroizing::new(bytes))),
-                None,
-            ),
-            Err(error) => (
-                Self::default(),
-                Some(format!("cannot read password file {}: {error}", path.display())),
-            ),
+            Ok(bytes) => (Self::parse(&String::from_utf8_lossy(&zeroize::Zeroizing::new(bytes))), None),
+            Err(error) => {
+                (Self::default(), Some(format!("cannot read password file {}: {error}", path.display())))
+            }
         }
     }
 
@@ -64,16 +60,9 @@ impl PgPass {
         let port = port.to_string();
         let wanted = [host, &port, database, user];
         let matches = |entry: &&Entry| {
-            entry
-                .fields
-                .iter()
-                .zip(wanted)
-                .all(|(field, value)| field.as_deref().is_none_or(|f| f == value))
+            entry.fields.iter().zip(wanted).all(|(field, value)| field.as_deref().is_none_or(|f| f == value))
         };
-        self.entries
-            .iter()
-            .find(matches)
-            .map(|entry| entry.password.clone())
+        self.entries.iter().find(matches).map(|entry| entry.password.clone())
     }
 }
 
@@ -87,10 +76,7 @@ fn parse_line(line: &str) -> Option<Entry> {
     }
     // The password runs to the next free colon or the end of the line.
     let password = split_field(rest).map_or(rest, |(password, _)| password);
-    Some(Entry {
-        fields,
-        password: Secret::new(unescape(password)),
-    })
+    Some(Entry { fields, password: Secret::new(unescape(password)) })
 }
 
 /// Splits at the first colon that no backslash escapes.
@@ -124,9 +110,7 @@ mod tests {
     use super::*;
 
     fn find(text: &str, host: &str, port: u16, database: &str, user: &str) -> Option<String> {
-        PgPass::parse(text)
-            .find(host, port, database, user)
-            .map(|secret| secret.expose().to_owned())
+        PgPass::parse(text).find(host, port, database, user).map(|secret| secret.expose().to_owned())
     }
 
     #[test]
@@ -140,26 +124,13 @@ mod tests {
 
     #[test]
     fn colons_and_backslashes_are_escaped() {
-        assert_eq!(
-            find(r"\:\:1:*:d\\b:u\:x:p\:a\\s", "::1", 1, r"d\b", "u:x").unwrap(),
-            r"p:a\s"
-        );
-        assert_eq!(
-            find(r"h:*:*:*:pass word 'x' ü", "h", 1, "", "").unwrap(),
-            "pass word 'x' ü"
-        );
-        assert_eq!(
-            find(r"h:*:*:\*:p", "h", 1, "d", "anyone"),
-            None,
-            "an escaped star is a star"
-        );
+        assert_eq!(find(r"\:\:1:*:d\\b:u\:x:p\:a\\s", "::1", 1, r"d\b", "u:x").unwrap(), r"p:a\s");
+        assert_eq!(find(r"h:*:*:*:pass word 'x' ü", "h", 1, "", "").unwrap(), "pass word 'x' ü");
+        assert_eq!(find(r"h:*:*:\*:p", "h", 1, "d", "anyone"), None, "an escaped star is a star");
         assert_eq!(find("h:*:*:*:p\r\n", "h", 1, "d", "u").unwrap(), "p");
         assert_eq!(find("h:*:*", "h", 1, "d", "u"), None);
         let token = "t".repeat(3000);
-        assert_eq!(
-            find(&format!("h:*:*:*:{token}"), "h", 1, "d", "u").unwrap(),
-            token
-        );
+        assert_eq!(find(&format!("h:*:*:*:{token}"), "h", 1, "d", "u").unwrap(), token);
     }
 
     #[test]

@@ -26,10 +26,7 @@ pub(crate) async fn refuse_shared_backends(
     announced: u32,
     backend: u32,
 ) -> Result<bool, PgError> {
-    let shared = |evidence| PgError::Pooler {
-        peer: peer.to_owned(),
-        evidence,
-    };
+    let shared = |evidence| PgError::Pooler { peer: peer.to_owned(), evidence };
     if backend_pid(client).await? != backend {
         return Err(shared("the backend changes between statements"));
     }
@@ -64,16 +61,10 @@ pub(crate) async fn refuse_shared_backends(
 
 async fn backend_pid(client: &Client) -> Result<u32, PgError> {
     let sql = "SELECT pg_catalog.pg_backend_pid()";
-    let answer = client
-        .simple_query(sql)
-        .await
-        .map_err(|error| PgError::from_driver(&error, sql))?;
+    let answer = client.simple_query(sql).await.map_err(|error| PgError::from_driver(&error, sql))?;
     let pid = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
         _ => None,
     });
-    pid.ok_or_else(|| PgError::Answer {
-        statement: sql.to_owned(),
-        reason: "no row".to_owned(),
-    })
+    pid.ok_or_else(|| PgError::Answer { statement: sql.to_owned(), reason: "no row".to_owned() })
 }

@@ -17,11 +17,7 @@ pub fn qualified(schema: Option<&str>, name: &str) -> String {
 /// backslash is written in the `E''` form.
 pub fn literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
-    if quoted.contains('\\') {
-        format!("E'{}'", quoted.replace('\\', "\\\\"))
-    } else {
-        format!("'{quoted}'")
-    }
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
 /// A comma-separated list of quoted identifiers.

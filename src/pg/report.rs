@@ -83,9 +83,7 @@ impl fmt::Display for ServerError {
 /// A statement as an error may show it: shortened, and without literals where one may be a password.
 pub(crate) fn presentable(statement: &str) -> String {
     let lower = statement.to_ascii_lowercase();
-    let secret = ["password", "connection", "secret", "options"]
-        .iter()
-        .any(|word| lower.contains(word));
+    let secret = ["password", "connection", "secret", "options"].iter().any(|word| lower.contains(word));
     let mut text = String::new();
     let mut quoted = false;
     for c in statement.chars() {

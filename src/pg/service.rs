@@ -15,10 +15,8 @@ const SYSTEM_DIRS: [&str; 2] = ["/etc/postgresql-common", "/usr/local/pgsql/etc"
 pub(crate) fn load(name: &str, file: Option<&str>, env: &EnvLookup) -> Result<Params, OptionsError> {
     if let Some(file) = file {
         let path = PathBuf::from(file);
-        let text = std::fs::read_to_string(&path).map_err(|error| OptionsError::File {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| OptionsError::File { path: path.clone(), reason: error.to_string() })?;
         if let Some(params) = parse(&text, &path, name)? {
             return Ok(params);
         }
@@ -34,9 +32,7 @@ pub(crate) fn load(name: &str, file: Option<&str>, env: &EnvLookup) -> Result<Pa
             return Ok(found);
         }
     }
-    Err(OptionsError::NoService {
-        name: name.to_owned(),
-    })
+    Err(OptionsError::NoService { name: name.to_owned() })
 }
 
 /// Looks into a file that need not exist.
@@ -45,10 +41,7 @@ fn try_file(path: Option<PathBuf>, name: &str) -> Result<Option<Params>, Options
     match std::fs::read_to_string(&path) {
         Ok(text) => parse(&text, &path, name),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(OptionsError::File {
-            path,
-            reason: error.to_string(),
-        }),
+        Err(error) => Err(OptionsError::File { path, reason: error.to_string() }),
     }
 }
 
@@ -57,11 +50,8 @@ fn parse(text: &str, path: &Path, name: &str) -> Result<Option<Params>, OptionsE
     let mut found: Option<Params> = None;
     let mut inside = false;
     for (number, line) in text.lines().enumerate() {
-        let bad = |reason: String| OptionsError::ServiceFile {
-            path: path.to_owned(),
-            line: number + 1,
-            reason,
-        };
+        let bad =
+            |reason: String| OptionsError::ServiceFile { path: path.to_owned(), line: number + 1, reason };
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -79,16 +69,12 @@ fn parse(text: &str, path: &Path, name: &str) -> Result<Option<Params>, OptionsE
             if line.starts_with("ldap") {
                 return Err(bad("services kept in LDAP are not supported".to_owned()));
             }
-            let (key, value) = line
-                .split_once('=')
-                .ok_or_else(|| bad("expected name=value".to_owned()))?;
+            let (key, value) = line.split_once('=').ok_or_else(|| bad("expected name=value".to_owned()))?;
             if matches!(key, "service" | "servicefile") {
                 return Err(bad("a service cannot refer to another".to_owned()));
             }
             if params.get(key).is_none() {
-                params
-                    .set(key, value.to_owned())
-                    .map_err(|error| bad(error.to_string()))?;
+                params.set(key, value.to_owned()).map_err(|error| bad(error.to_string()))?;
             }
         }
     }
@@ -108,50 +94,28 @@ mod tests {
     #[test]
     fn a_section_is_found_and_ends_at_the_next() {
         let one = service("one").unwrap().unwrap();
-        assert_eq!(
-            (one.get("host"), one.get("port"), one.get("dbname")),
-            (Some("h1"), Some("1"), Some("d"))
-        );
+        assert_eq!((one.get("host"), one.get("port"), one.get("dbname")), (Some("h1"), Some("1"), Some("d")));
         assert_eq!(service("five").unwrap().unwrap().get("password"), Some("a=b c"));
         assert_eq!(service("none").unwrap(), None);
     }
 
     #[test]
     fn bad_lines_are_named() {
-        assert_eq!(
-            service("two").unwrap_err(),
-            "/f:8: unknown connection parameter \"host \""
-        );
-        assert_eq!(
-            service("three").unwrap_err(),
-            "/f:10: a service cannot refer to another"
-        );
-        assert_eq!(
-            service("four").unwrap_err(),
-            "/f:12: unknown connection parameter \"zzz\""
-        );
+        assert_eq!(service("two").unwrap_err(), "/f:8: unknown connection parameter \"host \"");
+        assert_eq!(service("three").unwrap_err(), "/f:10: a service cannot refer to another");
+        assert_eq!(service("four").unwrap_err(), "/f:12: unknown connection parameter \"zzz\"");
     }
 
     #[test]
     fn the_users_file_comes_before_the_systems() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(".pg_service.conf"), "[a]\nhost=user\n").unwrap();
-        std::fs::write(
-            dir.path().join("pg_service.conf"),
-            "[a]\nhost=system\n[b]\nhost=system\n",
-        )
-        .unwrap();
+        std::fs::write(dir.path().join("pg_service.conf"), "[a]\nhost=system\n[b]\nhost=system\n").unwrap();
         let sysconf = dir.path().to_str().unwrap();
         let env = EnvLookup::fixed(&[("PGSYSCONFDIR", sysconf)], Some(dir.path().to_owned()), None);
         assert_eq!(load("a", None, &env).unwrap().get("host"), Some("user"));
         assert_eq!(load("b", None, &env).unwrap().get("host"), Some("system"));
-        assert!(matches!(
-            load("c", None, &env),
-            Err(OptionsError::NoService { .. })
-        ));
-        assert!(matches!(
-            load("a", Some("/nonexistent"), &env),
-            Err(OptionsError::File { .. })
-        ));
+        assert!(matches!(load("c", None, &env), Err(OptionsError::NoService { .. })));
+        assert!(matches!(load("a", Some("/nonexistent"), &env), Err(OptionsError::File { .. })));
     }
 }

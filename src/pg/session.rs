@@ -98,38 +98,19 @@ impl Session {
         kind: SessionKind,
         extra: &[(String, String)],
     ) -> Result<Self, PgError> {
-        let Link {
-            client,
-            tap,
-            state,
-            peer,
-        } = Box::pin(connect::connect(options)).await?;
+        let Link { client, tap, state, peer } = Box::pin(connect::connect(options)).await?;
         let canceller = Canceller::new(options, &peer, &client).await;
         let mut info = identify(&client).await?;
         if !info.version.at_least(ServerVersion::OLDEST) {
-            return Err(PgError::TooOld {
-                found: info.version_text,
-                oldest: ServerVersion::OLDEST,
-            });
+            return Err(PgError::TooOld { found: info.version_text, oldest: ServerVersion::OLDEST });
         }
         let announced = canceller.announced_pid();
         info.is_pooled =
             pooler::refuse_shared_backends(options, &client, &peer.label, announced, info.backend_pid)
                 .await?;
-        let mut session = Self {
-            client,
-            tap,
-            state,
-            canceller,
-            info,
-            peer: peer.label,
-        };
-        let wanted = settings::wanted(
-            kind,
-            &session.info.encoding,
-            options.application_name.as_deref(),
-            extra,
-        );
+        let mut session = Self { client, tap, state, canceller, info, peer: peer.label };
+        let wanted =
+            settings::wanted(kind, &session.info.encoding, options.application_name.as_deref(), extra);
         session.apply(&wanted).await?;
         session.info.system_identifier = session.read_system_identifier().await?;
         Ok(session)
@@ -137,8 +118,7 @@ impl Session {
 
     async fn apply(&self, wanted: &[(String, String)]) -> Result<(), PgError> {
         // Before all else, so that no operator of ours is looked up where a user may have put another.
-        self.execute("SELECT pg_catalog.set_config('search_path', '', false)")
-            .await?;
+        self.execute("SELECT pg_catalog.set_config('search_path', '', false)").await?;
         self.execute(&settings::apply_sql(wanted)).await?;
         for row in self.query_text(&settings::verify_sql(wanted)).await? {
             let [Some(name), Some(value), Some(found)] = row.as_slice() else {
@@ -166,10 +146,7 @@ impl Session {
     /// # Errors
     /// [`PgError::Server`] with the server's report, [`PgError::Lost`] if the connection is gone.
     pub async fn execute(&self, sql: &str) -> Result<(), PgError> {
-        self.client
-            .batch_execute(sql)
-            .await
-            .map_err(|error| self.judge(&error, sql))
+        self.client.batch_execute(sql).await.map_err(|error| self.judge(&error, sql))
     }
 
     /// Runs a query and returns its rows as text.
@@ -180,9 +157,7 @@ impl Session {
         let mut rows = Vec::new();
         self.each_row(sql, |row| {
             let values = (0..row.len()).map(|at| row.try_get(at).map(|value| value.map(str::to_owned)));
-            let values = values
-                .collect::<Result<_, _>>()
-                .map_err(|error| super::error::chain(&error))?;
+            let values = values.collect::<Result<_, _>>().map_err(|error| super::error::chain(&error))?;
             rows.push(values);
             Ok(())
         })
@@ -195,13 +170,7 @@ impl Session {
     /// # Errors
     /// As for [`query_text`](Self::query_text).
     pub async fn query_one_text(&self, sql: &str) -> Result<Option<String>, PgError> {
-        Ok(self
-            .query_text(sql)
-            .await?
-            .into_iter()
-            .next()
-            .and_then(|row| row.into_iter().next())
-            .flatten())
+        Ok(self.query_text(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
     }
 
     /// Runs a query and returns its rows as values of `T`, by way of JSON: a field per column. The query must be one
@@ -215,10 +184,7 @@ impl Session {
             format!("SELECT pg_catalog.to_json(pgcask_row)::pg_catalog.text FROM ({sql}\n) AS pgcask_row");
         let mut rows = Vec::new();
         self.each_row(&wrapped, |row| {
-            let text = row
-                .try_get(0)
-                .map_err(|error| super::error::chain(&error))?
-                .unwrap_or_default();
+            let text = row.try_get(0).map_err(|error| super::error::chain(&error))?.unwrap_or_default();
             rows.push(
                 serde_json::from_str(text).map_err(|error| format!("row {}: {error}", rows.len() + 1))?,
             );
@@ -238,10 +204,7 @@ impl Session {
         let mut stream = pin!(self.client.simple_query_raw(sql).await.map_err(judge)?);
         while let Some(message) = stream.try_next().await.map_err(judge)? {
             if let SimpleQueryMessage::Row(row) = message {
-                take(&row).map_err(|reason| PgError::Answer {
-                    statement: presentable(sql),
-                    reason,
-                })?;
+                take(&row).map_err(|reason| PgError::Answer { statement: presentable(sql), reason })?;
             }
         }
         Ok(())
@@ -252,11 +215,7 @@ impl Session {
     /// # Errors
     /// As for [`execute`](Self::execute).
     pub async fn copy_in(&self, sql: &str) -> Result<CopyIn, PgError> {
-        let sink = self
-            .client
-            .copy_in(sql)
-            .await
-            .map_err(|error| self.judge(&error, sql))?;
+        let sink = self.client.copy_in(sql).await.map_err(|error| self.judge(&error, sql))?;
         Ok(CopyIn::new(sink, sql, Arc::clone(&self.state)))
     }
 
@@ -319,19 +278,14 @@ impl Session {
 }
 
 async fn identify(client: &Client) -> Result<ServerInfo, PgError> {
-    let answer = client
-        .simple_query(IDENTITY)
-        .await
-        .map_err(|error| PgError::from_driver(&error, IDENTITY))?;
+    let answer =
+        client.simple_query(IDENTITY).await.map_err(|error| PgError::from_driver(&error, IDENTITY))?;
     let text = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
     });
     serde_json::from_str(text.unwrap_or_default()).map_err(|error| {
         let reason = format!("the server does not identify itself as PostgreSQL: {error}");
-        PgError::Answer {
-            statement: IDENTITY.to_owned(),
-            reason,
-        }
+        PgError::Answer { statement: IDENTITY.to_owned(), reason }
     })
 }

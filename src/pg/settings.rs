@@ -54,11 +54,7 @@ pub(crate) fn wanted(
 ) -> Vec<(String, String)> {
     let special: &[(&str, &str)] = if kind == SessionKind::Source { SOURCE } else { &[] };
     // SQL_ASCII means that the server knows no encoding: text passes unchanged only if the client claims none either.
-    let encoding = if server_encoding == "SQL_ASCII" {
-        "SQL_ASCII"
-    } else {
-        "UTF8"
-    };
+    let encoding = if server_encoding == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" };
     let mut list: Vec<(String, String)> = [
         ("search_path", ""),
         ("client_encoding", encoding),
@@ -74,10 +70,8 @@ pub(crate) fn wanted(
 }
 
 fn values(list: &[(String, String)]) -> String {
-    let rows: Vec<String> = list
-        .iter()
-        .map(|(name, value)| format!("({}, {})", literal(name), literal(value)))
-        .collect();
+    let rows: Vec<String> =
+        list.iter().map(|(name, value)| format!("({}, {})", literal(name), literal(value))).collect();
     format!("(VALUES {}) AS w(name, value)", rows.join(", "))
 }
 
@@ -114,10 +108,7 @@ mod tests {
     #[test]
     fn a_source_restricts_views_and_a_target_does_not() {
         let names = |kind| -> Vec<String> {
-            wanted(kind, "UTF8", None, &[])
-                .into_iter()
-                .map(|(name, _)| name)
-                .collect()
+            wanted(kind, "UTF8", None, &[]).into_iter().map(|(name, _)| name).collect()
         };
         let restricted = "restrict_nonsystem_relation_kind".to_owned();
         assert!(names(SessionKind::Source).contains(&restricted));
@@ -127,12 +118,8 @@ mod tests {
 
     #[test]
     fn values_are_quoted_and_checked() {
-        let list = wanted(
-            SessionKind::Target,
-            "SQL_ASCII",
-            Some("it's"),
-            &[("work_mem".into(), "1GB".into())],
-        );
+        let list =
+            wanted(SessionKind::Target, "SQL_ASCII", Some("it's"), &[("work_mem".into(), "1GB".into())]);
         let sql = apply_sql(&list);
         assert!(
             sql.contains("('application_name', 'it''s')") && sql.contains("('client_encoding', 'SQL_ASCII')")

@@ -74,33 +74,16 @@ impl Snapshot {
             })
             .await?;
         let id = if parallel_snapshot_is_safe(info.version, info.is_standby) {
-            session
-                .query_one_text("SELECT pg_catalog.pg_export_snapshot()")
-                .await?
+            session.query_one_text("SELECT pg_catalog.pg_export_snapshot()").await?
         } else {
             None
         };
         let sql = place_sql(info.is_standby);
         let place = session.query_json::<Place>(&sql).await?.into_iter().next();
-        let Some(Place {
-            transactions,
-            lsn,
-            timeline,
-            taken_at,
-        }) = place
-        else {
-            return Err(PgError::Answer {
-                statement: sql,
-                reason: "no row".to_owned(),
-            });
+        let Some(Place { transactions, lsn, timeline, taken_at }) = place else {
+            return Err(PgError::Answer { statement: sql, reason: "no row".to_owned() });
         };
-        Ok(Self {
-            id,
-            transactions,
-            lsn,
-            timeline,
-            taken_at,
-        })
+        Ok(Self { id, transactions, lsn, timeline, taken_at })
     }
 
     /// Begins a transaction in another session that sees what the exporter sees, and makes sure that it does.
@@ -120,15 +103,11 @@ impl Snapshot {
                 literal(id)
             ))
             .await?;
-        let seen = session
-            .query_one_text("SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text")
-            .await?;
+        let seen = session.query_one_text("SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text").await?;
         if seen.as_deref() == Some(self.transactions.as_str()) {
             Ok(())
         } else {
-            Err(PgError::Snapshot(
-                "the adopted snapshot is not the one that was exported",
-            ))
+            Err(PgError::Snapshot("the adopted snapshot is not the one that was exported"))
         }
     }
 }
@@ -174,11 +153,7 @@ mod tests {
             (190_001, true),
             (200_000, true),
         ] {
-            assert_eq!(
-                parallel_snapshot_is_safe(ServerVersion(version), true),
-                expected,
-                "{version}"
-            );
+            assert_eq!(parallel_snapshot_is_safe(ServerVersion(version), true), expected, "{version}");
             assert!(parallel_snapshot_is_safe(ServerVersion(version), false));
         }
     }

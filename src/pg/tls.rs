@@ -40,25 +40,16 @@ pub(crate) async fn handshake(
     let name = match ServerName::try_from(host.to_owned()) {
         Ok(name) => name,
         Err(_) if verified => {
-            return Err(format!(
-                "\"{host}\" is not a host name that a certificate can hold"
-            ));
+            return Err(format!("\"{host}\" is not a host name that a certificate can hold"));
         }
         // No name to send or to check: the address stands in, which is never sent.
         Err(_) => ServerName::IpAddress(stream.peer_addr().map_err(|error| error.to_string())?.ip().into()),
     };
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let stream = Box::pin(connecting)
-        .await
-        .map_err(|error| explained(chain(&error)))?;
+    let stream = Box::pin(connecting).await.map_err(|error| explained(chain(&error)))?;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let end_point = certificates
-        .first()
-        .and_then(|cert| tls_cert::server_end_point(cert));
-    Ok(Secured {
-        stream: Box::new(stream),
-        end_point,
-    })
+    let end_point = certificates.first().and_then(|cert| tls_cert::server_end_point(cert));
+    Ok(Secured { stream: Box::new(stream), end_point })
 }
 
 /// Two findings that the TLS library names only by their variant.
@@ -76,13 +67,11 @@ fn explained(reason: String) -> String {
 
 fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
-    let versions: Vec<&'static SupportedProtocolVersion> = [
-        options.tls13.then_some(&rustls::version::TLS13),
-        options.tls12.then_some(&rustls::version::TLS12),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let versions: Vec<&'static SupportedProtocolVersion> =
+        [options.tls13.then_some(&rustls::version::TLS13), options.tls12.then_some(&rustls::version::TLS12)]
+            .into_iter()
+            .flatten()
+            .collect();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
         .map_err(|error| error.to_string())?
@@ -130,11 +119,7 @@ fn verifier(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Veri
         .with_crls(revocations(options.crl.as_ref())?)
         .build()
         .map_err(|error| format!("the root certificates cannot be used: {error}"))?;
-    let check = if options.mode == SslMode::VerifyFull {
-        Check::ChainAndName
-    } else {
-        Check::Chain
-    };
+    let check = if options.mode == SslMode::VerifyFull { Check::ChainAndName } else { Check::Chain };
     Ok(Verifier::new(provider, check, chain, roots))
 }
 
@@ -185,22 +170,15 @@ fn client_certificate(options: &TlsOptions) -> Result<Option<ClientCertificate>,
     check_key_permissions(&key.path)?;
     let text = zeroize::Zeroizing::new(read(&key.path)?);
     let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
-        format!(
-            "no unencrypted private key in PEM form in {}: {error}",
-            key.path.display()
-        )
+        format!("no unencrypted private key in PEM form in {}: {error}", key.path.display())
     })?;
     Ok(Some((chain, key)))
 }
 
 /// libpq's rule: 0600 or less, or 0640 or less for a file of root's.
 fn check_key_permissions(path: &Path) -> Result<(), String> {
-    let metadata = std::fs::metadata(path).map_err(|error| {
-        format!(
-            "there is a client certificate but no key {}: {error}",
-            path.display()
-        )
-    })?;
+    let metadata = std::fs::metadata(path)
+        .map_err(|error| format!("there is a client certificate but no key {}: {error}", path.display()))?;
     if !metadata.is_file() {
         return Err(format!("private key {} is not a plain file", path.display()));
     }

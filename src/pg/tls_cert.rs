@@ -46,12 +46,7 @@ pub(crate) struct Verifier {
 impl Verifier {
     pub(crate) fn unchecked(provider: &CryptoProvider) -> Self {
         let algorithms = provider.signature_verification_algorithms;
-        Self {
-            check: Check::Nothing,
-            algorithms,
-            chain: None,
-            roots: Vec::new(),
-        }
+        Self { check: Check::Nothing, algorithms, chain: None, roots: Vec::new() }
     }
 
     pub(crate) fn new(
@@ -60,12 +55,7 @@ impl Verifier {
         chain: Arc<WebPkiServerVerifier>,
         roots: Vec<CertificateDer<'static>>,
     ) -> Self {
-        Self {
-            check,
-            algorithms: provider.signature_verification_algorithms,
-            chain: Some(chain),
-            roots,
-        }
+        Self { check, algorithms: provider.signature_verification_algorithms, chain: Some(chain), roots }
     }
 
     /// Whether the certificate is for the host: its alternative names, or, when it has none for hosts, its common
@@ -147,12 +137,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 fn public_key(cert: &CertificateDer<'_>) -> Option<Vec<u8>> {
-    Certificate::from_der(cert)
-        .ok()?
-        .tbs_certificate
-        .subject_public_key_info
-        .to_der()
-        .ok()
+    Certificate::from_der(cert).ok()?.tbs_certificate.subject_public_key_info.to_der().ok()
 }
 
 fn check_dates(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
@@ -171,21 +156,13 @@ fn common_name_matches(cert: &CertificateDer<'_>, host: &str) -> bool {
     let Ok(cert) = Certificate::from_der(cert) else {
         return false;
     };
-    for extension in cert
-        .tbs_certificate
-        .extensions
-        .iter()
-        .flatten()
-        .filter(|e| e.extn_id == SUBJECT_ALT_NAME)
+    for extension in
+        cert.tbs_certificate.extensions.iter().flatten().filter(|e| e.extn_id == SUBJECT_ALT_NAME)
     {
         let Ok(names) = SubjectAltName::from_der(extension.extn_value.as_bytes()) else {
             return false;
         };
-        if names
-            .0
-            .iter()
-            .any(|n| matches!(n, GeneralName::DnsName(_) | GeneralName::IpAddress(_)))
-        {
+        if names.0.iter().any(|n| matches!(n, GeneralName::DnsName(_) | GeneralName::IpAddress(_))) {
             return false;
         }
     }
@@ -216,11 +193,7 @@ fn name_matches(pattern: &str, host: &str) -> bool {
 /// MD5 and SHA-1. `None` for signatures without one, such as Ed25519.
 pub(crate) fn server_end_point(der: &[u8]) -> Option<Vec<u8>> {
     let algorithm = Certificate::from_der(der).ok()?.signature_algorithm;
-    let hash = if algorithm.oid == RSA_PSS {
-        pss_hash(&algorithm)?
-    } else {
-        algorithm.oid
-    };
+    let hash = if algorithm.oid == RSA_PSS { pss_hash(&algorithm)? } else { algorithm.oid };
     match hash.to_string().as_str() {
         // MD5, SHA-1, SHA-256 with RSA, ECDSA, DSA; the bare hashes are those named by RSA-PSS.
         "1.2.840.113549.1.1.4"

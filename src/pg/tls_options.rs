@@ -74,10 +74,7 @@ pub struct TlsOptions {
 pub(super) fn resolve(params: &Params, env: &EnvLookup) -> Result<TlsOptions, OptionsError> {
     let roots = match params.given("sslrootcert") {
         Some("system") => RootCerts::System,
-        Some(path) => RootCerts::File {
-            path: PathBuf::from(path),
-            given: true,
-        },
+        Some(path) => RootCerts::File { path: PathBuf::from(path), given: true },
         None => env
             .in_home(".postgresql/root.crt")
             .map_or(RootCerts::None, |path| RootCerts::File { path, given: false }),
@@ -87,18 +84,11 @@ pub(super) fn resolve(params: &Params, env: &EnvLookup) -> Result<TlsOptions, Op
     let direct = choice(params, "sslnegotiation", "postgres or direct", &direct)?.unwrap_or(false);
     if direct && mode < SslMode::Require {
         let given = params.given("sslmode").unwrap_or("prefer");
-        return Err(invalid(
-            "sslmode",
-            given,
-            "require or stronger, as sslnegotiation=direct asks",
-        ));
+        return Err(invalid("sslmode", given, "require or stronger, as sslnegotiation=direct asks"));
     }
     let (tls12, tls13) = versions(params)?;
     let file = |name, default: &str| match params.given(name) {
-        Some(path) => Some(TlsFile {
-            path: PathBuf::from(path),
-            given: true,
-        }),
+        Some(path) => Some(TlsFile { path: PathBuf::from(path), given: true }),
         None => env.in_home(default).map(|path| TlsFile { path, given: false }),
     };
     Ok(TlsOptions {
@@ -143,32 +133,19 @@ fn mode(params: &Params, roots: &RootCerts) -> Result<SslMode, OptionsError> {
     let mode = choice(params, "sslmode", expected, &values)?.unwrap_or(default);
     if system && mode != M::VerifyFull {
         let given = params.given("sslmode").unwrap_or_default();
-        return Err(invalid(
-            "sslmode",
-            given,
-            "verify-full, as sslrootcert=system asks",
-        ));
+        return Err(invalid("sslmode", given, "verify-full, as sslrootcert=system asks"));
     }
     Ok(mode)
 }
 
 /// Whether TLS 1.2 and 1.3 are allowed. Older ones never are.
 fn versions(params: &Params) -> Result<(bool, bool), OptionsError> {
-    let least = [
-        ("TLSv1", false),
-        ("TLSv1.1", false),
-        ("TLSv1.2", false),
-        ("TLSv1.3", true),
-    ];
+    let least = [("TLSv1", false), ("TLSv1.1", false), ("TLSv1.2", false), ("TLSv1.3", true)];
     let most = [("TLSv1.2", false), ("TLSv1.3", true)];
     let least = choice(params, "ssl_min_protocol_version", "TLSv1 to TLSv1.3", &least)?;
     let most = choice(params, "ssl_max_protocol_version", "TLSv1.2 or TLSv1.3", &most)?;
     if (least, most) == (Some(true), Some(false)) {
-        return Err(invalid(
-            "ssl_max_protocol_version",
-            "TLSv1.2",
-            "at least ssl_min_protocol_version",
-        ));
+        return Err(invalid("ssl_max_protocol_version", "TLSv1.2", "at least ssl_min_protocol_version"));
     }
     Ok((least != Some(true), most != Some(false)))
 }

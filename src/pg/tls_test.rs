@@ -10,9 +10,7 @@ use crate::pg::options::ConnectOptions;
 use crate::pg::transport::{self, Address, Failure, Security};
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/tls")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
 }
 
 /// A server that answers one request for TLS, then does the handshake with this certificate.
@@ -34,20 +32,14 @@ async fn server(cert: &str) -> Address {
         let mut request = [0; 8];
         stream.read_exact(&mut request).await.unwrap();
         stream.write_all(b"S").await.unwrap();
-        drop(
-            tokio_rustls::TlsAcceptor::from(Arc::new(config))
-                .accept(stream)
-                .await,
-        );
+        drop(tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await);
     }));
     address
 }
 
 /// What comes of connecting: `ok`, or the reason.
 async fn outcome(cert: &str, host: &str, mode: &str, root: Option<&str>) -> String {
-    let root = root
-        .map(|root| format!("sslrootcert={}", fixture(root).display()))
-        .unwrap_or_default();
+    let root = root.map(|root| format!("sslrootcert={}", fixture(root).display())).unwrap_or_default();
     let options = ConnectOptions::parse(&format!("user=u sslmode={mode} {root}")).unwrap();
     let address = server(cert).await;
     match transport::open(&address, host, Security::Tls, &options.tcp, &options.tls).await {
@@ -67,64 +59,22 @@ async fn each_mode_checks_what_it_promises() {
         ("server.crt", "other.example", "require", own, "UnknownIssuer"),
         ("server.crt", "other.example", "verify-ca", ca, "ok"),
         ("server.crt", "other.example", "verify-ca", own, "UnknownIssuer"),
-        (
-            "server.crt",
-            "other.example",
-            "verify-full",
-            ca,
-            "not valid for name",
-        ),
-        (
-            "server.crt",
-            "ignored.example",
-            "verify-full",
-            ca,
-            "not valid for name",
-        ),
+        ("server.crt", "other.example", "verify-full", ca, "not valid for name"),
+        ("server.crt", "ignored.example", "verify-full", ca, "not valid for name"),
         ("server.crt", "db.example", "verify-full", ca, "ok"),
         ("server.crt", "a.wild.example", "verify-full", ca, "ok"),
-        (
-            "server.crt",
-            "a.b.wild.example",
-            "verify-full",
-            ca,
-            "not valid for name",
-        ),
+        ("server.crt", "a.b.wild.example", "verify-full", ca, "not valid for name"),
         ("server.crt", "127.0.0.1", "verify-full", ca, "ok"),
         ("server.crt", "127.0.0.2", "verify-full", ca, "not valid for name"),
         ("server.crt", "not a name", "verify-full", ca, "not a host name"),
         ("server.crt", "not a name", "require", None, "ok"),
         ("self-signed.crt", "db.example", "verify-full", own, "ok"),
-        (
-            "self-signed.crt",
-            "x.example",
-            "verify-full",
-            own,
-            "not valid for name",
-        ),
-        (
-            "self-signed.crt",
-            "db.example",
-            "verify-ca",
-            ca,
-            "self-signed and is not in the root",
-        ),
+        ("self-signed.crt", "x.example", "verify-full", own, "not valid for name"),
+        ("self-signed.crt", "db.example", "verify-ca", ca, "self-signed and is not in the root"),
         ("version1.crt", "x", "require", None, "ok"),
         ("version1.crt", "ignored.example", "verify-full", ca, "version 1"),
-        (
-            "server.crt",
-            "db.example",
-            "verify-full",
-            Some("none.crt"),
-            "does not exist",
-        ),
-        (
-            "server.crt",
-            "db.example",
-            "verify-full",
-            Some("server.key"),
-            "holds no certificate",
-        ),
+        ("server.crt", "db.example", "verify-full", Some("none.crt"), "does not exist"),
+        ("server.crt", "db.example", "verify-full", Some("server.key"), "holds no certificate"),
         ("server.crt", "db.example", "verify-ca", None, "no home directory"),
     ] {
         let found = outcome(cert, host, mode, root).await;
@@ -137,18 +87,9 @@ fn the_channel_is_bound_by_the_hash_of_the_certificates_signature() {
     let der = |name: &str| certificates(&fixture(name), "certificate").unwrap().remove(0);
     let point = |name: &str| tls_cert::server_end_point(&der(name)).unwrap();
     assert_eq!(point("server.crt"), Sha256::digest(der("server.crt")).to_vec());
-    assert_eq!(
-        point("version1.crt"),
-        Sha256::digest(der("version1.crt")).to_vec()
-    );
-    assert_eq!(
-        point("self-signed.crt"),
-        Sha384::digest(der("self-signed.crt")).to_vec()
-    );
-    assert_eq!(
-        point("pss-sha512.crt"),
-        Sha512::digest(der("pss-sha512.crt")).to_vec()
-    );
+    assert_eq!(point("version1.crt"), Sha256::digest(der("version1.crt")).to_vec());
+    assert_eq!(point("self-signed.crt"), Sha384::digest(der("self-signed.crt")).to_vec());
+    assert_eq!(point("pss-sha512.crt"), Sha512::digest(der("pss-sha512.crt")).to_vec());
     assert_eq!(tls_cert::server_end_point(b"not a certificate"), None);
 }
 
@@ -161,8 +102,5 @@ fn a_key_that_others_can_read_is_refused() {
     };
     assert!(chmod(0o600).is_ok() && chmod(0o400).is_ok());
     assert!(chmod(0o644).unwrap_err().contains("0600") && chmod(0o660).is_err());
-    assert_eq!(
-        chmod(0o640).is_ok(),
-        file.as_file().metadata().unwrap().uid() == 0
-    );
+    assert_eq!(chmod(0o640).is_ok(), file.as_file().metadata().unwrap().uid() == 0);
 }

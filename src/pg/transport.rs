@@ -78,34 +78,22 @@ pub(crate) async fn open(
     let mut stream = match address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(socket)?;
-            return Ok(Opened {
-                transport: Transport::Unix(stream),
-                end_point: None,
-            });
+            return Ok(Opened { transport: Transport::Unix(stream), end_point: None });
         }
         Address::Tcp(address) => TcpStream::connect(address).await.map_err(socket)?,
     };
     set_options(&stream, tcp).map_err(socket)?;
     if security == Security::Plain {
-        return Ok(Opened {
-            transport: Transport::Tcp(stream),
-            end_point: None,
-        });
+        return Ok(Opened { transport: Transport::Tcp(stream), end_point: None });
     }
     if !tls.direct && !request_tls(&mut stream).await? {
         return match security {
-            Security::TlsIfOffered => Ok(Opened {
-                transport: Transport::Tcp(stream),
-                end_point: None,
-            }),
+            Security::TlsIfOffered => Ok(Opened { transport: Transport::Tcp(stream), end_point: None }),
             Security::Tls | Security::Plain => Err(Failure::NoTls),
         };
     }
     let secured = tls::handshake(stream, host, tls).await.map_err(Failure::Tls)?;
-    Ok(Opened {
-        transport: Transport::Tls(secured.stream),
-        end_point: secured.end_point,
-    })
+    Ok(Opened { transport: Transport::Tls(secured.stream), end_point: secured.end_point })
 }
 
 /// Asks for TLS. Exactly one byte is read, so that nothing sent in clear can be mistaken for the secured stream
@@ -119,12 +107,8 @@ async fn request_tls(stream: &mut TcpStream) -> Result<bool, Failure> {
         [b'S'] => Ok(true),
         [b'N'] => Ok(false),
         // Whatever follows an 'E' is not authenticated and is not shown (CVE-2024-10977).
-        [b'E'] => Err(Failure::Socket(
-            "the server answered the request for TLS with an error".to_owned(),
-        )),
-        _ => Err(Failure::Socket(
-            "the answer to the request for TLS is not PostgreSQL's".to_owned(),
-        )),
+        [b'E'] => Err(Failure::Socket("the server answered the request for TLS with an error".to_owned())),
+        _ => Err(Failure::Socket("the answer to the request for TLS is not PostgreSQL's".to_owned())),
     }
 }
 
@@ -208,18 +192,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<S> for Passthrough {
     type Future = std::future::Ready<Result<Bound<S>, Self::Error>>;
 
     fn connect(self, inner: S) -> Self::Future {
-        std::future::ready(Ok(Bound {
-            inner,
-            end_point: self.end_point,
-        }))
+        std::future::ready(Ok(Bound { inner, end_point: self.end_point }))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> DriverTls for Bound<S> {
     fn channel_binding(&self) -> ChannelBinding {
-        self.end_point
-            .clone()
-            .map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
+        self.end_point.clone().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }
 

@@ -5,10 +5,7 @@ use super::params::Params;
 
 /// Reads a connection string: a URL, keyword/value pairs, or else the bare name of a database, as psql does.
 pub(crate) fn parse(text: &str) -> Result<Params, OptionsError> {
-    if let Some(rest) = text
-        .strip_prefix("postgresql://")
-        .or_else(|| text.strip_prefix("postgres://"))
-    {
+    if let Some(rest) = text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")) {
         parse_url(rest)
     } else if text.contains('=') {
         parse_pairs(text)
@@ -38,11 +35,7 @@ fn parse_url(rest: &str) -> Result<Params, OptionsError> {
     let (hosts, path) = split_at_first(before_query, '/');
     parse_hosts(hosts, &mut params)?;
     set_decoded(&mut params, "dbname", path.unwrap_or_default())?;
-    for pair in query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         parse_query_pair(pair, &mut params)?;
     }
     Ok(params)
@@ -56,11 +49,7 @@ fn split_at_first(text: &str, separator: char) -> (&str, Option<&str>) {
 }
 
 fn set_decoded(params: &mut Params, name: &str, value: &str) -> Result<(), OptionsError> {
-    if value.is_empty() {
-        Ok(())
-    } else {
-        params.set(name, decode(value)?)
-    }
+    if value.is_empty() { Ok(()) } else { params.set(name, decode(value)?) }
 }
 
 /// The list `host:port,[::1]:port,…`; hosts and ports are kept as two comma-separated lists, as libpq keeps them.
@@ -97,9 +86,8 @@ fn parse_hosts(list: &str, params: &mut Params) -> Result<(), OptionsError> {
 }
 
 fn parse_query_pair(pair: &str, params: &mut Params) -> Result<(), OptionsError> {
-    let (name, value) = pair
-        .split_once('=')
-        .ok_or(OptionsError::Syntax("a query parameter of the URL lacks \"=\""))?;
+    let (name, value) =
+        pair.split_once('=').ok_or(OptionsError::Syntax("a query parameter of the URL lacks \"=\""))?;
     if value.contains('=') {
         return Err(OptionsError::Syntax("a query parameter of the URL has two \"=\""));
     }
@@ -126,9 +114,7 @@ fn decode(text: &str) -> Result<String, OptionsError> {
             Some(0) => return Err(OptionsError::Syntax("\"%00\" is not allowed")),
             Some(byte) => bytes.push(byte),
             None => {
-                return Err(OptionsError::Syntax(
-                    "\"%\" must be followed by two hexadecimal digits",
-                ));
+                return Err(OptionsError::Syntax("\"%\" must be followed by two hexadecimal digits"));
             }
         }
     }
@@ -136,9 +122,7 @@ fn decode(text: &str) -> Result<String, OptionsError> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// `name = value …`; values in single quotes or bare, with backslash escapes in both.
@@ -207,10 +191,8 @@ mod tests {
             "options",
             "application_name",
         ];
-        let pairs: Vec<String> = names
-            .iter()
-            .filter_map(|name| Some(format!("{name}={}", params.get(name)?)))
-            .collect();
+        let pairs: Vec<String> =
+            names.iter().filter_map(|name| Some(format!("{name}={}", params.get(name)?))).collect();
         pairs.join(" ")
     }
 
@@ -223,50 +205,23 @@ mod tests {
             ("postgresql://localhost:5433", "host=localhost port=5433"),
             ("postgresql://localhost/mydb", "host=localhost dbname=mydb"),
             ("postgresql://user@localhost", "user=user host=localhost"),
-            (
-                "postgresql://user:secret@localhost",
-                "user=user password=secret host=localhost",
-            ),
-            (
-                "postgresql://us%65r:p%40ss%2f%3A@host/d%20b",
-                "user=user password=p@ss/: host=host dbname=d b",
-            ),
+            ("postgresql://user:secret@localhost", "user=user password=secret host=localhost"),
+            ("postgresql://us%65r:p%40ss%2f%3A@host/d%20b", "user=user password=p@ss/: host=host dbname=d b"),
             ("postgresql://uri-user@/", "user=uri-user"),
             ("postgresql://:12345/", "port=12345"),
             ("postgresql://:12345/db", "port=12345 dbname=db"),
-            (
-                "postgresql:///mydb?host=localhost&port=5433",
-                "host=localhost port=5433 dbname=mydb",
-            ),
-            (
-                "postgresql://[2001:db8::1234]/database",
-                "host=2001:db8::1234 dbname=database",
-            ),
+            ("postgresql:///mydb?host=localhost&port=5433", "host=localhost port=5433 dbname=mydb"),
+            ("postgresql://[2001:db8::1234]/database", "host=2001:db8::1234 dbname=database"),
             ("postgresql://u@[::1]:55", "user=u host=::1 port=55"),
-            (
-                "postgresql://h1:123,h2:456/db",
-                "host=h1,h2 port=123,456 dbname=db",
-            ),
+            ("postgresql://h1:123,h2:456/db", "host=h1,h2 port=123,456 dbname=db"),
             ("postgresql://h1,[::1]:456", "host=h1,::1 port=,456"),
-            (
-                "postgresql://%2Fvar%2Flib%2Fpostgresql/dbname",
-                "host=/var/lib/postgresql dbname=dbname",
-            ),
-            (
-                "postgresql:///dbname?host=/var/lib/postgresql",
-                "host=/var/lib/postgresql dbname=dbname",
-            ),
+            ("postgresql://%2Fvar%2Flib%2Fpostgresql/dbname", "host=/var/lib/postgresql dbname=dbname"),
+            ("postgresql:///dbname?host=/var/lib/postgresql", "host=/var/lib/postgresql dbname=dbname"),
             ("postgresql://host?ssl=true", "host=host sslmode=require"),
-            (
-                "postgresql://host/?user=a&options=-c%20geqo%3Doff",
-                "user=a host=host options=-c geqo=off",
-            ),
+            ("postgresql://host/?user=a&options=-c%20geqo%3Doff", "user=a host=host options=-c geqo=off"),
             ("postgresql://a+b:c+d@h", "user=a+b password=c+d host=h"),
             ("postgresql://@host", "host=host"),
-            (
-                "postgresql://u:p?w=%26@h?dbname=d",
-                "user=u password=p?w=& host=h dbname=d",
-            ),
+            ("postgresql://u:p?w=%26@h?dbname=d", "user=u password=p?w=& host=h dbname=d"),
             ("postgresql://h/d@b", "host=h dbname=d@b"),
             ("postgresql://u:p:q@h", "user=u password=p:q host=h"),
             ("postgresql://host/db?&&user=x", "user=x host=host dbname=db"),
@@ -280,10 +235,7 @@ mod tests {
     #[test]
     fn malformed_urls_are_refused_without_quoting_them() {
         for (url, expected) in [
-            (
-                "postgresql://host/db?u%7aer=x",
-                "unknown connection parameter \"uzer\"",
-            ),
+            ("postgresql://host/db?u%7aer=x", "unknown connection parameter \"uzer\""),
             (
                 "postgresql://host?zzz",
                 "malformed connection string: a query parameter of the URL lacks \"=\"",
@@ -292,18 +244,9 @@ mod tests {
                 "postgresql://host?a=b=c",
                 "malformed connection string: a query parameter of the URL has two \"=\"",
             ),
-            (
-                "postgresql://[::1",
-                "malformed connection string: an IPv6 address lacks its closing \"]\"",
-            ),
-            (
-                "postgresql://[]",
-                "malformed connection string: an IPv6 address is empty",
-            ),
-            (
-                "postgresql://[::1]z",
-                "malformed connection string: unexpected text after \"]\"",
-            ),
+            ("postgresql://[::1", "malformed connection string: an IPv6 address lacks its closing \"]\""),
+            ("postgresql://[]", "malformed connection string: an IPv6 address is empty"),
+            ("postgresql://[::1]z", "malformed connection string: unexpected text after \"]\""),
             (
                 "postgresql://u:%zz@h",
                 "malformed connection string: \"%\" must be followed by two hexadecimal digits",
@@ -312,14 +255,8 @@ mod tests {
                 "postgresql://u:%1",
                 "malformed connection string: \"%\" must be followed by two hexadecimal digits",
             ),
-            (
-                "postgresql://u%00@h",
-                "malformed connection string: \"%00\" is not allowed",
-            ),
-            (
-                "postgresql://u%ff@h",
-                "malformed connection string: percent-encoded text is not UTF-8",
-            ),
+            ("postgresql://u%00@h", "malformed connection string: \"%00\" is not allowed"),
+            ("postgresql://u%ff@h", "malformed connection string: percent-encoded text is not UTF-8"),
         ] {
             assert_eq!(show(url), format!("error: {expected}"), "{url}");
         }
@@ -328,19 +265,13 @@ mod tests {
     #[test]
     fn pairs_are_read_as_libpq_reads_them() {
         for (text, expected) in [
-            (
-                "host=localhost port=5432 dbname=mydb",
-                "host=localhost port=5432 dbname=mydb",
-            ),
+            ("host=localhost port=5432 dbname=mydb", "host=localhost port=5432 dbname=mydb"),
             ("  host = a\tuser\n=\nb ", "user=b host=a"),
             (r"password='a \'b\' \\ c' user=u", r"user=u password=a 'b' \ c"),
             (r"password=a\ b\'c user=u", "user=u password=a b'c"),
             ("password='' user=u", "user=u password="),
             ("user=a user=b", "user=b"),
-            (
-                "host='/tmp' application_name='x=y z'",
-                "host=/tmp application_name=x=y z",
-            ),
+            ("host='/tmp' application_name='x=y z'", "host=/tmp application_name=x=y z"),
             ("dbname = ", "dbname="),
             ("password=üñ=x", "password=üñ=x"),
             ("mydb", "dbname=mydb"),

@@ -13,12 +13,8 @@ pub fn choose(model: &mut Model, selection: &Selection) {
         return;
     }
     let positions = model.positions();
-    let is_relation = |kind: &str| {
-        matches!(
-            kind,
-            "table" | "view" | "materialized view" | "sequence" | "foreign table"
-        )
-    };
+    let is_relation =
+        |kind: &str| matches!(kind, "table" | "view" | "materialized view" | "sequence" | "foreign table");
     let mut keep: HashSet<usize> = HashSet::new();
     for (position, Entry { head, object }) in model.entries.iter().enumerate() {
         let wanted = match (&head.schema, is_relation(object.kind())) {
@@ -50,11 +46,7 @@ pub fn choose(model: &mut Model, selection: &Selection) {
     };
     for (position, Entry { head, object }) in model.entries.iter().enumerate() {
         let belongs = !object.after_data_of().is_empty() || object.kind() == "sequence owner";
-        let all = object
-            .after_data_of()
-            .iter()
-            .chain(&head.depends)
-            .all(|id| has(&keep, id));
+        let all = object.after_data_of().iter().chain(&head.depends).all(|id| has(&keep, id));
         if belongs && all {
             keep.insert(position);
         }

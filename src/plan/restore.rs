@@ -149,10 +149,8 @@ impl<'a> Planner<'a> {
             for _ in 0..64 {
                 let Some(id) = relation else { break };
                 loads_of.entry(id).or_default().push(position);
-                relation = by_id
-                    .get(&id)
-                    .and_then(|item| items.get(*item))
-                    .and_then(|item| item.partition_of);
+                relation =
+                    by_id.get(&id).and_then(|item| items.get(*item)).and_then(|item| item.partition_of);
             }
         }
         Self {
@@ -173,10 +171,7 @@ impl<'a> Planner<'a> {
         let Some(it) = self.items.get(item) else {
             return BTreeSet::new();
         };
-        let detached = it
-            .detached_depends
-            .iter()
-            .filter(|_| !self.detached.contains(&item));
+        let detached = it.detached_depends.iter().filter(|_| !self.detached.contains(&item));
         it.depends
             .iter()
             .chain(detached)
@@ -243,12 +238,8 @@ impl<'a> Planner<'a> {
         let detached: BTreeSet<usize> = self.detached.iter().copied().collect();
         for item in detached {
             let Some(it) = self.items.get(item) else { continue };
-            let mut after: Vec<usize> = it
-                .detached_depends
-                .iter()
-                .filter_map(|id| self.by_id.get(id))
-                .copied()
-                .collect();
+            let mut after: Vec<usize> =
+                it.detached_depends.iter().filter_map(|id| self.by_id.get(id)).copied().collect();
             after.push(item);
             let finish = self.add(Step::Finish(item), after);
             // Whoever needs the item needs all of it, except those that are in the circle with it.
@@ -269,12 +260,8 @@ impl<'a> Planner<'a> {
             return false;
         };
         let mut seen = HashSet::new();
-        let mut open: Vec<usize> = it
-            .detached_depends
-            .iter()
-            .filter_map(|id| self.by_id.get(id))
-            .copied()
-            .collect();
+        let mut open: Vec<usize> =
+            it.detached_depends.iter().filter_map(|id| self.by_id.get(id)).copied().collect();
         while let Some(next) = open.pop() {
             if next == other {
                 return true;
@@ -349,10 +336,7 @@ impl<'a> Planner<'a> {
         let mut after: Vec<usize> = self.needs(item).into_iter().collect();
         for relation in &it.after_data_of {
             for load in self.loads_of.get(relation).into_iter().flatten() {
-                let analyzed = self
-                    .position
-                    .get(&Step::Analyze(*load))
-                    .filter(|_| it.kind == "foreign key");
+                let analyzed = self.position.get(&Step::Analyze(*load)).filter(|_| it.kind == "foreign key");
                 after.extend(analyzed.or_else(|| self.position.get(&Step::Loaded(*load))));
             }
             if let Some(view) = self.by_id.get(relation) {
@@ -370,32 +354,21 @@ impl<'a> Planner<'a> {
             let own = match self.steps.get(*step) {
                 Some(Step::Load { .. }) => 1,
                 Some(Step::Create(item))
-                    if self
-                        .items
-                        .get(*item)
-                        .is_some_and(|item| LAST.contains(&item.kind)) =>
+                    if self.items.get(*item).is_some_and(|item| LAST.contains(&item.kind)) =>
                 {
                     2
                 }
                 Some(Step::Refresh(_)) => 3,
                 _ => 0,
             };
-            let inherited = self
-                .after
-                .get(*step)
-                .into_iter()
-                .flatten()
-                .filter_map(|other| stage.get(*other))
-                .max();
+            let inherited =
+                self.after.get(*step).into_iter().flatten().filter_map(|other| stage.get(*other)).max();
             let value = own.max(inherited.copied().unwrap_or(0));
             if let Some(slot) = stage.get_mut(*step) {
                 *slot = value;
             }
         }
-        let mut plan = RestorePlan {
-            detached: self.detached.clone(),
-            ..RestorePlan::default()
-        };
+        let mut plan = RestorePlan { detached: self.detached.clone(), ..RestorePlan::default() };
         let mut task_of = HashMap::new();
         for position in order {
             let (Some(step), Some(stage)) = (self.steps.get(position), stage.get(position)) else {
@@ -414,17 +387,9 @@ impl<'a> Planner<'a> {
                 _ => &mut plan.refresh,
             };
             let after = self.after.get(position).into_iter().flatten();
-            let after = after
-                .filter_map(|other| task_of.get(&(*stage, *other)).copied())
-                .collect();
+            let after = after.filter_map(|other| task_of.get(&(*stage, *other)).copied()).collect();
             task_of.insert((*stage, position), list.len());
-            list.push((
-                *step,
-                Task {
-                    after,
-                    ..self.task(*step)
-                },
-            ));
+            list.push((*step, Task { after, ..self.task(*step) }));
         }
         Ok(plan)
     }
@@ -476,10 +441,7 @@ impl<'a> Planner<'a> {
         match self.steps.get(step) {
             Some(Step::Create(item)) => {
                 let kind = self.items.get(*item).map_or("", |item| item.kind);
-                ORDER
-                    .iter()
-                    .position(|known| *known == kind)
-                    .unwrap_or(ORDER.len())
+                ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
             }
             _ => ORDER.len() + 1,
         }
@@ -487,34 +449,19 @@ impl<'a> Planner<'a> {
 
     /// Cost, class and locks of a step.
     fn task(&self, step: Step) -> Task {
-        let bytes_of = |load: &usize| {
-            self.loads
-                .get(*load)
-                .map_or(0, |load| load.units.iter().sum::<u64>())
-        };
+        let bytes_of = |load: &usize| self.loads.get(*load).map_or(0, |load| load.units.iter().sum::<u64>());
         let class_of =
             |item: Option<&usize>| item.and_then(|i| self.items.get(*i)).map_or(u8::MAX, |i| i.class);
-        let mut task = Task {
-            class: u8::MAX,
-            ..Task::default()
-        };
+        let mut task = Task { class: u8::MAX, ..Task::default() };
         match step {
             Step::Load { load, unit } => {
                 let info = self.loads.get(load);
                 task.cost = info.and_then(|load| load.units.get(unit)).copied().unwrap_or(0);
-                task.class = class_of(
-                    info.and_then(|load| load.relation)
-                        .and_then(|id| self.by_id.get(&id)),
-                );
+                task.class = class_of(info.and_then(|load| load.relation).and_then(|id| self.by_id.get(&id)));
             }
             Step::Analyze(load) => {
                 task.cost = bytes_of(&load) / 16;
-                task.exclusive.extend(
-                    self.loads
-                        .get(load)
-                        .and_then(|load| load.relation)
-                        .map(|id| id.oid),
-                );
+                task.exclusive.extend(self.loads.get(load).and_then(|load| load.relation).map(|id| id.oid));
             }
             Step::Create(item) | Step::Finish(item) | Step::Refresh(item) => {
                 let Some(it) = self.items.get(item) else {
@@ -522,11 +469,7 @@ impl<'a> Planner<'a> {
                 };
                 task.class = it.class;
                 let relations: BTreeSet<u32> = it.after_data_of.iter().map(|id| id.oid).collect();
-                let loads = it
-                    .after_data_of
-                    .iter()
-                    .filter_map(|id| self.loads_of.get(id))
-                    .flatten();
+                let loads = it.after_data_of.iter().filter_map(|id| self.loads_of.get(id)).flatten();
                 task.cost = loads.map(bytes_of).sum::<u64>() / 3;
                 // CREATE INDEX takes SHARE, which does not conflict with itself; keys and the rest take more.
                 if it.kind == "index" {
@@ -552,9 +495,7 @@ fn unordered(needs: &[BTreeSet<usize>]) -> BTreeSet<usize> {
             }
         }
     }
-    let mut free: Vec<usize> = (0..needs.len())
-        .filter(|item| waiting.get(*item) == Some(&0))
-        .collect();
+    let mut free: Vec<usize> = (0..needs.len()).filter(|item| waiting.get(*item) == Some(&0)).collect();
     while let Some(item) = free.pop() {
         for other in dependants.get(item).into_iter().flatten() {
             if let Some(count) = waiting.get_mut(*other) {
@@ -565,9 +506,7 @@ fn unordered(needs: &[BTreeSet<usize>]) -> BTreeSet<usize> {
             }
         }
     }
-    (0..needs.len())
-        .filter(|item| waiting.get(*item).is_some_and(|count| *count > 0))
-        .collect()
+    (0..needs.len()).filter(|item| waiting.get(*item).is_some_and(|count| *count > 0)).collect()
 }
 
 #[cfg(test)]
@@ -589,19 +528,13 @@ mod tests {
     }
 
     fn load(oid: u32, units: &[u64]) -> Load {
-        Load {
-            relation: Some(id(oid)),
-            units: units.to_vec(),
-        }
+        Load { relation: Some(id(oid)), units: units.to_vec() }
     }
 
     /// Steps of the parallel stage that `step` waits for, directly.
     fn waits(plan: &RestorePlan, step: Step) -> Vec<Step> {
         let (_, task) = plan.parallel.iter().find(|(other, _)| *other == step).unwrap();
-        task.after
-            .iter()
-            .map(|position| plan.parallel[*position].0)
-            .collect()
+        task.after.iter().map(|position| plan.parallel[*position].0).collect()
     }
 
     #[test]
@@ -629,11 +562,7 @@ mod tests {
     fn an_index_on_a_partitioned_table_waits_for_every_partition() {
         let mut leaf = item("table", 2, &[1], &[]);
         leaf.partition_of = Some(id(1));
-        let items = [
-            item("table", 1, &[], &[]),
-            leaf,
-            item("foreign key", 3, &[1], &[1]),
-        ];
+        let items = [item("table", 1, &[], &[]), leaf, item("foreign key", 3, &[1], &[1])];
         let plan = plan(&items, &[load(2, &[7])], false).unwrap();
         assert_eq!(waits(&plan, Step::Create(2)), [Step::Loaded(0)]);
     }
@@ -648,10 +577,7 @@ mod tests {
         assert!(plan.detached.contains(&0));
         let at = |step| plan.first.iter().position(|other| *other == step).unwrap();
         assert!(at(Step::Create(0)) < at(Step::Create(1)) && at(Step::Create(1)) < at(Step::Finish(0)));
-        assert!(
-            at(Step::Finish(0)) < at(Step::Create(2)),
-            "who needs the table needs all of it"
-        );
+        assert!(at(Step::Finish(0)) < at(Step::Create(2)), "who needs the table needs all of it");
     }
 
     #[test]
@@ -666,21 +592,13 @@ mod tests {
         lower.refresh = true;
         let mut upper = item("materialized view", 3, &[2], &[]);
         upper.refresh = true;
-        let items = [
-            item("table", 1, &[], &[]),
-            upper,
-            lower,
-            item("index", 4, &[2], &[2]),
-        ];
+        let items = [item("table", 1, &[], &[]), upper, lower, item("index", 4, &[2], &[2])];
         let plan = plan(&items, &[load(1, &[1])], true).unwrap();
         let steps: Vec<Step> = plan.refresh.iter().map(|(step, _)| *step).collect();
         let at = |step| steps.iter().position(|other| *other == step).unwrap();
         assert!(at(Step::Refresh(2)) < at(Step::Refresh(1)));
         assert!(at(Step::Refresh(2)) < at(Step::Create(3)));
-        assert!(
-            plan.first.contains(&Step::Create(1)),
-            "the empty view is there from the start"
-        );
+        assert!(plan.first.contains(&Step::Create(1)), "the empty view is there from the start");
     }
 
     #[test]

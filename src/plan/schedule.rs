@@ -63,12 +63,7 @@ impl Schedule {
         let mut dependants = vec![Vec::new(); count];
         let mut waiting_for = vec![0; count];
         for (id, task) in tasks.iter().enumerate() {
-            let after: BTreeSet<TaskId> = task
-                .after
-                .iter()
-                .copied()
-                .filter(|other| *other < count)
-                .collect();
+            let after: BTreeSet<TaskId> = task.after.iter().copied().filter(|other| *other < count).collect();
             if let Some(slot) = waiting_for.get_mut(id) {
                 *slot = after.len();
             }
@@ -80,11 +75,7 @@ impl Schedule {
         }
         let order = topological(&waiting_for, &dependants)?;
         let rank = ranks(&tasks, &order, &dependants);
-        let ready = rank
-            .iter()
-            .filter(|rank| waiting_for.get(rank.id) == Some(&0))
-            .copied()
-            .collect();
+        let ready = rank.iter().filter(|rank| waiting_for.get(rank.id) == Some(&0)).copied().collect();
         Ok(Self {
             tasks,
             waiting_for,
@@ -149,19 +140,14 @@ impl Schedule {
         let free = |relation: &u32| !self.exclusive.contains(relation);
         let unshared = |relation: &u32| self.shared.get(relation).is_none_or(|count| *count == 0);
         task.shared.iter().all(free)
-            && task
-                .exclusive
-                .iter()
-                .all(|relation| free(relation) && unshared(relation))
+            && task.exclusive.iter().all(|relation| free(relation) && unshared(relation))
     }
 }
 
 /// An order in which each task comes after what it depends on.
 fn topological(waiting_for: &[usize], dependants: &[Vec<TaskId>]) -> Result<Vec<TaskId>, Cycle> {
     let mut waiting = waiting_for.to_vec();
-    let mut order: Vec<TaskId> = (0..waiting.len())
-        .filter(|id| waiting.get(*id) == Some(&0))
-        .collect();
+    let mut order: Vec<TaskId> = (0..waiting.len()).filter(|id| waiting.get(*id) == Some(&0)).collect();
     let mut at = 0;
     while let Some(id) = order.get(at).copied() {
         at += 1;
@@ -177,11 +163,7 @@ fn topological(waiting_for: &[usize], dependants: &[Vec<TaskId>]) -> Result<Vec<
     if order.len() == waiting.len() {
         return Ok(order);
     }
-    Err(Cycle(
-        (0..waiting.len())
-            .filter(|id| waiting.get(*id).is_some_and(|count| *count > 0))
-            .collect(),
-    ))
+    Err(Cycle((0..waiting.len()).filter(|id| waiting.get(*id).is_some_and(|count| *count > 0)).collect()))
 }
 
 /// Each task's rank: its class, lowered to the best class that waits for it, and the cost of the longest path from
@@ -190,20 +172,10 @@ fn ranks(tasks: &[Task], order: &[TaskId], dependants: &[Vec<TaskId>]) -> Vec<Ra
     let mut rank: Vec<Rank> = tasks
         .iter()
         .enumerate()
-        .map(|(id, task)| Rank {
-            class: task.class,
-            path: std::cmp::Reverse(task.cost),
-            id,
-        })
+        .map(|(id, task)| Rank { class: task.class, path: std::cmp::Reverse(task.cost), id })
         .collect();
     for id in order.iter().rev() {
-        let waiting = || {
-            dependants
-                .get(*id)
-                .into_iter()
-                .flatten()
-                .filter_map(|other| rank.get(*other))
-        };
+        let waiting = || dependants.get(*id).into_iter().flatten().filter_map(|other| rank.get(*other));
         let longest = waiting().map(|rank| rank.path.0).max().unwrap_or(0);
         let class = waiting().map(|rank| rank.class).min().unwrap_or(u8::MAX);
         if let Some(rank) = rank.get_mut(*id) {
@@ -220,11 +192,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn task(after: &[TaskId], cost: u64) -> Task {
-        Task {
-            after: after.to_vec(),
-            cost,
-            ..Task::default()
-        }
+        Task { after: after.to_vec(), cost, ..Task::default() }
     }
 
     #[test]
@@ -243,26 +211,15 @@ mod tests {
         needed.class = 2;
         let mut big = task(&[], 1000);
         big.class = 1;
-        let urgent = Task {
-            class: 0,
-            ..task(&[0], 1)
-        };
+        let urgent = Task { class: 0, ..task(&[0], 1) };
         let mut schedule = Schedule::new(vec![needed, big, urgent]).unwrap();
         assert_eq!(schedule.start_next(), Some(0));
     }
 
     #[test]
     fn locks_keep_tasks_apart() {
-        let exclusive = Task {
-            exclusive: vec![7],
-            cost: 3,
-            ..Task::default()
-        };
-        let shared = Task {
-            shared: vec![7],
-            cost: 2,
-            ..Task::default()
-        };
+        let exclusive = Task { exclusive: vec![7], cost: 3, ..Task::default() };
+        let shared = Task { shared: vec![7], cost: 2, ..Task::default() };
         let mut schedule = Schedule::new(vec![exclusive, shared.clone(), shared]).unwrap();
         assert_eq!(schedule.start_next(), Some(0));
         assert_eq!(schedule.start_next(), None);

@@ -47,11 +47,7 @@ impl Pattern {
             return Err(PatternError::TooManyParts(text.to_owned()));
         }
         let schema = schema.map(|schema| compile(text, &schema)).transpose()?;
-        Ok(Self {
-            text: text.to_owned(),
-            schema,
-            name: compile(text, &name)?,
-        })
+        Ok(Self { text: text.to_owned(), schema, name: compile(text, &name)? })
     }
 
     /// A pattern for schemas: `sales`, `s*`.
@@ -64,19 +60,12 @@ impl Pattern {
         if !parts.is_empty() {
             return Err(PatternError::TooManyParts(text.to_owned()));
         }
-        Ok(Self {
-            text: text.to_owned(),
-            schema: None,
-            name: compile(text, &name)?,
-        })
+        Ok(Self { text: text.to_owned(), schema: None, name: compile(text, &name)? })
     }
 
     /// Whether an object of this schema and name is meant. Without a schema part the pattern means any schema.
     pub fn matches(&self, schema: &str, name: &str) -> bool {
-        self.schema
-            .as_ref()
-            .is_none_or(|pattern| pattern.is_match(schema))
-            && self.name.is_match(name)
+        self.schema.as_ref().is_none_or(|pattern| pattern.is_match(schema)) && self.name.is_match(name)
     }
 
     /// Whether a schema pattern means this schema.
@@ -121,14 +110,8 @@ impl Selection {
 
     /// Whether the relation is meant.
     pub fn relation(&self, schema: &str, name: &str) -> bool {
-        if self
-            .exclude_tables
-            .iter()
-            .any(|pattern| pattern.matches(schema, name))
-            || self
-                .exclude_schemas
-                .iter()
-                .any(|pattern| pattern.matches_schema(schema))
+        if self.exclude_tables.iter().any(|pattern| pattern.matches(schema, name))
+            || self.exclude_schemas.iter().any(|pattern| pattern.matches_schema(schema))
         {
             return false;
         }
@@ -141,11 +124,7 @@ impl Selection {
 
     /// Whether an object other than a relation, in this schema, is meant: with `--table` alone none is.
     pub fn in_schema(&self, schema: &str) -> bool {
-        if self
-            .exclude_schemas
-            .iter()
-            .any(|pattern| pattern.matches_schema(schema))
-        {
+        if self.exclude_schemas.iter().any(|pattern| pattern.matches_schema(schema)) {
             return false;
         }
         !self.is_narrowed() || self.schemas.iter().any(|pattern| pattern.matches_schema(schema))
@@ -153,26 +132,16 @@ impl Selection {
 
     /// Whether the relation's rows are meant.
     pub fn rows(&self, schema: &str, name: &str) -> bool {
-        self.relation(schema, name)
-            && !self
-                .exclude_data
-                .iter()
-                .any(|pattern| pattern.matches(schema, name))
+        self.relation(schema, name) && !self.exclude_data.iter().any(|pattern| pattern.matches(schema, name))
     }
 
     /// The included patterns that mean none of these relations: a typing error, most likely.
     pub fn unmatched<'a>(&'a self, relations: &[(String, String)]) -> Vec<&'a str> {
-        let table = |pattern: &&Pattern| {
-            !relations
-                .iter()
-                .any(|(schema, name)| pattern.matches(schema, name))
-        };
+        let table =
+            |pattern: &&Pattern| !relations.iter().any(|(schema, name)| pattern.matches(schema, name));
         let schema = |pattern: &&Pattern| !relations.iter().any(|(schema, _)| pattern.matches_schema(schema));
         let tables = self.tables.iter().filter(table);
-        tables
-            .chain(self.schemas.iter().filter(schema))
-            .map(|pattern| pattern.text.as_str())
-            .collect()
+        tables.chain(self.schemas.iter().filter(schema)).map(|pattern| pattern.text.as_str()).collect()
     }
 }
 
@@ -201,18 +170,12 @@ fn parts(text: &str) -> Result<Vec<String>, PatternError> {
             c => put(&c.to_lowercase().to_string()),
         }
     }
-    if quoted {
-        Err(PatternError::UnclosedQuote(text.to_owned()))
-    } else {
-        Ok(parts)
-    }
+    if quoted { Err(PatternError::UnclosedQuote(text.to_owned())) } else { Ok(parts) }
 }
 
 fn compile(text: &str, part: &str) -> Result<Regex, PatternError> {
-    Regex::new(&format!("(?s)^(?:{part})$")).map_err(|error| PatternError::Invalid {
-        pattern: text.to_owned(),
-        message: error.to_string(),
-    })
+    Regex::new(&format!("(?s)^(?:{part})$"))
+        .map_err(|error| PatternError::Invalid { pattern: text.to_owned(), message: error.to_string() })
 }
 
 #[cfg(test)]
@@ -235,23 +198,14 @@ mod tests {
         assert!(table("\"*\"", "x", "*") && !table("\"*\"", "x", "y"));
         assert!(table("part_[0-9]+", "x", "part_12") && !table("part_[0-9]+", "x", "part_x"));
         assert!(table("a$b", "x", "a$b"));
-        assert!(
-            table("a|b", "x", "b") && !table("a|b", "x", "bc"),
-            "alternatives are anchored as a whole"
-        );
+        assert!(table("a|b", "x", "b") && !table("a|b", "x", "bc"), "alternatives are anchored as a whole");
         assert!(table("*", "x", "two\nlines"));
     }
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        assert!(matches!(
-            Pattern::table("a.b.c"),
-            Err(PatternError::TooManyParts(_))
-        ));
-        assert!(matches!(
-            Pattern::table("\"a"),
-            Err(PatternError::UnclosedQuote(_))
-        ));
+        assert!(matches!(Pattern::table("a.b.c"), Err(PatternError::TooManyParts(_))));
+        assert!(matches!(Pattern::table("\"a"), Err(PatternError::UnclosedQuote(_))));
         assert!(matches!(Pattern::table("a("), Err(PatternError::Invalid { .. })));
     }
 
@@ -267,9 +221,6 @@ mod tests {
         assert!(!selection.relation("sales", "log_2024"));
         assert!(!selection.relation("other", "orders"));
         assert!(!selection.rows("sales", "big") && selection.relation("sales", "big"));
-        assert_eq!(
-            selection.unmatched(&[("other".to_owned(), "x".to_owned())]),
-            ["sales"]
-        );
+        assert_eq!(selection.unmatched(&[("other".to_owned(), "x".to_owned())]), ["sales"]);
     }
 }

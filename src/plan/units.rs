@@ -39,12 +39,8 @@ impl PageRange {
 
     /// The condition on `ctid`, if there is one.
     pub fn condition(self) -> Option<String> {
-        let from = self
-            .from
-            .map(|page| format!("ctid OPERATOR(pg_catalog.>=) '({page},0)'::pg_catalog.tid"));
-        let to = self
-            .to
-            .map(|page| format!("ctid OPERATOR(pg_catalog.<) '({page},0)'::pg_catalog.tid"));
+        let from = self.from.map(|page| format!("ctid OPERATOR(pg_catalog.>=) '({page},0)'::pg_catalog.tid"));
+        let to = self.to.map(|page| format!("ctid OPERATOR(pg_catalog.<) '({page},0)'::pg_catalog.tid"));
         match (from, to) {
             (Some(from), Some(to)) => Some(format!("{from} AND {to}")),
             (one, other) => one.or(other),
@@ -66,12 +62,7 @@ fn split_by(size: RelationSize, splittable: bool, unit_bytes: u64) -> Vec<PageRa
     }
     let bound =
         |unit: u64| (unit > 0 && unit < units).then(|| pages / units * unit + (pages % units).min(unit));
-    (0..units)
-        .map(|unit| PageRange {
-            from: bound(unit),
-            to: bound(unit + 1),
-        })
-        .collect()
+    (0..units).map(|unit| PageRange { from: bound(unit), to: bound(unit + 1) }).collect()
 }
 
 #[cfg(test)]
@@ -81,35 +72,17 @@ mod tests {
 
     #[test]
     fn a_small_or_unsplittable_relation_is_one_unit() {
-        let small = RelationSize {
-            heap_bytes: 8192,
-            toast_bytes: 0,
-            block_bytes: 8192,
-        };
+        let small = RelationSize { heap_bytes: 8192, toast_bytes: 0, block_bytes: 8192 };
         assert_eq!(split(small, true), [PageRange::ALL]);
-        let big = RelationSize {
-            heap_bytes: 1 << 40,
-            toast_bytes: 0,
-            block_bytes: 8192,
-        };
+        let big = RelationSize { heap_bytes: 1 << 40, toast_bytes: 0, block_bytes: 8192 };
         assert_eq!(split(big, false), [PageRange::ALL]);
-        assert_eq!(
-            split(RelationSize::default(), true),
-            [PageRange::ALL],
-            "never vacuumed, size unknown"
-        );
+        assert_eq!(split(RelationSize::default(), true), [PageRange::ALL], "never vacuumed, size unknown");
     }
 
     #[test]
     fn the_condition_names_the_pages() {
-        let range = PageRange {
-            from: Some(5),
-            to: None,
-        };
-        assert_eq!(
-            range.condition().unwrap(),
-            "ctid OPERATOR(pg_catalog.>=) '(5,0)'::pg_catalog.tid"
-        );
+        let range = PageRange { from: Some(5), to: None };
+        assert_eq!(range.condition().unwrap(), "ctid OPERATOR(pg_catalog.>=) '(5,0)'::pg_catalog.tid");
         assert_eq!(PageRange::ALL.condition(), None);
     }
 

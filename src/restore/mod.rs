@@ -60,9 +60,7 @@ pub async fn run(
     let findings = preflight::check(options, &prepared, existing.as_ref()).await?;
     preflight::refuse(&findings)?;
     for finding in &findings {
-        observer.event(Event::Warning {
-            message: finding.message.clone(),
-        });
+        observer.event(Event::Warning { message: finding.message.clone() });
     }
     drop(existing);
     stop.check()?;
@@ -70,23 +68,10 @@ pub async fn run(
         prepare::create_database(options, &prepared.model).await?;
     }
     let mut sessions = open_sessions(options).await?;
-    let first = sessions
-        .first()
-        .ok_or_else(|| Error::new(ErrorKind::Usage, "at least one job is needed"))?;
-    let target = Target {
-        version: first.version(),
-    };
-    observer.event(Event::Total {
-        bytes: prepared.bytes(),
-        rows: prepared.rows(),
-    });
-    let Prepared {
-        model,
-        loads,
-        closing,
-        plan,
-        ..
-    } = prepared;
+    let first = sessions.first().ok_or_else(|| Error::new(ErrorKind::Usage, "at least one job is needed"))?;
+    let target = Target { version: first.version(), source: prepared.model.server };
+    observer.event(Event::Total { bytes: prepared.bytes(), rows: prepared.rows() });
+    let Prepared { model, loads, closing, plan, .. } = prepared;
     let steps = Arc::new(Steps {
         archive: archive.clone(),
         by_id: model.positions(),
@@ -103,17 +88,13 @@ pub async fn run(
     let mut phases = HashMap::new();
     sessions = run_plan(&steps, sessions, plan, options, observer, stop, &mut phases).await?;
     if options.parts != Parts::Definitions {
-        let first = sessions
-            .first()
-            .ok_or_else(|| Error::new(ErrorKind::Failed, "no session is left"))?;
+        let first = sessions.first().ok_or_else(|| Error::new(ErrorKind::Failed, "no session is left"))?;
         set_sequences(first, &steps, &closing).await?;
     }
     let restored = began.elapsed().as_secs_f64();
     let mut verified = None;
     if options.verify && options.parts != Parts::Definitions {
-        observer.event(Event::Phase {
-            name: "proving the content",
-        });
+        observer.event(Event::Phase { name: "proving the content" });
         let proof = Instant::now();
         proof::prove(&steps, &sessions, observer, stop).await?;
         phases.insert("proof", proof.elapsed().as_secs_f64());
@@ -162,13 +143,7 @@ async fn run_plan(
     stop: &Stop,
     phases: &mut HashMap<&'static str, f64>,
 ) -> Result<Vec<Session>> {
-    let RestorePlan {
-        first,
-        parallel,
-        last,
-        refresh,
-        ..
-    } = plan;
+    let RestorePlan { first, parallel, last, refresh, .. } = plan;
     let none = || Error::new(ErrorKind::Failed, "no session is left");
     let clock = Instant::now();
     observer.event(Event::Phase { name: "creating" });
@@ -177,9 +152,7 @@ async fn run_plan(
     for (load, plan) in steps.loads.iter().enumerate() {
         if plan.stream.content == Content::LargeObjects {
             for unit in 0..plan.units.len() {
-                steps
-                    .run(sessions.first().ok_or_else(none)?, Step::Load { load, unit })
-                    .await?;
+                steps.run(sessions.first().ok_or_else(none)?, Step::Load { load, unit }).await?;
             }
         }
     }
@@ -206,12 +179,8 @@ async fn run_plan(
 
 async fn set_sequences(session: &Session, steps: &Steps, closing: &crate::manifest::Closing) -> Result<()> {
     let restored = |object| steps.by_id.contains_key(object);
-    let statements: Vec<String> = closing
-        .sequences
-        .iter()
-        .filter(|value| restored(&value.object))
-        .map(|value| value.set())
-        .collect();
+    let statements: Vec<String> =
+        closing.sequences.iter().filter(|value| restored(&value.object)).map(|value| value.set()).collect();
     for batch in statements.chunks(200) {
         session.execute(&batch.join("; ")).await?;
     }

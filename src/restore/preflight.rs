@@ -62,10 +62,8 @@ pub(super) async fn check(
     }
     let encoding = &prepared.manifest.server.encoding;
     if session.is_some() && &server.info().encoding != encoding {
-        let message = format!(
-            "the target's encoding is {}, the archive's {encoding}",
-            server.info().encoding
-        );
+        let message =
+            format!("the target's encoding is {}, the archive's {encoding}", server.info().encoding);
         findings.push(Finding {
             fatal: false,
             message,
@@ -82,10 +80,8 @@ pub(super) fn refuse(findings: &[Finding]) -> Result<()> {
         return Ok(());
     }
     let messages: Vec<&str> = fatal.iter().map(|finding| finding.message.as_str()).collect();
-    let mut error = Error::new(
-        ErrorKind::Refused,
-        format!("the restore is refused: {}", messages.join("; ")),
-    );
+    let mut error =
+        Error::new(ErrorKind::Refused, format!("the restore is refused: {}", messages.join("; ")));
     for hint in fatal.iter().filter_map(|finding| finding.hint.as_ref()) {
         error = error.hint(hint.clone());
     }
@@ -93,11 +89,7 @@ pub(super) fn refuse(findings: &[Finding]) -> Result<()> {
 }
 
 fn fatal(message: String, hint: &str) -> Finding {
-    Finding {
-        fatal: true,
-        message,
-        hint: Some(hint.to_owned()),
-    }
+    Finding { fatal: true, message, hint: Some(hint.to_owned()) }
 }
 
 async fn not_empty(session: &Session) -> Result<Option<Finding>> {
@@ -130,24 +122,12 @@ fn versions(prepared: &Prepared, server: &Session) -> Option<Finding> {
 }
 
 async fn extensions(prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
-    let wanted = prepared
-        .model
-        .entries
-        .iter()
-        .filter(|entry| entry.object.kind() == "extension");
+    let wanted = prepared.model.entries.iter().filter(|entry| entry.object.kind() == "extension");
     let wanted: BTreeSet<&str> = wanted.map(|entry| entry.head.name.as_str()).collect();
-    let missing = missing(
-        server,
-        &wanted,
-        "SELECT name FROM pg_catalog.pg_available_extensions",
-    )
-    .await?;
+    let missing = missing(server, &wanted, "SELECT name FROM pg_catalog.pg_available_extensions").await?;
     let finding = |name: String| {
         fatal(
-            format!(
-                "the extension {} is not available on the target",
-                printable(&name)
-            ),
+            format!("the extension {} is not available on the target", printable(&name)),
             "install its package on the target's host",
         )
     };
@@ -178,19 +158,12 @@ async fn roles(options: &Options, prepared: &Prepared, server: &Session) -> Resu
 }
 
 async fn tablespaces(prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
-    let wanted: BTreeSet<String> = prepared
-        .model
-        .entries
-        .iter()
-        .filter_map(|entry| entry.object.tablespace())
-        .collect();
+    let wanted: BTreeSet<String> =
+        prepared.model.entries.iter().filter_map(|entry| entry.object.tablespace()).collect();
     let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
     let missing = missing(server, &wanted, "SELECT spcname FROM pg_catalog.pg_tablespace").await?;
     let finding = |name: String| {
-        fatal(
-            format!("the tablespace {} does not exist on the target", printable(&name)),
-            "create it",
-        )
+        fatal(format!("the tablespace {} does not exist on the target", printable(&name)), "create it")
     };
     Ok(missing.into_iter().map(finding).collect())
 }
@@ -201,13 +174,7 @@ async fn missing(server: &Session, wanted: &BTreeSet<&str>, have: &str) -> Resul
         return Ok(Vec::new());
     }
     let list: Vec<String> = wanted.iter().map(|name| format!("({})", literal(name))).collect();
-    let sql = format!(
-        "SELECT w.name FROM (VALUES {}) w(name) WHERE w.name NOT IN ({have})",
-        list.join(", ")
-    );
+    let sql = format!("SELECT w.name FROM (VALUES {}) w(name) WHERE w.name NOT IN ({have})", list.join(", "));
     let rows = server.query_text(&sql).await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| row.into_iter().next().flatten())
-        .collect())
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
 }

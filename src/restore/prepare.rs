@@ -39,26 +39,18 @@ pub(super) async fn prepare(options: &Options, archive: &OpenArchive) -> Result<
         Some(model) => model,
         None if options.parts == Parts::Rows => empty_model(&manifest),
         None => {
-            return Err(
-                Error::new(ErrorKind::Usage, "the archive holds rows only, no definitions")
-                    .hint("give --data-only, and a database that has the tables"),
-            );
+            return Err(Error::new(ErrorKind::Usage, "the archive holds rows only, no definitions")
+                .hint("give --data-only, and a database that has the tables"));
         }
     };
     select(options, &mut model);
     let mut loads = Vec::new();
     let mut sealed_bytes = 0;
     if options.parts != Parts::Definitions {
-        let wanted: Vec<&Stream> = manifest
-            .streams
-            .iter()
-            .filter(|stream| is_wanted(options, stream))
-            .collect();
-        let total: u64 = wanted
-            .iter()
-            .filter_map(|s| archive.root().stream(s.id))
-            .map(|e| e.totals.plain_bytes)
-            .sum();
+        let wanted: Vec<&Stream> =
+            manifest.streams.iter().filter(|stream| is_wanted(options, stream)).collect();
+        let total: u64 =
+            wanted.iter().filter_map(|s| archive.root().stream(s.id)).map(|e| e.totals.plain_bytes).sum();
         for stream in wanted {
             let entry = archive.stream(stream)?;
             sealed_bytes += entry.totals.sealed_bytes;
@@ -67,21 +59,11 @@ pub(super) async fn prepare(options: &Options, archive: &OpenArchive) -> Result<
                 && stream.content == Content::Table
                 && entry.totals.plain_bytes >= UNIT_BYTES
                 && entry.totals.plain_bytes >= total / SPLIT_SHARE;
-            loads.push(LoadPlan {
-                stream: stream.clone(),
-                units: cut(chunks, split),
-            });
+            loads.push(LoadPlan { stream: stream.clone(), units: cut(chunks, split) });
         }
     }
     let plan = make_plan(options, &model, &loads)?;
-    Ok(Prepared {
-        manifest,
-        model,
-        closing,
-        loads,
-        plan,
-        sealed_bytes,
-    })
+    Ok(Prepared { manifest, model, closing, loads, plan, sealed_bytes })
 }
 
 fn empty_model(manifest: &Manifest) -> Model {
@@ -146,11 +128,7 @@ fn make_plan(options: &Options, model: &Model, loads: &[LoadPlan]) -> Result<Res
         .iter()
         .map(|load| Load {
             relation: load.stream.object,
-            units: load
-                .units
-                .iter()
-                .map(|u| u.iter().map(|c| u64::from(c.plain_bytes)).sum())
-                .collect(),
+            units: load.units.iter().map(|u| u.iter().map(|c| u64::from(c.plain_bytes)).sum()).collect(),
         })
         .collect();
     plan(&items, &loads, options.analyze).map_err(|cycle| {
@@ -186,14 +164,7 @@ fn item(entry: &Entry) -> Item {
 /// template gets into it.
 pub(super) async fn create_database(options: &Options, model: &Model) -> Result<()> {
     let name = options.target.database.clone();
-    let DatabaseInfo {
-        encoding,
-        collate,
-        ctype,
-        provider,
-        locale,
-        ..
-    } = &model.database;
+    let DatabaseInfo { encoding, collate, ctype, provider, locale, .. } = &model.database;
     let mut session = Err(Error::new(ErrorKind::Failed, "no maintenance database"));
     for maintenance in ["postgres", "template1"] {
         session = Session::open(&options.target.with_database(maintenance), SessionKind::Target)
@@ -215,24 +186,15 @@ pub(super) async fn create_database(options: &Options, model: &Model) -> Result<
     }
     match (provider.as_deref(), locale) {
         (Some("icu"), Some(locale)) => {
-            sql.push_str(&format!(
-                " LOCALE_PROVIDER icu ICU_LOCALE {}",
-                quote::literal(locale)
-            ));
+            sql.push_str(&format!(" LOCALE_PROVIDER icu ICU_LOCALE {}", quote::literal(locale)));
         }
         (Some("builtin"), Some(locale)) => {
-            sql.push_str(&format!(
-                " LOCALE_PROVIDER builtin BUILTIN_LOCALE {}",
-                quote::literal(locale)
-            ));
+            sql.push_str(&format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {}", quote::literal(locale)));
         }
         (Some("libc"), _) if session.version().at_least(15) => sql.push_str(" LOCALE_PROVIDER libc"),
         _ => {}
     }
-    session
-        .execute(&sql)
-        .await
-        .context(|| format!("create the database {}", quote::printable(&name)))
+    session.execute(&sql).await.context(|| format!("create the database {}", quote::printable(&name)))
 }
 
 impl Prepared {
@@ -258,10 +220,7 @@ impl Prepared {
         Plan {
             database: options.target.display(),
             create: options.create,
-            objects: objects
-                .into_iter()
-                .map(|(kind, count)| (kind.to_owned(), count))
-                .collect(),
+            objects: objects.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect(),
             tables: u64::try_from(self.loads.len()).unwrap_or(u64::MAX),
             rows: self.rows(),
             bytes: self.bytes(),

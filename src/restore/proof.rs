@@ -37,10 +37,7 @@ pub(super) async fn prove(
             let mut found: HashMap<usize, ContentHash> = HashMap::new();
             loop {
                 stop.check()?;
-                let next = queue
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .pop();
+                let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
                 let Some(unit) = next else {
                     return Ok::<_, Error>(found);
                 };
@@ -48,10 +45,8 @@ pub(super) async fn prove(
             }
         }
     });
-    let parts: Vec<HashMap<usize, ContentHash>> = stream::iter(work)
-        .buffer_unordered(sessions.len().max(1))
-        .try_collect()
-        .await?;
+    let parts: Vec<HashMap<usize, ContentHash>> =
+        stream::iter(work).buffer_unordered(sessions.len().max(1)).try_collect().await?;
     let mut found: HashMap<usize, ContentHash> = HashMap::new();
     for (load, hash) in parts.into_iter().flatten() {
         *found.entry(load).or_default() += hash;
@@ -94,38 +89,16 @@ async fn units(steps: &Steps, session: Option<&Session>) -> Result<Vec<Unit>> {
         if !is_proven(stream) {
             continue;
         }
-        let bytes: u64 = plan
-            .units
-            .iter()
-            .flatten()
-            .map(|chunk| u64::from(chunk.plain_bytes))
-            .sum();
+        let bytes: u64 = plan.units.iter().flatten().map(|chunk| u64::from(chunk.plain_bytes)).sum();
         let mut parts = vec![PageRange::ALL];
         if ranges && bytes >= crate::limits::UNIT_BYTES && steps.is_heap(stream) {
             let name = crate::pg::quote::literal(&stream.qualified());
             let sql = format!("SELECT pg_catalog.pg_relation_size({name}::pg_catalog.regclass)");
-            let size = session
-                .query_one_text(&sql)
-                .await?
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0);
-            parts = split(
-                RelationSize {
-                    heap_bytes: size,
-                    toast_bytes: 0,
-                    block_bytes,
-                },
-                true,
-            );
+            let size = session.query_one_text(&sql).await?.and_then(|text| text.parse().ok()).unwrap_or(0);
+            parts = split(RelationSize { heap_bytes: size, toast_bytes: 0, block_bytes }, true);
         }
         for part in parts {
-            units.push((
-                bytes,
-                Unit {
-                    load,
-                    sql: copy_sql(stream, part),
-                },
-            ));
+            units.push((bytes, Unit { load, sql: copy_sql(stream, part) }));
         }
     }
     units.sort_by_key(|(bytes, _)| *bytes);
@@ -152,18 +125,10 @@ fn copy_sql(stream: &Stream, part: PageRange) -> String {
 fn compare(steps: &Steps, found: &HashMap<usize, ContentHash>, observer: &SharedObserver) -> Result<()> {
     // By the topmost table: (expected, found, names).
     let mut whole: BTreeMap<ObjectId, (ContentHash, ContentHash, Vec<String>)> = BTreeMap::new();
-    for (load, plan) in steps
-        .loads
-        .iter()
-        .enumerate()
-        .filter(|(_, plan)| is_proven(&plan.stream))
-    {
+    for (load, plan) in steps.loads.iter().enumerate().filter(|(_, plan)| is_proven(&plan.stream)) {
         let mut expected = ContentHash::default();
         for chunk in plan.units.iter().flatten() {
-            expected += ContentHash {
-                rows: u64::from(chunk.rows),
-                sum: chunk.hash.0,
-            };
+            expected += ContentHash { rows: u64::from(chunk.rows), sum: chunk.hash.0 };
         }
         let found = found.get(&load).copied().unwrap_or_default();
         let top = steps.topmost(plan.stream.object.unwrap_or(ObjectId::new(0, plan.stream.id)));
@@ -184,20 +149,14 @@ fn compare(steps: &Steps, found: &HashMap<usize, ContentHash>, observer: &Shared
         if expected != found {
             different.extend(names);
         } else if !names.is_empty() {
-            let message = format!(
-                "rows moved between partitions, none is missing: {}",
-                names.join(", ")
-            );
+            let message = format!("rows moved between partitions, none is missing: {}", names.join(", "));
             observer.event(Event::Info { message });
         }
     }
     if different.is_empty() {
         return Ok(());
     }
-    let message = format!(
-        "the content differs from what was backed up: {}",
-        different.join("; ")
-    );
+    let message = format!("the content differs from what was backed up: {}", different.join("; "));
     Err(Error::new(ErrorKind::Validation, message).hint(
         "did something write to the target while it was restored? restore into a new database and compare",
     ))

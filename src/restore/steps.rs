@@ -60,11 +60,7 @@ impl Steps {
 
     /// What a step does, for people; nothing for steps that do nothing.
     pub(super) fn describe(&self, step: Step) -> Option<String> {
-        let identity = |item: usize| {
-            self.entries
-                .get(item)
-                .map(|e| printable(&e.object.identity(&e.head)))
-        };
+        let identity = |item: usize| self.entries.get(item).map(|e| printable(&e.object.identity(&e.head)));
         let stream = |load: usize| self.loads.get(load).map(|load| load.stream.display());
         match step {
             Step::Create(item) => identity(item).map(|name| format!("create {name}")),
@@ -78,17 +74,12 @@ impl Steps {
 
     /// Whether the load is of large objects' metadata, which is loaded before all else.
     pub(super) fn is_large_objects(&self, load: usize) -> bool {
-        self.loads
-            .get(load)
-            .is_some_and(|load| load.stream.content == Content::LargeObjects)
+        self.loads.get(load).is_some_and(|load| load.stream.content == Content::LargeObjects)
     }
 
     /// Whether the stream's table is a heap, whose pages can be read by ranges.
     pub(super) fn is_heap(&self, stream: &Stream) -> bool {
-        let entry = stream
-            .object
-            .and_then(|id| self.by_id.get(&id))
-            .and_then(|at| self.entries.get(*at));
+        let entry = stream.object.and_then(|id| self.by_id.get(&id)).and_then(|at| self.entries.get(*at));
         entry.is_some_and(|entry| entry.object.access_method().is_none())
     }
 
@@ -111,15 +102,9 @@ impl Steps {
             stop.check()?;
             session.execute("BEGIN").await?;
             for entry in batch {
-                let doing = || {
-                    format!(
-                        "set the privileges of {}",
-                        printable(&entry.object.identity(&entry.head))
-                    )
-                };
-                run_all(session, &entry.privileges(&self.target))
-                    .await
-                    .context(doing)?;
+                let doing =
+                    || format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)));
+                run_all(session, &entry.privileges(&self.target)).await.context(doing)?;
             }
             session.execute("COMMIT").await?;
         }
@@ -185,15 +170,7 @@ impl Steps {
             ""
         };
         let sql = format!("COPY {name}{columns} FROM STDIN{options}");
-        let rows = loader::load(
-            session,
-            &sql,
-            &self.archive,
-            plan.stream.id,
-            chunks,
-            &self.observer,
-        )
-        .await?;
+        let rows = loader::load(session, &sql, &self.archive, plan.stream.id, chunks, &self.observer).await?;
         session.execute("COMMIT").await?;
         Ok(rows)
     }
@@ -217,9 +194,7 @@ impl Steps {
         if metadata {
             rows = loader::load(session, sql, &self.archive, stream, chunks, &self.observer).await?;
             session.execute(large_object::CREATE).await?;
-            session
-                .execute(&large_object::set_attributes(!self.no_owner, !self.no_acl))
-                .await?;
+            session.execute(&large_object::set_attributes(!self.no_owner, !self.no_acl)).await?;
         } else {
             for chunk in chunks {
                 rows +=
@@ -252,9 +227,7 @@ impl Steps {
         let Some(entry) = self.entries.get(item) else {
             return Ok(());
         };
-        session
-            .execute(&format!("REFRESH MATERIALIZED VIEW {}", entry.head.qualified()))
-            .await?;
+        session.execute(&format!("REFRESH MATERIALIZED VIEW {}", entry.head.qualified())).await?;
         Ok(())
     }
 }

@@ -23,9 +23,7 @@ pub struct FrameCipher {
 
 impl std::fmt::Debug for FrameCipher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FrameCipher")
-            .field("encrypts", &self.key.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("FrameCipher").field("encrypts", &self.key.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -35,18 +33,12 @@ impl FrameCipher {
     /// # Errors
     /// [`SealError::Cipher`] never happens with a key of 32 bytes.
     pub fn new(key: &[u8; KEY_BYTES], prefix: [u8; PREFIX_BYTES]) -> Result<Self, SealError> {
-        Ok(Self {
-            key: Some(aes_key(key)?),
-            prefix,
-        })
+        Ok(Self { key: Some(aes_key(key)?), prefix })
     }
 
     /// The cipher of an archive that is not encrypted: it changes nothing and adds no tag.
     pub const fn clear() -> Self {
-        Self {
-            key: None,
-            prefix: [0; PREFIX_BYTES],
-        }
+        Self { key: None, prefix: [0; PREFIX_BYTES] }
     }
 
     /// Bytes that sealing adds: 16, or 0 without encryption.
@@ -72,9 +64,8 @@ impl FrameCipher {
         let Some(key) = &self.key else { return Ok(()) };
         let nonce = Nonce::assume_unique_for_key(nonce(self.prefix, ticket.sequence()));
         let body = buffer.get_mut(from..).ok_or(SealError::Cipher)?;
-        let tag = key
-            .seal_in_place_separate_tag(nonce, Aad::from(aad), body)
-            .map_err(|_| SealError::Cipher)?;
+        let tag =
+            key.seal_in_place_separate_tag(nonce, Aad::from(aad), body).map_err(|_| SealError::Cipher)?;
         buffer.extend_from_slice(tag.as_ref());
         Ok(())
     }
@@ -86,8 +77,7 @@ impl FrameCipher {
     pub fn open<'a>(&self, sequence: u64, aad: &[u8], body: &'a mut [u8]) -> Result<&'a mut [u8], SealError> {
         let Some(key) = &self.key else { return Ok(body) };
         let nonce = Nonce::assume_unique_for_key(nonce(self.prefix, sequence));
-        key.open_in_place(nonce, Aad::from(aad), body)
-            .map_err(|_| SealError::NotAuthentic)
+        key.open_in_place(nonce, Aad::from(aad), body).map_err(|_| SealError::NotAuthentic)
     }
 }
 
@@ -107,15 +97,11 @@ pub(super) fn unwrap_once<'a>(
     aad: &[u8],
     wrapped: &'a mut [u8],
 ) -> Result<&'a mut [u8], SealError> {
-    aes_key(key)?
-        .open_in_place(zero_nonce(), Aad::from(aad), wrapped)
-        .map_err(|_| SealError::NotAuthentic)
+    aes_key(key)?.open_in_place(zero_nonce(), Aad::from(aad), wrapped).map_err(|_| SealError::NotAuthentic)
 }
 
 fn aes_key(key: &[u8; KEY_BYTES]) -> Result<LessSafeKey, SealError> {
-    UnboundKey::new(&AES_256_GCM, key)
-        .map(LessSafeKey::new)
-        .map_err(|_| SealError::Cipher)
+    UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new).map_err(|_| SealError::Cipher)
 }
 
 fn zero_nonce() -> Nonce {
@@ -133,14 +119,8 @@ mod tests {
         let mut buffer = b"headsecret".to_vec();
         cipher.seal(tickets.issue(), b"aad", &mut buffer, 4).unwrap();
         assert_eq!((buffer.len(), &buffer[..4]), (10 + TAG_BYTES, &b"head"[..]));
-        assert_eq!(
-            cipher.open(0, b"aad", &mut buffer[4..].to_vec()).unwrap(),
-            b"secret"
-        );
-        assert!(matches!(
-            cipher.open(1, b"aad", &mut buffer[4..].to_vec()),
-            Err(SealError::NotAuthentic)
-        ));
+        assert_eq!(cipher.open(0, b"aad", &mut buffer[4..].to_vec()).unwrap(), b"secret");
+        assert!(matches!(cipher.open(1, b"aad", &mut buffer[4..].to_vec()), Err(SealError::NotAuthentic)));
         assert!(cipher.open(0, b"aaD", &mut buffer[4..].to_vec()).is_err());
         for bit in 32..buffer.len() * 8 {
             let mut bad = buffer.clone();
@@ -155,10 +135,7 @@ mod tests {
     fn agrees_with_nist_test_case_16() {
         let hex = |text: &str| -> Vec<u8> {
             let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
-            text.as_bytes()
-                .chunks(2)
-                .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
-                .collect()
+            text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
         };
         let key = hex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");
         let mut plain = hex(concat!(

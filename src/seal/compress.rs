@@ -23,11 +23,7 @@ impl Level {
     /// # Errors
     /// [`SealError::Level`] for any other.
     pub fn new(level: i32) -> Result<Self, SealError> {
-        if (MIN_LEVEL..=MAX_LEVEL).contains(&level) {
-            Ok(Self(level))
-        } else {
-            Err(SealError::Level(level))
-        }
+        if (MIN_LEVEL..=MAX_LEVEL).contains(&level) { Ok(Self(level)) } else { Err(SealError::Level(level)) }
     }
 
     /// The number.
@@ -59,15 +55,9 @@ impl Compressor {
     /// [`SealError::Zstd`] when there is no memory.
     pub fn new(level: Level) -> Result<Self, SealError> {
         let mut context = CCtx::try_create().ok_or(SealError::Zstd("no memory for a context"))?;
-        context
-            .set_parameter(CParameter::CompressionLevel(level.get()))
-            .map_err(zstd_error)?;
-        context
-            .set_parameter(CParameter::ContentSizeFlag(true))
-            .map_err(zstd_error)?;
-        context
-            .set_parameter(CParameter::ChecksumFlag(false))
-            .map_err(zstd_error)?;
+        context.set_parameter(CParameter::CompressionLevel(level.get())).map_err(zstd_error)?;
+        context.set_parameter(CParameter::ContentSizeFlag(true)).map_err(zstd_error)?;
+        context.set_parameter(CParameter::ChecksumFlag(false)).map_err(zstd_error)?;
         Ok(Self(context))
     }
 
@@ -103,9 +93,7 @@ impl Decompressor {
     /// # Errors
     /// [`SealError::Zstd`] when there is no memory.
     pub fn new() -> Result<Self, SealError> {
-        DCtx::try_create()
-            .map(Self)
-            .ok_or(SealError::Zstd("no memory for a context"))
+        DCtx::try_create().map(Self).ok_or(SealError::Zstd("no memory for a context"))
     }
 
     /// Replaces `out` by the plain bytes of `packed`, which must be exactly `declared` many.
@@ -124,11 +112,7 @@ impl Decompressor {
         } else {
             self.expand_in_steps(packed, declared, out)?;
         }
-        if out.len() == declared {
-            Ok(())
-        } else {
-            Err(SealError::PlainLength { declared })
-        }
+        if out.len() == declared { Ok(()) } else { Err(SealError::PlainLength { declared }) }
     }
 
     fn expand_in_steps(
@@ -141,17 +125,13 @@ impl Decompressor {
         let mut input = InBuffer::around(packed);
         loop {
             if out.len() == out.capacity() {
-                let step = DECOMPRESS_STEP_BYTES
-                    .max(out.len() / 2)
-                    .min(declared + 1 - out.len().min(declared));
+                let step =
+                    DECOMPRESS_STEP_BYTES.max(out.len() / 2).min(declared + 1 - out.len().min(declared));
                 out.reserve_exact(step);
             }
             let (before, read_before) = (out.len(), input.pos());
             let mut output = OutBuffer::around_pos(out, before);
-            let hint = self
-                .0
-                .decompress_stream(&mut output, &mut input)
-                .map_err(zstd_error)?;
+            let hint = self.0.decompress_stream(&mut output, &mut input).map_err(zstd_error)?;
             if out.len() > declared {
                 return Err(SealError::PlainLength { declared });
             }
@@ -181,19 +161,14 @@ mod tests {
             compressor.append(plain, &mut packed).unwrap();
         }
         let mut out = vec![1, 2, 3];
-        Decompressor::new()
-            .unwrap()
-            .expand(&packed[4..], plain.len(), &mut out)
-            .unwrap();
+        Decompressor::new().unwrap().expand(&packed[4..], plain.len(), &mut out).unwrap();
         assert!(out == plain);
         packed.split_off(4)
     }
 
     #[test]
     fn round_trips_at_every_level() {
-        let plain: Vec<u8> = (0..50_000_u32)
-            .flat_map(|n| format!("{n}\t{}\n", n * 7).into_bytes())
-            .collect();
+        let plain: Vec<u8> = (0..50_000_u32).flat_map(|n| format!("{n}\t{}\n", n * 7).into_bytes()).collect();
         for level in MIN_LEVEL..=MAX_LEVEL {
             assert!(
                 round_trip(&plain[..if level > 15 { 20_000 } else { plain.len() }], level).len()
@@ -213,11 +188,7 @@ mod tests {
         for wrong in [plain.len() - 1, plain.len() + 1, DECOMPRESS_STEP_BYTES + 1] {
             assert!(decompressor.expand(&packed, wrong, &mut out).is_err());
         }
-        assert!(
-            decompressor
-                .expand(&packed[..packed.len() - 1], plain.len(), &mut out)
-                .is_err()
-        );
+        assert!(decompressor.expand(&packed[..packed.len() - 1], plain.len(), &mut out).is_err());
         decompressor.expand(&packed, plain.len(), &mut out).unwrap();
         assert!(out == plain);
     }
@@ -226,23 +197,12 @@ mod tests {
     fn a_bomb_is_cut_off_at_its_declared_length() {
         let packed = round_trip(&vec![0; 8 << 20], 1);
         let mut out = Vec::new();
-        let error = Decompressor::new()
-            .unwrap()
-            .expand(&packed, 1000, &mut out)
-            .unwrap_err();
-        assert!(matches!(
-            error,
-            SealError::Zstd(_) | SealError::PlainLength { .. }
-        ));
+        let error = Decompressor::new().unwrap().expand(&packed, 1000, &mut out).unwrap_err();
+        assert!(matches!(error, SealError::Zstd(_) | SealError::PlainLength { .. }));
         assert!(out.capacity() < 1 << 20);
         // A huge declaration over a tiny frame reserves no more than one step.
         let mut out = Vec::new();
-        assert!(
-            Decompressor::new()
-                .unwrap()
-                .expand(&round_trip(b"tiny", 1), 1 << 30, &mut out)
-                .is_err()
-        );
+        assert!(Decompressor::new().unwrap().expand(&round_trip(b"tiny", 1), 1 << 30, &mut out).is_err());
         assert!(out.capacity() <= DECOMPRESS_STEP_BYTES + 64);
     }
 }

@@ -109,12 +109,7 @@ impl Keys {
         let hkdf = extract(&data_key, archive_id);
         let content_hash = Zeroizing::new(expand(&hkdf, Purpose::ContentHash)?);
         let commitment = expand(&hkdf, Purpose::Commitment)?;
-        Ok(Self {
-            data_key,
-            archive_id: *archive_id,
-            content_hash,
-            commitment,
-        })
+        Ok(Self { data_key, archive_id: *archive_id, content_hash, commitment })
     }
 
     /// The cipher of the archive's frames.
@@ -139,8 +134,7 @@ impl Keys {
     pub fn content_hash_secret<const N: usize>(&self) -> Result<[u8; N], SealError> {
         let mut secret = [0; N];
         let hkdf = Hkdf::<Sha256>::from_prk(self.content_hash.as_slice()).map_err(|_| SealError::Cipher)?;
-        hkdf.expand(b"pgcask/v1/content-hash-secret", &mut secret)
-            .map_err(|_| SealError::Cipher)?;
+        hkdf.expand(b"pgcask/v1/content-hash-secret", &mut secret).map_err(|_| SealError::Cipher)?;
         Ok(secret)
     }
 
@@ -167,9 +161,7 @@ impl Keys {
     /// # Errors
     /// [`SealError::NotAuthentic`] when it is another.
     pub fn verify_mac(&self, purpose: Purpose, message: &[u8], mac: &[u8]) -> Result<(), SealError> {
-        self.keyed(purpose, message)?
-            .verify_slice(mac)
-            .map_err(|_| SealError::NotAuthentic)
+        self.keyed(purpose, message)?.verify_slice(mac).map_err(|_| SealError::NotAuthentic)
     }
 
     fn keyed(&self, purpose: Purpose, message: &[u8]) -> Result<Hmac<Sha256>, SealError> {
@@ -188,8 +180,7 @@ fn extract(data_key: &DataKey, archive_id: &[u8; 16]) -> Hkdf<Sha256> {
 
 fn expand<const N: usize>(hkdf: &Hkdf<Sha256>, purpose: Purpose) -> Result<[u8; N], SealError> {
     let mut out = [0; N];
-    hkdf.expand(purpose.label(), &mut out)
-        .map_err(|_| SealError::Cipher)?;
+    hkdf.expand(purpose.label(), &mut out).map_err(|_| SealError::Cipher)?;
     Ok(out)
 }
 
@@ -214,9 +205,6 @@ mod tests {
     #[test]
     fn nothing_secret_is_printed() {
         let keys = Keys::derive(DataKey::from_bytes(&[0xAB; 32]).unwrap(), &[1; 16]).unwrap();
-        assert_eq!(
-            format!("{keys:?} {:?}", keys.data_key()),
-            "Keys(secret) DataKey(secret)"
-        );
+        assert_eq!(format!("{keys:?} {:?}", keys.data_key()), "Keys(secret) DataKey(secret)");
     }
 }

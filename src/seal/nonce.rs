@@ -65,11 +65,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..1000 {
                         let ticket = tickets.issue();
-                        assert!(
-                            seen.lock()
-                                .unwrap()
-                                .insert(nonce([1, 2, 3, 4], ticket.sequence()))
-                        );
+                        assert!(seen.lock().unwrap().insert(nonce([1, 2, 3, 4], ticket.sequence())));
                     }
                 });
             }

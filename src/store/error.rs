@@ -71,10 +71,7 @@ impl StoreError {
                 Self::PermissionDenied { place }
             }
             other if is_denied(other) => Self::PermissionDenied { place },
-            other => Self::Unreachable {
-                place,
-                reason: chain(other),
-            },
+            other => Self::Unreachable { place, reason: chain(other) },
         }
     }
 }

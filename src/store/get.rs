@@ -36,29 +36,15 @@ impl Source {
         let (client, path) = match Location::parse(archive)? {
             Location::Url(url) => location::client(&url)?,
             Location::Directory(file) => {
-                let missing = || StoreError::NotFound {
-                    place: archive.to_owned(),
-                };
+                let missing = || StoreError::NotFound { place: archive.to_owned() };
                 let whole = file.canonicalize().map_err(|_| missing())?;
-                let name = whole
-                    .file_name()
-                    .and_then(|name| name.to_str())
-                    .ok_or_else(missing)?;
+                let name = whole.file_name().and_then(|name| name.to_str()).ok_or_else(missing)?;
                 let directory = whole.parent().unwrap_or_else(|| FilePath::new("/"));
-                (
-                    location::local(directory)?,
-                    Path::parse(name).map_err(|_| missing())?,
-                )
+                (location::local(directory)?, Path::parse(name).map_err(|_| missing())?)
             }
         };
         let size = location::size_of(client.as_ref(), &path, archive).await?;
-        Ok(Self {
-            client,
-            path,
-            size,
-            place: archive.to_owned(),
-            read: Arc::default(),
-        })
+        Ok(Self { client, path, size, place: archive.to_owned(), read: Arc::default() })
     }
 
     /// Length in bytes.
@@ -98,11 +84,7 @@ impl Source {
                 }
                 Ok(bytes) if attempt >= ATTEMPTS => {
                     let found = range.start + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-                    return Err(StoreError::Length {
-                        place: self.place.clone(),
-                        found,
-                        expected: range.end,
-                    });
+                    return Err(StoreError::Length { place: self.place.clone(), found, expected: range.end });
                 }
                 Err(error) => {
                     let error = StoreError::from_client(&self.place, &error);

@@ -34,10 +34,7 @@ impl Location {
     /// # Errors
     /// [`StoreError::Invalid`] for a URL of a scheme that is not known, or without a bucket.
     pub fn parse(text: &str) -> Result<Self, StoreError> {
-        let invalid = |why: &str| StoreError::Invalid {
-            text: text.to_owned(),
-            why: why.to_owned(),
-        };
+        let invalid = |why: &str| StoreError::Invalid { text: text.to_owned(), why: why.to_owned() };
         if text.is_empty() {
             return Err(invalid("it is empty"));
         }
@@ -46,10 +43,9 @@ impl Location {
         };
         let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
         match scheme {
-            "file" => url
-                .to_file_path()
-                .map(Self::Directory)
-                .map_err(|()| invalid("it is no path of this machine")),
+            "file" => {
+                url.to_file_path().map(Self::Directory).map_err(|()| invalid("it is no path of this machine"))
+            }
             "s3" | "gs" | "az" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(Self::Url(url)),
             "s3" | "gs" | "az" => Err(invalid("it names no bucket")),
             _ => Err(invalid("known are directories, s3://, gs:// and az://")),
@@ -66,21 +62,14 @@ impl Location {
             Self::Directory(directory) => {
                 let place = directory.display().to_string();
                 let io = |error: std::io::Error| {
-                    let error = object_store::Error::Generic {
-                        store: "directory",
-                        source: Box::new(error),
-                    };
+                    let error = object_store::Error::Generic { store: "directory", source: Box::new(error) };
                     StoreError::from_client(&place, &error)
                 };
                 std::fs::create_dir_all(directory).map_err(io)?;
                 let directory = directory.canonicalize().map_err(io)?;
                 let base = format!("{}/", directory.display());
                 let client = local(&directory)?;
-                Ok(Store {
-                    client,
-                    prefix: Path::default(),
-                    base,
-                })
+                Ok(Store { client, prefix: Path::default(), base })
             }
             Self::Url(url) => {
                 let mut base = url.to_string();
@@ -117,10 +106,8 @@ pub(super) fn local(directory: &FilePath) -> Result<Arc<dyn ObjectStore>, StoreE
 pub(super) fn client(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     let wrong = |error: object_store::Error| StoreError::from_client(url.as_str(), &error);
     let bucket = url.host_str().unwrap_or_default();
-    let path = Path::from_url_path(url.path()).map_err(|error| StoreError::Invalid {
-        text: url.to_string(),
-        why: error.to_string(),
-    })?;
+    let path = Path::from_url_path(url.path())
+        .map_err(|error| StoreError::Invalid { text: url.to_string(), why: error.to_string() })?;
     let client: Arc<dyn ObjectStore> = match url.scheme() {
         "gs" => Arc::new(
             object_store::gcp::GoogleCloudStorageBuilder::from_env()
@@ -153,10 +140,7 @@ pub(super) fn client(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreErr
 
 /// Length of an object.
 pub(super) async fn size_of(client: &dyn ObjectStore, path: &Path, place: &str) -> Result<u64, StoreError> {
-    let meta = client
-        .head(path)
-        .await
-        .map_err(|error| StoreError::from_client(place, &error))?;
+    let meta = client.head(path).await.map_err(|error| StoreError::from_client(place, &error))?;
     Ok(meta.size)
 }
 
@@ -166,23 +150,11 @@ mod tests {
 
     #[test]
     fn directories_and_urls() {
-        assert_eq!(
-            Location::parse("/backups").unwrap(),
-            Location::Directory("/backups".into())
-        );
-        assert_eq!(
-            Location::parse("file:///backups").unwrap(),
-            Location::Directory("/backups".into())
-        );
-        assert!(matches!(
-            Location::parse("s3://bucket/prod").unwrap(),
-            Location::Url(_)
-        ));
+        assert_eq!(Location::parse("/backups").unwrap(), Location::Directory("/backups".into()));
+        assert_eq!(Location::parse("file:///backups").unwrap(), Location::Directory("/backups".into()));
+        assert!(matches!(Location::parse("s3://bucket/prod").unwrap(), Location::Url(_)));
         for wrong in ["", "s3://", "ftp://host/x"] {
-            assert!(
-                matches!(Location::parse(wrong), Err(StoreError::Invalid { .. })),
-                "{wrong}"
-            );
+            assert!(matches!(Location::parse(wrong), Err(StoreError::Invalid { .. })), "{wrong}");
         }
     }
 }

@@ -35,14 +35,8 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
-        Self::Daily,
-        Self::Weekly,
-        Self::Monthly,
-        Self::PreDeploy,
-        Self::Manual,
-        Self::PreRestore,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Daily, Self::Weekly, Self::Monthly, Self::PreDeploy, Self::Manual, Self::PreRestore];
 
     /// The name in keys and on the command line.
     pub const fn name(self) -> &'static str {
@@ -67,13 +61,10 @@ impl FromStr for Kind {
     type Err = StoreError;
 
     fn from_str(text: &str) -> Result<Self, StoreError> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| StoreError::Invalid {
-                text: text.to_owned(),
-                why: "kinds are daily, weekly, monthly, pre-deploy, manual".to_owned(),
-            })
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| StoreError::Invalid {
+            text: text.to_owned(),
+            why: "kinds are daily, weekly, monthly, pre-deploy, manual".to_owned(),
+        })
     }
 }
 
@@ -88,10 +79,7 @@ pub fn new_id() -> Result<String, StoreError> {
         place: "the system's random source".to_owned(),
         reason: error.to_string(),
     })?;
-    Ok(bytes
-        .iter()
-        .filter_map(|byte| ALPHABET.get(usize::from(byte & 31)).map(|c| char::from(*c)))
-        .collect())
+    Ok(bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 31)).map(|c| char::from(*c))).collect())
 }
 
 /// The key of an archive.
@@ -141,10 +129,7 @@ mod tests {
     fn a_key_has_everything_that_a_list_shows() {
         let taken: Timestamp = "2026-11-23T03:04:05Z".parse().unwrap();
         let made = key("shop", Kind::PreDeploy, taken, "0123456789ab");
-        assert_eq!(
-            made,
-            "shop/pre-deploy/2026-11-23/shop-pre-deploy-20261123T030405Z-0123456789ab.cask"
-        );
+        assert_eq!(made, "shop/pre-deploy/2026-11-23/shop-pre-deploy-20261123T030405Z-0123456789ab.cask");
     }
 
     #[test]

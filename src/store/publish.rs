@@ -24,23 +24,14 @@ pub async fn publish(store: &Store, key: &str, metadata: &Metadata) -> Result<()
 async fn put_both(store: &Store, key: &str, metadata: &Metadata) -> Result<(), StoreError> {
     let checksum = sha256_line(&metadata.sha256, &metadata.archive);
     put(store, &format!("{key}.sha256"), Bytes::from(checksum)).await?;
-    let json = serde_json::to_vec_pretty(metadata).map_err(|error| StoreError::Unreachable {
-        place: store.display(key),
-        reason: error.to_string(),
-    })?;
+    let json = serde_json::to_vec_pretty(metadata)
+        .map_err(|error| StoreError::Unreachable { place: store.display(key), reason: error.to_string() })?;
     put(store, &format!("{key}.json"), Bytes::from(json)).await
 }
 
 /// Puts a small object that must not exist.
 async fn put(store: &Store, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-    let options = PutOptions {
-        mode: PutMode::Create,
-        ..PutOptions::default()
-    };
-    let put = store
-        .client
-        .put_opts(&store.path(key), PutPayload::from_bytes(bytes), options)
-        .await;
-    put.map(drop)
-        .map_err(|error| StoreError::from_client(&store.display(key), &error))
+    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    let put = store.client.put_opts(&store.path(key), PutPayload::from_bytes(bytes), options).await;
+    put.map(drop).map_err(|error| StoreError::from_client(&store.display(key), &error))
 }

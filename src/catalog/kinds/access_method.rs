@@ -21,17 +21,9 @@ impl Kind for AccessMethod {
     const CATALOGS: &'static [&'static str] = &["pg_am"];
 
     fn query(_server: ServerVersion) -> String {
-        let methods = Global {
-            class: class::PG_AM,
-            catalog: "pg_am",
-            name: "o.amname",
-            owner: None,
-            acl: None,
-        };
-        methods.query(
-            &format!("o.amtype AS of, {} AS handler", function_name("o.amhandler")),
-            "true",
-        )
+        let methods =
+            Global { class: class::PG_AM, catalog: "pg_am", name: "o.amname", owner: None, acl: None };
+        methods.query(&format!("o.amtype AS of, {} AS handler", function_name("o.amhandler")), "true")
     }
 
     fn identity(&self, head: &Head) -> String {
@@ -40,11 +32,7 @@ impl Kind for AccessMethod {
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let of = if self.of == 't' { "TABLE" } else { "INDEX" };
-        vec![format!(
-            "CREATE {} TYPE {of} HANDLER {}",
-            self.identity(head),
-            self.handler.sql()
-        )]
+        vec![format!("CREATE {} TYPE {of} HANDLER {}", self.identity(head), self.handler.sql())]
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

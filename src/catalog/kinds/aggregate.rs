@@ -78,11 +78,7 @@ fn states(m: &str) -> String {
          'space', g.agg{m}transspace, 'last', {last}, 'last_extra', g.agg{m}finalextra, \
          'last_modify', g.agg{m}finalmodify, 'initial', g.agg{m}initval)",
         next = function_name(&format!("g.agg{m}transfn")),
-        inverse = if m.is_empty() {
-            "NULL".to_owned()
-        } else {
-            function_name("g.aggminvtransfn")
-        },
+        inverse = if m.is_empty() { "NULL".to_owned() } else { function_name("g.aggminvtransfn") },
         type_text = optional_type(&format!("g.agg{m}transtype")),
         last = function_name(&format!("g.agg{m}finalfn")),
     )
@@ -91,9 +87,7 @@ fn states(m: &str) -> String {
 impl Aggregate {
     fn states(&self, definition: &mut Definition, m: &str, states: &States) {
         let key = |name: &str| format!("{m}{name}");
-        definition
-            .name(&key("SFUNC"), Some(&states.next))
-            .name("MINVFUNC", states.inverse.as_ref());
+        definition.name(&key("SFUNC"), Some(&states.next)).name("MINVFUNC", states.inverse.as_ref());
         definition.set(&key("STYPE"), &*states.type_text);
         if states.space != 0 {
             definition.set(&key("SSPACE"), states.space.to_string());
@@ -150,26 +144,17 @@ impl Kind for Aggregate {
     }
 
     fn identity(&self, head: &Head) -> String {
-        format!(
-            "AGGREGATE {}({})",
-            head.qualified(),
-            or_star(&self.identity_arguments)
-        )
+        format!("AGGREGATE {}({})", head.qualified(), or_star(&self.identity_arguments))
     }
 
     fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
-        Some((
-            AclClass::Function,
-            format!("FUNCTION {}({})", head.qualified(), self.types.join(", ")),
-        ))
+        Some((AclClass::Function, format!("FUNCTION {}({})", head.qualified(), self.types.join(", "))))
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let mut definition = Definition::new();
         self.states(&mut definition, "", &self.plain);
-        definition
-            .name("COMBINEFUNC", self.combine.as_ref())
-            .name("SERIALFUNC", self.serialize.as_ref());
+        definition.name("COMBINEFUNC", self.combine.as_ref()).name("SERIALFUNC", self.serialize.as_ref());
         definition.name("DESERIALFUNC", self.deserialize.as_ref());
         if let Some(moving) = &self.moving {
             self.states(&mut definition, "M", moving);

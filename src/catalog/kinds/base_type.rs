@@ -105,31 +105,16 @@ impl Kind for BaseType {
 
     fn create(&self, head: &Head, target: &Target) -> Vec<String> {
         let mut definition = Definition::new();
-        definition
-            .name("INPUT", Some(&self.input))
-            .name("OUTPUT", Some(&self.output));
-        definition
-            .name("RECEIVE", self.receive.as_ref())
-            .name("SEND", self.send.as_ref());
+        definition.name("INPUT", Some(&self.input)).name("OUTPUT", Some(&self.output));
+        definition.name("RECEIVE", self.receive.as_ref()).name("SEND", self.send.as_ref());
         definition
             .name("TYPMOD_IN", self.modifier_in.as_ref())
             .name("TYPMOD_OUT", self.modifier_out.as_ref());
         definition.name("ANALYZE", self.analyze.as_ref());
-        definition.name(
-            "SUBSCRIPT",
-            self.subscript.as_ref().filter(|_| target.version.at_least(14)),
-        );
-        let length = if self.length == -1 {
-            "VARIABLE".to_owned()
-        } else {
-            self.length.to_string()
-        };
-        definition
-            .set("INTERNALLENGTH", length)
-            .flag("PASSEDBYVALUE", self.by_value);
-        definition
-            .set("ALIGNMENT", alignment(self.alignment))
-            .set("STORAGE", storage(self.storage));
+        definition.name("SUBSCRIPT", self.subscript.as_ref().filter(|_| target.version.at_least(14)));
+        let length = if self.length == -1 { "VARIABLE".to_owned() } else { self.length.to_string() };
+        definition.set("INTERNALLENGTH", length).flag("PASSEDBYVALUE", self.by_value);
+        definition.set("ALIGNMENT", alignment(self.alignment)).set("STORAGE", storage(self.storage));
         definition
             .set("CATEGORY", quote::literal(&self.category.to_string()))
             .set("PREFERRED", self.preferred.to_string());

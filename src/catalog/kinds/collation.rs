@@ -47,11 +47,7 @@ impl Kind for Collation {
             15 | 16 => ("o.collcollate", "o.collctype", "o.colliculocale"),
             _ => ("o.collcollate", "o.collctype", "o.colllocale"),
         };
-        let rules = if server.at_least(16) {
-            "o.collicurules"
-        } else {
-            "NULL::pg_catalog.text"
-        };
+        let rules = if server.at_least(16) { "o.collicurules" } else { "NULL::pg_catalog.text" };
         let collations = InSchema {
             class: class::PG_COLLATION,
             catalog: "pg_collation",
@@ -86,11 +82,9 @@ impl Kind for Collation {
         if !self.deterministic {
             definition.set("DETERMINISTIC", "false");
         }
-        for (key, value) in [
-            ("LOCALE", &self.locale),
-            ("LC_COLLATE", &self.collate),
-            ("LC_CTYPE", &self.ctype),
-        ] {
+        for (key, value) in
+            [("LOCALE", &self.locale), ("LC_COLLATE", &self.collate), ("LC_CTYPE", &self.ctype)]
+        {
             if let Some(value) = value {
                 definition.set(key, quote::literal(value));
             }
@@ -98,10 +92,6 @@ impl Kind for Collation {
         if let Some(rules) = self.rules.as_ref().filter(|_| target.version.at_least(16)) {
             definition.set("RULES", quote::literal(rules));
         }
-        vec![format!(
-            "CREATE COLLATION {} {}",
-            head.qualified(),
-            definition.sql()
-        )]
+        vec![format!("CREATE COLLATION {} {}", head.qualified(), definition.sql())]
     }
 }

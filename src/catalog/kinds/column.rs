@@ -114,11 +114,7 @@ impl Column {
     pub fn definition(&self, not_null: Option<&NotNull>, target: &Target) -> String {
         let mut text = format!("{} {}", ident(&self.name), self.type_name);
         if let Some(method) = self.compression.as_ref().filter(|_| target.version.at_least(14)) {
-            text.push_str(if method == "l" {
-                " COMPRESSION lz4"
-            } else {
-                " COMPRESSION pglz"
-            });
+            text.push_str(if method == "l" { " COMPRESSION lz4" } else { " COMPRESSION pglz" });
         }
         if let Some(collation) = &self.collation {
             text.push_str(&format!(" COLLATE {collation}"));
@@ -171,27 +167,14 @@ impl Column {
         if let Some(target) = self.statistics {
             out.push(format!("{alter} SET STATISTICS {target}"));
         }
-        let options: Vec<String> = self
-            .options
-            .iter()
-            .filter(|option| is_documented(option))
-            .cloned()
-            .collect();
+        let options: Vec<String> =
+            self.options.iter().filter(|option| is_documented(option)).cloned().collect();
         if !options.is_empty() {
             out.push(format!("{alter} SET ({})", sql::options(&options)));
         }
         if let Some(identity) = self.identity.as_ref().filter(|_| own) {
-            let when = if identity.when == "a" {
-                "ALWAYS"
-            } else {
-                "BY DEFAULT"
-            };
-            let Identity {
-                sequence,
-                options,
-                persistence,
-                ..
-            } = identity;
+            let when = if identity.when == "a" { "ALWAYS" } else { "BY DEFAULT" };
+            let Identity { sequence, options, persistence, .. } = identity;
             out.push(format!(
                 "ALTER TABLE {table} ALTER COLUMN {} ADD GENERATED {when} AS IDENTITY (SEQUENCE NAME {sequence} {options})",
                 ident(&self.name)
@@ -205,12 +188,8 @@ impl Column {
 
     /// A warning about options that are not carried over.
     pub fn unknown_options(&self, head: &Head) -> Option<String> {
-        let unknown: Vec<&str> = self
-            .options
-            .iter()
-            .filter(|o| !is_documented(o))
-            .map(String::as_str)
-            .collect();
+        let unknown: Vec<&str> =
+            self.options.iter().filter(|o| !is_documented(o)).map(String::as_str).collect();
         (!unknown.is_empty()).then(|| {
             let column = printable(&format!("{}.{}", head.qualified(), self.name));
             format!(
@@ -262,24 +241,14 @@ impl NotNull {
     }
 
     fn column_constraint(&self) -> String {
-        let name = if self.default_name {
-            String::new()
-        } else {
-            format!(" CONSTRAINT {}", ident(&self.name))
-        };
-        format!(
-            "{name} NOT NULL{}",
-            if self.no_inherit { " NO INHERIT" } else { "" }
-        )
+        let name =
+            if self.default_name { String::new() } else { format!(" CONSTRAINT {}", ident(&self.name)) };
+        format!("{name} NOT NULL{}", if self.no_inherit { " NO INHERIT" } else { "" })
     }
 
     /// The constraint as one of the table.
     pub fn table_constraint(&self) -> String {
         let inherit = if self.no_inherit { " NO INHERIT" } else { "" };
-        format!(
-            "CONSTRAINT {} NOT NULL {}{inherit}",
-            ident(&self.name),
-            ident(&self.column)
-        )
+        format!("CONSTRAINT {} NOT NULL {}{inherit}", ident(&self.name), ident(&self.column))
     }
 }

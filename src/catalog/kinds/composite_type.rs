@@ -63,10 +63,7 @@ impl Kind for CompositeType {
     }
 
     fn column_name(&self, number: i16) -> Option<String> {
-        self.attributes
-            .iter()
-            .find(|a| a.number == number)
-            .map(|a| a.name.clone())
+        self.attributes.iter().find(|a| a.number == number).map(|a| a.name.clone())
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
@@ -74,17 +71,11 @@ impl Kind for CompositeType {
             .attributes
             .iter()
             .map(|a| {
-                let collation = a
-                    .collation
-                    .as_ref()
-                    .map_or_else(String::new, |c| format!(" COLLATE {}", c.sql()));
+                let collation =
+                    a.collation.as_ref().map_or_else(String::new, |c| format!(" COLLATE {}", c.sql()));
                 format!("\n    {} {}{collation}", quote::ident(&a.name), a.type_text)
             })
             .collect();
-        vec![format!(
-            "CREATE TYPE {} AS ({}\n)",
-            head.qualified(),
-            attributes.join(",")
-        )]
+        vec![format!("CREATE TYPE {} AS ({}\n)", head.qualified(), attributes.join(","))]
     }
 }

@@ -41,19 +41,10 @@ fn entries(items: &[AclItem]) -> Vec<Entry<'_>> {
     for item in items {
         let grantee = item.grantee.as_deref();
         if entries.last().is_none_or(|last| last.grantee != grantee) {
-            entries.push(Entry {
-                grantee,
-                plain: Vec::new(),
-                grantable: Vec::new(),
-            });
+            entries.push(Entry { grantee, plain: Vec::new(), grantable: Vec::new() });
         }
         if let Some(last) = entries.last_mut() {
-            if item.grantable {
-                &mut last.grantable
-            } else {
-                &mut last.plain
-            }
-            .push(&item.privilege);
+            if item.grantable { &mut last.grantable } else { &mut last.plain }.push(&item.privilege);
         }
     }
     entries
@@ -82,14 +73,9 @@ impl DefaultAcl {
     }
 
     fn prefix(&self, head: &Head) -> String {
-        let schema = head
-            .schema
-            .as_deref()
-            .map_or_else(String::new, |s| format!(" IN SCHEMA {}", quote::ident(s)));
-        format!(
-            "ALTER DEFAULT PRIVILEGES FOR ROLE {}{schema}",
-            quote::ident(&self.role)
-        )
+        let schema =
+            head.schema.as_deref().map_or_else(String::new, |s| format!(" IN SCHEMA {}", quote::ident(s)));
+        format!("ALTER DEFAULT PRIVILEGES FOR ROLE {}{schema}", quote::ident(&self.role))
     }
 
     /// The statements that turn the privileges `from` into `to`. What both start with stays; the rest is revoked and
@@ -103,21 +89,15 @@ impl DefaultAcl {
     ) -> Vec<String> {
         let (prefix, objects) = (self.prefix(head), self.objects());
         let (from, to) = (entries(from), entries(to));
-        let kept: Vec<&Entry<'_>> = to
-            .iter()
-            .take_while(|entry| from.iter().any(|f| f.same(entry)))
-            .collect();
+        let kept: Vec<&Entry<'_>> =
+            to.iter().take_while(|entry| from.iter().any(|f| f.same(entry))).collect();
         // What is kept must stand in the same order in both, or the array would keep the old order.
         let mut rest = from.iter();
-        let kept = kept
-            .iter()
-            .take_while(|entry| rest.any(|f| f.same(entry)))
-            .count();
+        let kept = kept.iter().take_while(|entry| rest.any(|f| f.same(entry))).count();
         let (kept, granted) = to.split_at(kept);
         let revoked = from.iter().filter(|f| !kept.iter().any(|k| k.same(f)));
-        let mut statements: Vec<String> = revoked
-            .map(|f| format!("{prefix} REVOKE ALL ON {objects} FROM {}", f.grantee()))
-            .collect();
+        let mut statements: Vec<String> =
+            revoked.map(|f| format!("{prefix} REVOKE ALL ON {objects} FROM {}", f.grantee())).collect();
         for entry in granted {
             for (privileges, option) in [(&entry.plain, ""), (&entry.grantable, " WITH GRANT OPTION")] {
                 let whole = !self.all.is_empty() && self.all.iter().all(|p| privileges.contains(&p.as_str()));
@@ -126,10 +106,7 @@ impl DefaultAcl {
                     continue;
                 }
                 let list = if whole { "ALL".to_owned() } else { list.join(", ") };
-                statements.push(format!(
-                    "{prefix} GRANT {list} ON {objects} TO {}{option}",
-                    entry.grantee()
-                ));
+                statements.push(format!("{prefix} GRANT {list} ON {objects} TO {}{option}", entry.grantee()));
             }
         }
         statements
@@ -171,8 +148,7 @@ impl Kind for DefaultAcl {
     }
 
     fn drop(&self, head: &Head) -> String {
-        self.change(head, &self.privileges, &self.baseline, |_| true)
-            .join("; ")
+        self.change(head, &self.privileges, &self.baseline, |_| true).join("; ")
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

@@ -26,11 +26,7 @@ pub struct DomainConstraint {
     pub validated: bool,
     /// The tables that hold values of the domain, for a constraint that is not validated: it refuses new rows, so
     /// the old ones, which may break it, must be in first.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub holders: Vec<ObjectId>,
 }
 
@@ -82,11 +78,7 @@ impl Kind for DomainConstraint {
     }
 
     fn identity(&self, head: &Head) -> String {
-        format!(
-            "CONSTRAINT {} ON DOMAIN {}",
-            quote::ident(&head.name),
-            self.domain.sql()
-        )
+        format!("CONSTRAINT {} ON DOMAIN {}", quote::ident(&head.name), self.domain.sql())
     }
 
     fn create(&self, head: &Head, target: &Target) -> Vec<String> {
@@ -94,19 +86,11 @@ impl Kind for DomainConstraint {
         if self.not_null && !target.version.at_least(17) {
             return vec![format!("ALTER DOMAIN {domain} SET NOT NULL")];
         }
-        vec![format!(
-            "ALTER DOMAIN {domain} ADD CONSTRAINT {} {}",
-            quote::ident(&head.name),
-            self.definition
-        )]
+        vec![format!("ALTER DOMAIN {domain} ADD CONSTRAINT {} {}", quote::ident(&head.name), self.definition)]
     }
 
     fn drop(&self, head: &Head) -> String {
-        format!(
-            "ALTER DOMAIN {} DROP CONSTRAINT {}",
-            self.domain.sql(),
-            quote::ident(&head.name)
-        )
+        format!("ALTER DOMAIN {} DROP CONSTRAINT {}", self.domain.sql(), quote::ident(&head.name))
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

@@ -40,10 +40,6 @@ impl Kind for EnumType {
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let values: Vec<String> = self.values.iter().map(|label| quote::literal(label)).collect();
-        vec![format!(
-            "CREATE TYPE {} AS ENUM ({})",
-            head.qualified(),
-            values.join(", ")
-        )]
+        vec![format!("CREATE TYPE {} AS ENUM ({})", head.qualified(), values.join(", "))]
     }
 }

@@ -13,11 +13,7 @@ pub struct EventTrigger {
     /// The event: `ddl_command_start`…
     pub event: String,
     /// The command tags that it fires for; empty for all.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub tags: Vec<String>,
     /// The function that it calls.
     pub function: Name,

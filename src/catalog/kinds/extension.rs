@@ -22,19 +22,11 @@ pub struct Extension {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_comment: Option<String>,
     /// Its configuration tables, whose rows are users' data (section 36.17.3).
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub config: Vec<ConfigTable>,
     /// Its members and their inner parts (array types, row types): who depends on one of them depends on the
     /// extension.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub members: Vec<ObjectId>,
 }
 
@@ -51,11 +43,7 @@ pub struct ConfigTable {
 impl Extension {
     /// The statement that creates the extension in the version that the source had.
     pub fn create_recorded_version(&self, head: &Head) -> String {
-        format!(
-            "{} VERSION {}",
-            self.create_any_version(head),
-            quote::literal(&self.version)
-        )
+        format!("{} VERSION {}", self.create_any_version(head), quote::literal(&self.version))
     }
 
     fn create_any_version(&self, head: &Head) -> String {
@@ -117,12 +105,7 @@ impl Kind for Extension {
     /// The control file's own comment is not repeated: roles that may create a trusted extension may still not
     /// comment on it where the platform owns it.
     fn set_comment(&self, head: &Head, comment: &str) -> Option<String> {
-        (self.control_comment.as_deref() != Some(comment)).then(|| {
-            format!(
-                "COMMENT ON {} IS {}",
-                self.identity(head),
-                quote::literal(comment)
-            )
-        })
+        (self.control_comment.as_deref() != Some(comment))
+            .then(|| format!("COMMENT ON {} IS {}", self.identity(head), quote::literal(comment)))
     }
 }

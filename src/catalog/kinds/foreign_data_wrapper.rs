@@ -18,11 +18,7 @@ pub struct ForeignDataWrapper {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<Name>,
     /// The options.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub options: Vec<NamedValue>,
 }
 

@@ -51,18 +51,11 @@ impl Kind for ForeignKey {
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let only = if self.partitioned { "" } else { "ONLY " };
         let (table, name) = (&self.table_name, ident(&head.name));
-        vec![format!(
-            "ALTER TABLE {only}{table} ADD CONSTRAINT {name} {}",
-            self.constraint
-        )]
+        vec![format!("ALTER TABLE {only}{table} ADD CONSTRAINT {name} {}", self.constraint)]
     }
 
     fn drop(&self, head: &Head) -> String {
-        format!(
-            "ALTER TABLE {} DROP CONSTRAINT {}",
-            self.table_name,
-            ident(&head.name)
-        )
+        format!("ALTER TABLE {} DROP CONSTRAINT {}", self.table_name, ident(&head.name))
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

@@ -20,11 +20,7 @@ pub struct ForeignServer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The options.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub options: Vec<NamedValue>,
 }
 
@@ -55,10 +51,7 @@ impl Kind for ForeignServer {
     }
 
     fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
-        Some((
-            AclClass::ForeignServer,
-            format!("FOREIGN SERVER {}", quote::ident(&head.name)),
-        ))
+        Some((AclClass::ForeignServer, format!("FOREIGN SERVER {}", quote::ident(&head.name))))
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {

@@ -30,11 +30,7 @@ pub struct Routine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library: Option<String>,
     /// The configuration parameters that it sets while it runs.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub settings: Vec<String>,
 }
 

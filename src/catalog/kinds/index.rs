@@ -91,10 +91,7 @@ impl Kind for Index {
         if self.valid || self.parent.is_some() || self.definition.contains(" ONLY ") {
             return Vec::new();
         }
-        vec![format!(
-            "index {} is invalid at the source and is left out",
-            printable(&head.qualified())
-        )]
+        vec![format!("index {} is invalid at the source and is left out", printable(&head.qualified()))]
     }
 
     fn after_data_of(&self) -> Vec<ObjectId> {
@@ -107,9 +104,7 @@ impl Index {
     pub(super) fn attach(&self, name: &str, bare: &str) -> Vec<String> {
         let mut out = Vec::new();
         for (column, target) in &self.statistics {
-            out.push(format!(
-                "ALTER INDEX {name} ALTER COLUMN {column} SET STATISTICS {target}"
-            ));
+            out.push(format!("ALTER INDEX {name} ALTER COLUMN {column} SET STATISTICS {target}"));
         }
         if let Some(parent) = &self.parent {
             out.push(format!("ALTER INDEX {parent} ATTACH PARTITION {name}"));
@@ -118,10 +113,7 @@ impl Index {
             out.push(format!("ALTER TABLE {} CLUSTER ON {bare}", self.table_name));
         }
         if self.replica_identity {
-            out.push(format!(
-                "ALTER TABLE ONLY {} REPLICA IDENTITY USING INDEX {bare}",
-                self.table_name
-            ));
+            out.push(format!("ALTER TABLE ONLY {} REPLICA IDENTITY USING INDEX {bare}", self.table_name));
         }
         out
     }

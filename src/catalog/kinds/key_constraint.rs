@@ -71,20 +71,13 @@ impl Kind for KeyConstraint {
         let name = qualified(head.schema.as_deref(), &self.index_name);
         out.extend(self.index.attach(&name, &ident(&self.index_name)));
         if let Some(comment) = &self.index_comment {
-            out.push(format!(
-                "COMMENT ON INDEX {name} IS {}",
-                crate::pg::quote::literal(comment)
-            ));
+            out.push(format!("COMMENT ON INDEX {name} IS {}", crate::pg::quote::literal(comment)));
         }
         out
     }
 
     fn drop(&self, head: &Head) -> String {
-        format!(
-            "ALTER TABLE {} DROP CONSTRAINT {}",
-            self.index.table_name,
-            ident(&head.name)
-        )
+        format!("ALTER TABLE {} DROP CONSTRAINT {}", self.index.table_name, ident(&head.name))
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

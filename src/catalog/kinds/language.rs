@@ -56,11 +56,7 @@ impl Kind for Language {
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let trusted = if self.trusted { "TRUSTED " } else { "" };
-        let mut create = format!(
-            "CREATE {trusted}{} HANDLER {}",
-            self.identity(head),
-            self.handler.sql()
-        );
+        let mut create = format!("CREATE {trusted}{} HANDLER {}", self.identity(head), self.handler.sql());
         for (word, function) in [("INLINE", &self.inline), ("VALIDATOR", &self.validator)] {
             if let Some(function) = function {
                 create += &format!(" {word} {}", function.sql());

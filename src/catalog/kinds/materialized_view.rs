@@ -57,17 +57,11 @@ impl Kind for MaterializedView {
     }
 
     fn column_acls(&self) -> Vec<(String, Vec<AclItem>)> {
-        self.columns
-            .iter()
-            .filter_map(|c| Some((c.name.clone(), c.acl.clone()?)))
-            .collect()
+        self.columns.iter().filter_map(|c| Some((c.name.clone(), c.acl.clone()?))).collect()
     }
 
     fn column_name(&self, number: i16) -> Option<String> {
-        self.columns
-            .iter()
-            .find(|column| column.number == number)
-            .map(|column| column.name.clone())
+        self.columns.iter().find(|column| column.number == number).map(|column| column.name.clone())
     }
 
     fn tablespace(&self) -> Option<String> {
@@ -80,32 +74,20 @@ impl Kind for MaterializedView {
 
     fn create(&self, head: &Head, target: &Target) -> Vec<String> {
         let name = head.qualified();
-        let method = self
-            .access_method
-            .as_ref()
-            .map(|m| format!(" USING {}", ident(m)))
-            .unwrap_or_default();
+        let method = self.access_method.as_ref().map(|m| format!(" USING {}", ident(m))).unwrap_or_default();
         let with = if self.options.is_empty() {
             String::new()
         } else {
             format!(" WITH ({})", sql::options(&self.options))
         };
-        let space = self
-            .tablespace
-            .as_ref()
-            .map(|t| format!(" TABLESPACE {}", ident(t)))
-            .unwrap_or_default();
+        let space = self.tablespace.as_ref().map(|t| format!(" TABLESPACE {}", ident(t))).unwrap_or_default();
         let mut out = vec![format!(
             "CREATE MATERIALIZED VIEW {name}{method}{with}{space} AS\n{}\n  WITH NO DATA",
             self.query
         )];
         for column in &self.columns {
             // Only what ALTER MATERIALIZED VIEW takes: storage, statistics, options.
-            let bare = Column {
-                identity: None,
-                not_null: false,
-                ..column.clone()
-            };
+            let bare = Column { identity: None, not_null: false, ..column.clone() };
             out.extend(bare.attributes(&name, true, target));
         }
         out

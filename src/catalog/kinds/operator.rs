@@ -89,15 +89,9 @@ impl Kind for Operator {
         definition
             .operator("COMMUTATOR", self.commutator.as_ref())
             .operator("NEGATOR", self.negator.as_ref());
-        definition
-            .name("RESTRICT", self.restrict.as_ref())
-            .name("JOIN", self.join.as_ref());
+        definition.name("RESTRICT", self.restrict.as_ref()).name("JOIN", self.join.as_ref());
         definition.flag("MERGES", self.merges).flag("HASHES", self.hashes);
         let schema = head.schema.as_deref().unwrap_or("pg_catalog");
-        vec![format!(
-            "CREATE OPERATOR {} {}",
-            sql_types::operator(schema, &head.name),
-            definition.sql()
-        )]
+        vec![format!("CREATE OPERATOR {} {}", sql_types::operator(schema, &head.name), definition.sql())]
     }
 }

@@ -54,19 +54,12 @@ impl Kind for OperatorClass {
     }
 
     fn identity(&self, head: &Head) -> String {
-        format!(
-            "OPERATOR CLASS {} USING {}",
-            head.qualified(),
-            quote::ident(&self.method)
-        )
+        format!("OPERATOR CLASS {} USING {}", head.qualified(), quote::ident(&self.method))
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
-        let mut members: Vec<String> = self
-            .storage
-            .iter()
-            .map(|storage| format!("STORAGE {storage}"))
-            .collect();
+        let mut members: Vec<String> =
+            self.storage.iter().map(|storage| format!("STORAGE {storage}")).collect();
         members.extend(self.members.list());
         if members.is_empty() {
             // The syntax wants one item, and this one says nothing new.

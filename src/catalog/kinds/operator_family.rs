@@ -95,27 +95,14 @@ impl Members {
     /// The members as `CREATE OPERATOR CLASS` and `ALTER OPERATOR FAMILY … ADD` list them.
     pub fn list(&self) -> Vec<String> {
         let operators = self.operators.iter().map(|m| {
-            let order = m
-                .order_by
-                .as_ref()
-                .map_or_else(String::new, |f| format!(" FOR ORDER BY {}", f.sql()));
-            format!(
-                "OPERATOR {} {} ({}, {}){order}",
-                m.number,
-                m.operator.operator(),
-                m.types.0,
-                m.types.1
-            )
+            let order =
+                m.order_by.as_ref().map_or_else(String::new, |f| format!(" FOR ORDER BY {}", f.sql()));
+            format!("OPERATOR {} {} ({}, {}){order}", m.number, m.operator.operator(), m.types.0, m.types.1)
         });
-        let functions = self.functions.iter().map(|m| {
-            format!(
-                "FUNCTION {} ({}, {}) {}",
-                m.number,
-                m.types.0,
-                m.types.1,
-                m.function.sql()
-            )
-        });
+        let functions = self
+            .functions
+            .iter()
+            .map(|m| format!("FUNCTION {} ({}, {}) {}", m.number, m.types.0, m.types.1, m.function.sql()));
         operators.chain(functions).collect()
     }
 }
@@ -142,22 +129,14 @@ impl Kind for OperatorFamily {
     }
 
     fn identity(&self, head: &Head) -> String {
-        format!(
-            "OPERATOR FAMILY {} USING {}",
-            head.qualified(),
-            quote::ident(&self.method)
-        )
+        format!("OPERATOR FAMILY {} USING {}", head.qualified(), quote::ident(&self.method))
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let mut statements = vec![format!("CREATE {}", self.identity(head))];
         let members = self.members.list();
         if !members.is_empty() {
-            statements.push(format!(
-                "ALTER {} ADD\n    {}",
-                self.identity(head),
-                members.join(",\n    ")
-            ));
+            statements.push(format!("ALTER {} ADD\n    {}", self.identity(head), members.join(",\n    ")));
         }
         statements
     }

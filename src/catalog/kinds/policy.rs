@@ -67,20 +67,10 @@ impl Kind for Policy {
         } else {
             format!(" TO {}", ident_list(self.roles.iter().map(String::as_str)))
         };
-        let using = self
-            .using
-            .as_ref()
-            .map(|text| format!(" USING ({text})"))
-            .unwrap_or_default();
-        let check = self
-            .check
-            .as_ref()
-            .map(|text| format!(" WITH CHECK ({text})"))
-            .unwrap_or_default();
+        let using = self.using.as_ref().map(|text| format!(" USING ({text})")).unwrap_or_default();
+        let check = self.check.as_ref().map(|text| format!(" WITH CHECK ({text})")).unwrap_or_default();
         let (name, table) = (ident(&head.name), &self.table_name);
-        vec![format!(
-            "CREATE POLICY {name} ON {table}{kind}{command}{roles}{using}{check}"
-        )]
+        vec![format!("CREATE POLICY {name} ON {table}{kind}{command}{roles}{using}{check}")]
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

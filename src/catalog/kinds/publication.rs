@@ -22,18 +22,10 @@ pub struct Publication {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated: Option<char>,
     /// The tables that were added one by one.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub tables: Vec<PublishedTable>,
     /// The schemas all of whose tables it publishes (servers from 15).
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub schemas: Vec<String>,
 }
 
@@ -47,11 +39,7 @@ pub struct PublishedTable {
     /// Its name.
     pub name: String,
     /// The columns, if not all (servers from 15).
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub columns: Vec<String>,
     /// The row filter, an SQL expression (servers from 15).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,10 +50,7 @@ impl PublishedTable {
     fn sql(&self) -> String {
         let mut sql = format!("TABLE ONLY {}", quote::qualified(Some(&self.schema), &self.name));
         if !self.columns.is_empty() {
-            sql += &format!(
-                " ({})",
-                quote::ident_list(self.columns.iter().map(String::as_str))
-            );
+            sql += &format!(" ({})", quote::ident_list(self.columns.iter().map(String::as_str)));
         }
         if let Some(filter) = &self.filter {
             sql += &format!(" WHERE ({filter})");
@@ -133,11 +118,7 @@ impl Kind for Publication {
             owner: Some("o.pubowner"),
             acl: None,
         };
-        let generated = if server.at_least(18) {
-            "o.pubgencols"
-        } else {
-            "NULL::pg_catalog.text"
-        };
+        let generated = if server.at_least(18) { "o.pubgencols" } else { "NULL::pg_catalog.text" };
         publications.query(
             &format!(
                 "o.puballtables AS all_tables, pg_catalog.to_json(pg_catalog.array_remove(ARRAY[\
@@ -166,18 +147,10 @@ impl Kind for Publication {
             options.push("publish_generated_columns = stored".to_owned());
         }
         let mut statements = vec![format!("CREATE {identity}{all} WITH ({})", options.join(", "))];
-        let tables = self
-            .tables
-            .iter()
-            .filter(|table| table.known(target))
-            .map(PublishedTable::sql);
+        let tables = self.tables.iter().filter(|table| table.known(target)).map(PublishedTable::sql);
         let schemas = self.schemas.iter().filter(|_| target.version.at_least(15));
         let schemas = schemas.map(|schema| format!("TABLES IN SCHEMA {}", quote::ident(schema)));
-        statements.extend(
-            tables
-                .chain(schemas)
-                .map(|member| format!("ALTER {identity} ADD {member}")),
-        );
+        statements.extend(tables.chain(schemas).map(|member| format!("ALTER {identity} ADD {member}")));
         statements
     }
 }

@@ -93,24 +93,13 @@ impl Kind for RangeType {
 
     fn create(&self, head: &Head, target: &Target) -> Vec<String> {
         let mut definition = Definition::new();
-        definition
-            .set("SUBTYPE", &*self.subtype)
-            .name("SUBTYPE_OPCLASS", Some(&self.opclass));
-        definition
-            .name("COLLATION", self.collation.as_ref())
-            .name("CANONICAL", self.canonical.as_ref());
+        definition.set("SUBTYPE", &*self.subtype).name("SUBTYPE_OPCLASS", Some(&self.opclass));
+        definition.name("COLLATION", self.collation.as_ref()).name("CANONICAL", self.canonical.as_ref());
         definition.name("SUBTYPE_DIFF", self.subtype_diff.as_ref());
         if let Some(multirange) = self.multirange.as_deref().filter(|_| target.version.at_least(14)) {
-            definition.set(
-                "MULTIRANGE_TYPE_NAME",
-                quote::qualified(head.schema.as_deref(), multirange),
-            );
+            definition.set("MULTIRANGE_TYPE_NAME", quote::qualified(head.schema.as_deref(), multirange));
         }
-        vec![format!(
-            "CREATE TYPE {} AS RANGE {}",
-            head.qualified(),
-            definition.sql()
-        )]
+        vec![format!("CREATE TYPE {} AS RANGE {}", head.qualified(), definition.sql())]
     }
 
     /// A canonical function takes the type: then the type's name comes first, as a shell, and the type last.

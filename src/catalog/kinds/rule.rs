@@ -52,11 +52,7 @@ impl Kind for Rule {
             "A" => "ENABLE ALWAYS",
             _ => return out,
         };
-        out.push(format!(
-            "ALTER TABLE {} {state} RULE {}",
-            self.table_name,
-            ident(&head.name)
-        ));
+        out.push(format!("ALTER TABLE {} {state} RULE {}", self.table_name, ident(&head.name)));
         out
     }
 

@@ -55,21 +55,9 @@ impl Kind for Sequence {
     }
 
     fn create(&self, head: &Head, target: &Target) -> Vec<String> {
-        let unlogged = if self.unlogged && target.version.at_least(15) {
-            "UNLOGGED "
-        } else {
-            ""
-        };
-        let kind = self
-            .type_name
-            .as_ref()
-            .map(|name| format!(" AS {name}"))
-            .unwrap_or_default();
-        vec![format!(
-            "CREATE {unlogged}SEQUENCE {}{kind} {}",
-            head.qualified(),
-            self.options
-        )]
+        let unlogged = if self.unlogged && target.version.at_least(15) { "UNLOGGED " } else { "" };
+        let kind = self.type_name.as_ref().map(|name| format!(" AS {name}")).unwrap_or_default();
+        vec![format!("CREATE {unlogged}SEQUENCE {}{kind} {}", head.qualified(), self.options)]
     }
 }
 

@@ -50,11 +50,7 @@ impl Kind for SequenceOwner {
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
-        vec![format!(
-            "ALTER SEQUENCE {} OWNED BY {}",
-            head.qualified(),
-            self.column
-        )]
+        vec![format!("ALTER SEQUENCE {} OWNED BY {}", head.qualified(), self.column)]
     }
 
     fn drop(&self, head: &Head) -> String {

@@ -15,10 +15,7 @@ impl Kind for ShellType {
     const CATALOGS: &'static [&'static str] = &["pg_type"];
 
     fn query(_server: ServerVersion) -> String {
-        TYPES.query(
-            "o.typisdefined AS defined",
-            "o.typtype = 'p' AND NOT o.typisdefined",
-        )
+        TYPES.query("o.typisdefined AS defined", "o.typtype = 'p' AND NOT o.typisdefined")
     }
 
     fn identity(&self, head: &Head) -> String {

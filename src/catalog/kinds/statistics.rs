@@ -44,10 +44,7 @@ impl Kind for Statistics {
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let mut out = vec![self.definition.clone()];
         if let Some(target) = self.target {
-            out.push(format!(
-                "ALTER STATISTICS {} SET STATISTICS {target}",
-                head.qualified()
-            ));
+            out.push(format!("ALTER STATISTICS {} SET STATISTICS {target}", head.qualified()));
         }
         out
     }

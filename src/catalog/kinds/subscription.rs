@@ -72,10 +72,7 @@ impl Subscription {
             ));
         }
         if self.synchronous_commit != "off" {
-            options.push(format!(
-                "synchronous_commit = {}",
-                quote::literal(&self.synchronous_commit)
-            ));
+            options.push(format!("synchronous_commit = {}", quote::literal(&self.synchronous_commit)));
         }
         let mut add = |from: u32, wanted: bool, option: &str| {
             if wanted && target.at_least(from) {
@@ -85,24 +82,12 @@ impl Subscription {
         add(14, self.binary, "binary = true");
         let parallel = self.streaming == Some('p');
         add(16, parallel, "streaming = parallel");
-        add(
-            14,
-            self.streaming == Some('t') || (parallel && !target.at_least(16)),
-            "streaming = on",
-        );
+        add(14, self.streaming == Some('t') || (parallel && !target.at_least(16)), "streaming = on");
         // From 18 on it is parallel unless said otherwise.
-        add(
-            18,
-            self.streaming.is_none_or(|streaming| streaming == 'f'),
-            "streaming = off",
-        );
+        add(18, self.streaming.is_none_or(|streaming| streaming == 'f'), "streaming = off");
         add(15, self.two_phase, "two_phase = on");
         add(15, self.disable_on_error, "disable_on_error = true");
-        add(
-            16,
-            self.password_required == Some(false),
-            "password_required = false",
-        );
+        add(16, self.password_required == Some(false), "password_required = false");
         add(16, self.run_as_owner, "run_as_owner = true");
         add(16, self.origin.as_deref() == Some("none"), "origin = none");
         add(17, self.failover, "failover = true");
@@ -114,10 +99,7 @@ impl Subscription {
 fn later_columns(server: ServerVersion) -> String {
     let columns = [
         (14, "o.subbinary AS binary"),
-        (
-            15,
-            "o.subtwophasestate <> 'd' AS two_phase, o.subdisableonerr AS disable_on_error",
-        ),
+        (15, "o.subtwophasestate <> 'd' AS two_phase, o.subdisableonerr AS disable_on_error"),
         (
             16,
             "o.subpasswordrequired AS password_required, o.subrunasowner AS run_as_owner, o.suborigin AS origin",

@@ -89,14 +89,8 @@ pub struct Check {
 
 impl Kind for Table {
     const NAME: &'static str = "table";
-    const CATALOGS: &'static [&'static str] = &[
-        "pg_class",
-        "pg_attribute",
-        "pg_attrdef",
-        "pg_inherits",
-        "pg_partitioned_table",
-        "pg_constraint",
-    ];
+    const CATALOGS: &'static [&'static str] =
+        &["pg_class", "pg_attribute", "pg_attrdef", "pg_inherits", "pg_partitioned_table", "pg_constraint"];
 
     fn query(server: ServerVersion) -> String {
         format!(
@@ -157,17 +151,11 @@ impl Kind for Table {
     }
 
     fn column_acls(&self) -> Vec<(String, Vec<AclItem>)> {
-        self.columns
-            .iter()
-            .filter_map(|c| Some((c.name.clone(), c.acl.clone()?)))
-            .collect()
+        self.columns.iter().filter_map(|c| Some((c.name.clone(), c.acl.clone()?))).collect()
     }
 
     fn column_name(&self, number: i16) -> Option<String> {
-        self.columns
-            .iter()
-            .find(|column| column.number == number)
-            .map(|column| column.name.clone())
+        self.columns.iter().find(|column| column.number == number).map(|column| column.name.clone())
     }
 
     fn tablespace(&self) -> Option<String> {
@@ -186,11 +174,7 @@ impl Kind for Table {
     }
 
     fn detached_ids(&self) -> Vec<ObjectId> {
-        let defaults = self
-            .columns
-            .iter()
-            .filter(|c| c.generated.is_none())
-            .filter_map(|c| c.default_id);
+        let defaults = self.columns.iter().filter(|c| c.generated.is_none()).filter_map(|c| c.default_id);
         defaults.chain(self.checks.iter().map(|check| check.id)).collect()
     }
 
@@ -204,10 +188,7 @@ impl Kind for Table {
         let mut statements = self.defaults(head);
         for check in self.own_checks() {
             let (table, name) = (head.qualified(), ident(&check.name));
-            statements.push(format!(
-                "ALTER TABLE {table} ADD CONSTRAINT {name} {}",
-                check.definition
-            ));
+            statements.push(format!("ALTER TABLE {table} ADD CONSTRAINT {name} {}", check.definition));
         }
         statements
     }
@@ -217,10 +198,7 @@ impl Kind for Table {
     }
 
     fn warnings(&self, head: &Head) -> Vec<String> {
-        self.columns
-            .iter()
-            .filter_map(|column| column.unknown_options(head))
-            .collect()
+        self.columns.iter().filter_map(|column| column.unknown_options(head)).collect()
     }
 }
 
@@ -242,10 +220,7 @@ impl Table {
     fn create_table(&self, head: &Head, target: &Target, checks: bool) -> String {
         let mut parts: Vec<String> = Vec::new();
         for column in self.columns.iter().filter(|column| self.is_own(column.local)) {
-            let not_null = self
-                .not_nulls
-                .iter()
-                .find(|constraint| constraint.column == column.name);
+            let not_null = self.not_nulls.iter().find(|constraint| constraint.column == column.name);
             if self.of_type.is_some() {
                 parts.extend(column.typed_definition(not_null));
             } else {
@@ -256,20 +231,13 @@ impl Table {
             parts.push(format!("CONSTRAINT {} {}", ident(&check.name), check.definition));
         }
         for constraint in self.not_nulls.iter().filter(|c| c.local && !c.invalid) {
-            let inherited = self
-                .columns
-                .iter()
-                .any(|c| c.name == constraint.column && !self.is_own(c.local));
+            let inherited = self.columns.iter().any(|c| c.name == constraint.column && !self.is_own(c.local));
             if inherited {
                 parts.push(constraint.table_constraint());
             }
         }
         let kind = if self.unlogged { "UNLOGGED TABLE" } else { "TABLE" };
-        let of = self
-            .of_type
-            .as_ref()
-            .map(|name| format!(" OF {name}"))
-            .unwrap_or_default();
+        let of = self.of_type.as_ref().map(|name| format!(" OF {name}")).unwrap_or_default();
         let body = if parts.is_empty() && self.of_type.is_some() {
             String::new()
         } else {
@@ -282,11 +250,7 @@ impl Table {
         if let Some(key) = &self.partition_key {
             text.push_str(&format!(" PARTITION BY {key}"));
         }
-        if let Some(method) = self
-            .access_method
-            .as_ref()
-            .filter(|_| self.partition_key.is_none())
-        {
+        if let Some(method) = self.access_method.as_ref().filter(|_| self.partition_key.is_none()) {
             text.push_str(&format!(" USING {}", ident(method)));
         }
         if !self.options.is_empty() {
@@ -306,18 +270,10 @@ impl Table {
             out.extend(column.attributes(&table, self.is_own(column.local), target));
         }
         for constraint in self.not_nulls.iter().filter(|c| c.invalid && c.local) {
-            out.push(format!(
-                "ALTER TABLE {table} ADD {} NOT VALID",
-                constraint.table_constraint()
-            ));
+            out.push(format!("ALTER TABLE {table} ADD {} NOT VALID", constraint.table_constraint()));
         }
-        if let Some(Partition {
-            parent_name, bound, ..
-        }) = &self.partition
-        {
-            out.push(format!(
-                "ALTER TABLE ONLY {parent_name} ATTACH PARTITION {table} {bound}"
-            ));
+        if let Some(Partition { parent_name, bound, .. }) = &self.partition {
+            out.push(format!("ALTER TABLE ONLY {parent_name} ATTACH PARTITION {table} {bound}"));
         }
         match self.replica_identity.as_str() {
             "n" => out.push(format!("ALTER TABLE ONLY {table} REPLICA IDENTITY NOTHING")),
@@ -333,19 +289,13 @@ impl Table {
         for check in self.own_checks() {
             if let Some(comment) = &check.comment {
                 let text = crate::pg::quote::literal(comment);
-                out.push(format!(
-                    "COMMENT ON CONSTRAINT {} ON {table} IS {text}",
-                    ident(&check.name)
-                ));
+                out.push(format!("COMMENT ON CONSTRAINT {} ON {table} IS {text}", ident(&check.name)));
             }
         }
         for constraint in &self.not_nulls {
             if let Some(comment) = &constraint.comment {
                 let text = crate::pg::quote::literal(comment);
-                out.push(format!(
-                    "COMMENT ON CONSTRAINT {} ON {table} IS {text}",
-                    ident(&constraint.name)
-                ));
+                out.push(format!("COMMENT ON CONSTRAINT {} ON {table} IS {text}", ident(&constraint.name)));
             }
         }
         out
@@ -373,9 +323,5 @@ impl Table {
 
 /// Which CHECK constraints are created with the table: those that hold for all rows.
 pub(super) fn inline_check(server: ServerVersion) -> &'static str {
-    if server.at_least(18) {
-        "k.convalidated AND k.conenforced"
-    } else {
-        "k.convalidated"
-    }
+    if server.at_least(18) { "k.convalidated AND k.conenforced" } else { "k.convalidated" }
 }

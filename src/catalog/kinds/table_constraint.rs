@@ -53,11 +53,7 @@ impl Kind for LateCheck {
     }
 
     fn drop(&self, head: &Head) -> String {
-        format!(
-            "ALTER TABLE {} DROP CONSTRAINT {}",
-            self.table_name,
-            ident(&head.name)
-        )
+        format!("ALTER TABLE {} DROP CONSTRAINT {}", self.table_name, ident(&head.name))
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

@@ -49,11 +49,7 @@ impl Kind for Transform {
     }
 
     fn identity(&self, _head: &Head) -> String {
-        format!(
-            "TRANSFORM FOR {} LANGUAGE {}",
-            self.type_text,
-            quote::ident(&self.language)
-        )
+        format!("TRANSFORM FOR {} LANGUAGE {}", self.type_text, quote::ident(&self.language))
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
@@ -63,11 +59,7 @@ impl Kind for Transform {
                 Some(format!("{way} SQL WITH FUNCTION {}", function.as_ref()?.sql()))
             })
             .collect();
-        vec![format!(
-            "CREATE {} ({})",
-            self.identity(head),
-            functions.join(", ")
-        )]
+        vec![format!("CREATE {} ({})", self.identity(head), functions.join(", "))]
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

@@ -62,11 +62,7 @@ impl Kind for Trigger {
             _ if self.clone => "ENABLE",
             _ => return out,
         };
-        out.push(format!(
-            "ALTER TABLE {} {state} TRIGGER {}",
-            self.table_name,
-            ident(&head.name)
-        ));
+        out.push(format!("ALTER TABLE {} {state} TRIGGER {}", self.table_name, ident(&head.name)));
         out
     }
 

@@ -63,10 +63,7 @@ impl Kind for TsConfig {
         statements.extend(self.mappings.iter().map(|mapping| {
             let dictionaries: Vec<String> = mapping.dictionaries.iter().map(Name::sql).collect();
             let token = quote::ident(&mapping.token);
-            format!(
-                "ALTER {identity} ADD MAPPING FOR {token} WITH {}",
-                dictionaries.join(", ")
-            )
+            format!("ALTER {identity} ADD MAPPING FOR {token} WITH {}", dictionaries.join(", "))
         }));
         statements
     }

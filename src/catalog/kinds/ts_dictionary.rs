@@ -43,14 +43,7 @@ impl Kind for TsDictionary {
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
-        let options = self
-            .options
-            .as_ref()
-            .map_or_else(String::new, |options| format!(",\n    {options}"));
-        vec![format!(
-            "CREATE {} (\n    TEMPLATE = {}{options}\n)",
-            self.identity(head),
-            self.template.sql()
-        )]
+        let options = self.options.as_ref().map_or_else(String::new, |options| format!(",\n    {options}"));
+        vec![format!("CREATE {} (\n    TEMPLATE = {}{options}\n)", self.identity(head), self.template.sql())]
     }
 }

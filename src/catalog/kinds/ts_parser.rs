@@ -58,9 +58,7 @@ impl Kind for TsParser {
             .name("START", Some(&self.start))
             .name("GETTOKEN", Some(&self.token))
             .name("END", Some(&self.end));
-        definition
-            .name("HEADLINE", self.headline.as_ref())
-            .name("LEXTYPES", Some(&self.types));
+        definition.name("HEADLINE", self.headline.as_ref()).name("LEXTYPES", Some(&self.types));
         vec![format!("CREATE {} {}", self.identity(head), definition.sql())]
     }
 

@@ -45,9 +45,7 @@ impl Kind for TsTemplate {
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let mut definition = Definition::new();
-        definition
-            .name("INIT", self.init.as_ref())
-            .name("LEXIZE", Some(&self.lexize));
+        definition.name("INIT", self.init.as_ref()).name("LEXIZE", Some(&self.lexize));
         vec![format!("CREATE {} {}", self.identity(head), definition.sql())]
     }
 

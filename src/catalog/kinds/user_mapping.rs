@@ -18,11 +18,7 @@ pub struct UserMapping {
     /// The foreign server.
     pub server: String,
     /// The options, passwords among them; empty too where the backup's role may not see them.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub options: Vec<NamedValue>,
 }
 
@@ -44,19 +40,12 @@ impl Kind for UserMapping {
     }
 
     fn identity(&self, _head: &Head) -> String {
-        let user = self
-            .user
-            .as_deref()
-            .map_or_else(|| "PUBLIC".to_owned(), quote::ident);
+        let user = self.user.as_deref().map_or_else(|| "PUBLIC".to_owned(), quote::ident);
         format!("USER MAPPING FOR {user} SERVER {}", quote::ident(&self.server))
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
-        vec![format!(
-            "CREATE {}{}",
-            self.identity(head),
-            options_clause(&self.options)
-        )]
+        vec![format!("CREATE {}{}", self.identity(head), options_clause(&self.options))]
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

@@ -47,17 +47,11 @@ impl Kind for View {
     }
 
     fn column_acls(&self) -> Vec<(String, Vec<AclItem>)> {
-        self.columns
-            .iter()
-            .filter_map(|c| Some((c.name.clone(), c.acl.clone()?)))
-            .collect()
+        self.columns.iter().filter_map(|c| Some((c.name.clone(), c.acl.clone()?))).collect()
     }
 
     fn column_name(&self, number: i16) -> Option<String> {
-        self.columns
-            .iter()
-            .find(|column| column.number == number)
-            .map(|column| column.name.clone())
+        self.columns.iter().find(|column| column.number == number).map(|column| column.name.clone())
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
@@ -72,19 +66,12 @@ impl Kind for View {
 
     fn create_without_detached(&self, head: &Head, _target: &Target) -> Vec<String> {
         let column = |column: &Column| {
-            let collation = column
-                .collation
-                .as_ref()
-                .map(|name| format!(" COLLATE {name}"))
-                .unwrap_or_default();
+            let collation =
+                column.collation.as_ref().map(|name| format!(" COLLATE {name}")).unwrap_or_default();
             format!("NULL::{}{collation} AS {}", column.type_name, ident(&column.name))
         };
         let columns: Vec<String> = self.columns.iter().map(column).collect();
-        vec![format!(
-            "CREATE VIEW {} AS SELECT {}",
-            head.qualified(),
-            columns.join(", ")
-        )]
+        vec![format!("CREATE VIEW {} AS SELECT {}", head.qualified(), columns.join(", "))]
     }
 
     fn create_detached(&self, head: &Head, _target: &Target) -> Vec<String> {
@@ -96,21 +83,11 @@ impl Kind for View {
 
 impl View {
     fn define(&self, create: &str, head: &Head) -> String {
-        let check = self
-            .options
-            .iter()
-            .find_map(|option| option.strip_prefix("check_option="));
-        let options: Vec<String> = self
-            .options
-            .iter()
-            .filter(|option| !option.starts_with("check_option="))
-            .cloned()
-            .collect();
-        let with = if options.is_empty() {
-            String::new()
-        } else {
-            format!(" WITH ({})", sql::options(&options))
-        };
+        let check = self.options.iter().find_map(|option| option.strip_prefix("check_option="));
+        let options: Vec<String> =
+            self.options.iter().filter(|option| !option.starts_with("check_option=")).cloned().collect();
+        let with =
+            if options.is_empty() { String::new() } else { format!(" WITH ({})", sql::options(&options)) };
         let check = match check {
             Some(kind) => format!("\n  WITH {} CHECK OPTION", kind.to_uppercase()),
             None => String::new(),
@@ -120,10 +97,7 @@ impl View {
 
     /// Defaults of columns, for inserts through the view.
     fn defaults(&self, head: &Head) -> Vec<String> {
-        let with = self
-            .columns
-            .iter()
-            .filter_map(|column| Some((column, column.default.as_ref()?)));
+        let with = self.columns.iter().filter_map(|column| Some((column, column.default.as_ref()?)));
         with.map(|(column, default)| {
             format!(
                 "ALTER VIEW {} ALTER COLUMN {} SET DEFAULT {default}",

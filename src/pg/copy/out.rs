@@ -24,13 +24,12 @@ impl Session {
         let done = async move {
             let messages = self.client().simple_query(sql).await;
             self.tap().disarm();
-            let rows = messages
-                .map_err(|error| self.judge(&error, sql))?
-                .into_iter()
-                .find_map(|message| match message {
+            let rows = messages.map_err(|error| self.judge(&error, sql))?.into_iter().find_map(|message| {
+                match message {
                     SimpleQueryMessage::CommandComplete(rows) => Some(rows),
                     _ => None,
-                });
+                }
+            });
             rows.ok_or_else(|| PgError::Answer {
                 statement: sql.to_owned(),
                 reason: "no copy was made".to_owned(),

@@ -103,10 +103,7 @@ mod tests {
 
     #[test]
     fn another_secret_gives_another_sum() {
-        assert_ne!(
-            hasher().block(b"row\n"),
-            RowHasher::new(secret(9)).block(b"row\n")
-        );
+        assert_ne!(hasher().block(b"row\n"), RowHasher::new(secret(9)).block(b"row\n"));
     }
 
     proptest! {

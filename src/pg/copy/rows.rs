@@ -77,10 +77,7 @@ fn number(text: &[u8], base: u32, digits: usize) -> (u8, &[u8]) {
         value = value * base + digit;
         used += 1;
     }
-    (
-        u8::try_from(value & 0xff).unwrap_or_default(),
-        text.get(used..).unwrap_or_default(),
-    )
+    (u8::try_from(value & 0xff).unwrap_or_default(), text.get(used..).unwrap_or_default())
 }
 
 /// Appends a value as COPY text, with the escapes that the server itself writes.

@@ -67,10 +67,8 @@ impl TapHandle {
     /// not: the statement's own result tells which, and how many rows there should be.
     pub fn divert(&self, large: &LargeRows) -> mpsc::Receiver<Block> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let diversion = Diversion {
-            sender: PollSender::new(sender),
-            large: PollSemaphore::new(Arc::clone(&large.0)),
-        };
+        let diversion =
+            Diversion { sender: PollSender::new(sender), large: PollSemaphore::new(Arc::clone(&large.0)) };
         *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some(diversion);
         receiver
     }
@@ -100,13 +98,7 @@ struct Copying {
 
 impl Copying {
     fn new(to: Diversion) -> Self {
-        Self {
-            to,
-            block: Vec::new(),
-            rows: 0,
-            permit: None,
-            discard: false,
-        }
+        Self { to, block: Vec::new(), rows: 0, permit: None, discard: false }
     }
 
     /// Hands the current block on, if there is one.
@@ -184,9 +176,7 @@ impl<S> Tap<S> {
     /// Wraps a stream on which the server's first message is still to come.
     pub fn new(inner: S) -> (Self, TapHandle) {
         let armed = Arc::new(Mutex::new(None));
-        let handle = TapHandle {
-            armed: Arc::clone(&armed),
-        };
+        let handle = TapHandle { armed: Arc::clone(&armed) };
         let tap = Self {
             inner,
             armed,
@@ -213,15 +203,11 @@ impl<S> Tap<S> {
         let [kind, a, b, c, d] = self.head;
         let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         let Some(body) = length.checked_sub(4) else {
-            return Poll::Ready(Err(invalid(
-                "the server sent a message with an impossible length",
-            )));
+            return Poll::Ready(Err(invalid("the server sent a message with an impossible length")));
         };
         self.ready |= kind == b'Z';
         if body > MAX_ROW_BYTES || (!self.ready && body > MAX_EARLY_MESSAGE) {
-            return Poll::Ready(Err(invalid(
-                "the server sent a message longer than PostgreSQL allows",
-            )));
+            return Poll::Ready(Err(invalid("the server sent a message longer than PostgreSQL allows")));
         }
         if kind == b'H'
             && let Some(to) = self.armed.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -232,9 +218,7 @@ impl<S> Tap<S> {
             (Some(_), b'H') => State::Skip(body),
             (Some(copying), b'd') => {
                 if body > MAX_ROW_BYTES {
-                    return Poll::Ready(Err(invalid(
-                        "the server sent a row longer than PostgreSQL allows",
-                    )));
+                    return Poll::Ready(Err(invalid("the server sent a row longer than PostgreSQL allows")));
                 }
                 ready!(copying.poll_begin_row(cx, body));
                 State::Row(body)
@@ -266,11 +250,7 @@ impl<S> Tap<S> {
                     }
                     self.at += taken;
                     let have = have + taken;
-                    self.state = if have == HEAD {
-                        State::Decide
-                    } else {
-                        State::Head(have)
-                    };
+                    self.state = if have == HEAD { State::Decide } else { State::Head(have) };
                 }
                 State::Decide => ready!(self.decide(cx))?,
                 State::Pass { head: 0, body: 0 } | State::Skip(0) => self.state = State::Head(0),
@@ -315,19 +295,13 @@ impl<S> Tap<S> {
             let room = out.remaining().min(head);
             let from = HEAD.saturating_sub(head);
             out.put_slice(self.head.get(from..from.saturating_add(room)).unwrap_or_default());
-            self.state = State::Pass {
-                head: head.saturating_sub(room),
-                body,
-            };
+            self.state = State::Pass { head: head.saturating_sub(room), body };
             return room > 0;
         }
         let part = self.take(out.remaining().min(body));
         out.put_slice(part);
         let taken = part.len();
-        self.state = State::Pass {
-            head,
-            body: body.saturating_sub(taken),
-        };
+        self.state = State::Pass { head, body: body.saturating_sub(taken) };
         taken > 0
     }
 
@@ -367,14 +341,9 @@ impl<S> Tap<S> {
 /// Checks the promise that the rest of the engine builds on: one message is one row.
 fn end_row(copying: &mut Copying) -> io::Result<()> {
     if copying.block.last() != Some(&b'\n') {
-        return Err(invalid(
-            "the server sent COPY data that does not end at a row's end",
-        ));
+        return Err(invalid("the server sent COPY data that does not end at a row's end"));
     }
-    copying.rows = copying
-        .rows
-        .checked_add(1)
-        .ok_or_else(|| invalid("too many rows in a block"))?;
+    copying.rows = copying.rows.checked_add(1).ok_or_else(|| invalid("too many rows in a block"))?;
     Ok(())
 }
 
@@ -487,11 +456,7 @@ mod tests {
         step: usize,
     }
     fn tokio_test_reader(wire: &[u8], step: usize) -> Steps {
-        Steps {
-            wire: wire.to_vec(),
-            at: 0,
-            step,
-        }
+        Steps { wire: wire.to_vec(), at: 0, step }
     }
     impl AsyncRead for Steps {
         fn poll_read(
@@ -508,9 +473,7 @@ mod tests {
 
     #[tokio::test]
     async fn copy_data_is_diverted_and_all_else_passes_however_the_stream_is_cut() {
-        let rows: Vec<Vec<u8>> = (0..300)
-            .map(|i| format!("{i}\tvalue {i}\n").into_bytes())
-            .collect();
+        let rows: Vec<Vec<u8>> = (0..300).map(|i| format!("{i}\tvalue {i}\n").into_bytes()).collect();
         let mut expected = message(b'Z', b"I");
         expected.extend(message(b'C', b"COPY\0"));
         for step in [1, 2, 3, 5, 7, 64, 4096, 1 << 20] {
@@ -570,9 +533,6 @@ mod tests {
         let mut passed = Vec::new();
         tap.read_to_end(&mut passed).await.unwrap();
         assert_eq!(passed, message(b'E', b"bad\0"));
-        assert!(
-            blocks.recv().await.is_none(),
-            "an unfinished block is not handed on"
-        );
+        assert!(blocks.recv().await.is_none(), "an unfinished block is not handed on");
     }
 }

@@ -51,9 +51,7 @@ impl ZoneMap {
 
     /// Reads what [`ZoneMap::encode`] wrote; anything else means that nothing is known.
     pub fn decode(bytes: &[u8]) -> Self {
-        Self {
-            bounds: serde_json::from_slice(bytes).unwrap_or_default(),
-        }
+        Self { bounds: serde_json::from_slice(bytes).unwrap_or_default() }
     }
 }
 
@@ -131,9 +129,7 @@ impl Bounds {
         if self.lost || !self.any {
             return None;
         }
-        String::from_utf8(self.least)
-            .ok()
-            .zip(String::from_utf8(self.greatest).ok())
+        String::from_utf8(self.least).ok().zip(String::from_utf8(self.greatest).ok())
     }
 }
 
@@ -141,10 +137,7 @@ impl<'a> ZoneTracker<'a> {
     /// A tracker of these columns, which must be sorted by position.
     pub fn new(columns: &'a [ZoneColumn]) -> Self {
         debug_assert!(columns.is_sorted_by_key(|column| column.position));
-        Self {
-            columns,
-            bounds: columns.iter().map(|_| Bounds::default()).collect(),
-        }
+        Self { columns, bounds: columns.iter().map(|_| Bounds::default()).collect() }
     }
 
     /// Takes one row, without its newline.
@@ -166,9 +159,7 @@ impl<'a> ZoneTracker<'a> {
 
     /// The chunk's zone map.
     pub fn finish(self) -> ZoneMap {
-        ZoneMap {
-            bounds: self.bounds.into_iter().map(Bounds::finish).collect(),
-        }
+        ZoneMap { bounds: self.bounds.into_iter().map(Bounds::finish).collect() }
     }
 }
 
@@ -192,10 +183,7 @@ mod tests {
 
     #[test]
     fn integers_are_ordered_as_numbers() {
-        assert_eq!(
-            zone(ZoneType::Integer, &["9", "10", "-2", "-30"]),
-            pair("-30", "10")
-        );
+        assert_eq!(zone(ZoneType::Integer, &["9", "10", "-2", "-30"]), pair("-30", "10"));
     }
 
     #[test]
@@ -206,11 +194,7 @@ mod tests {
 
     #[test]
     fn fractions_follow_whole_seconds() {
-        let values = [
-            "2024-01-01 00:00:00.5+00",
-            "2024-01-01 00:00:00+00",
-            "2024-01-01 00:00:01+00",
-        ];
+        let values = ["2024-01-01 00:00:00.5+00", "2024-01-01 00:00:00+00", "2024-01-01 00:00:01+00"];
         assert_eq!(zone(ZoneType::Time, &values), pair(values[1], values[2]));
     }
 

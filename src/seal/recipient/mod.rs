@@ -164,11 +164,7 @@ impl Identity {
 
 /// The data key of an archive that is not encrypted, stored as it is.
 pub fn wrap_clear(key: &DataKey) -> WrappedKey {
-    WrappedKey {
-        kind: WrapKind::Clear,
-        fingerprint: Fingerprint([0; 8]),
-        body: key.expose().to_vec(),
-    }
+    WrappedKey { kind: WrapKind::Clear, fingerprint: Fingerprint([0; 8]), body: key.expose().to_vec() }
 }
 
 #[cfg(test)]
@@ -180,44 +176,26 @@ mod tests {
         let (key, id) = (DataKey::generate().unwrap(), [3; 16]);
         let (secret, public) = generate_identity();
         let (other, _) = generate_identity();
-        let cheap = KdfCost {
-            memory_kib: 64,
-            passes: 1,
-            lanes: 1,
-        };
+        let cheap = KdfCost { memory_kib: 64, passes: 1, lanes: 1 };
         let phrase = || Passphrase::new("correct horse").unwrap();
         let wraps = [
             Recipient::Passphrase(phrase(), cheap).wrap(&key, &id).unwrap(),
             Recipient::parse(&public).unwrap().wrap(&key, &id).unwrap(),
-            WrappedKey {
-                kind: WrapKind::Unknown(77),
-                fingerprint: Fingerprint([1; 8]),
-                body: vec![1, 2],
-            },
+            WrappedKey { kind: WrapKind::Unknown(77), fingerprint: Fingerprint([1; 8]), body: vec![1, 2] },
         ];
         let file = format!("# created: today\r\n\n{}\n{}\n", &*other, &*secret);
         let identities = Identity::parse_file(&file).unwrap();
         let opened = |identity: &Identity| -> Vec<bool> {
             wraps
                 .iter()
-                .map(|w| {
-                    identity
-                        .unwrap_key(w, &id)
-                        .unwrap()
-                        .is_some_and(|k| k.expose() == key.expose())
-                })
+                .map(|w| identity.unwrap_key(w, &id).unwrap().is_some_and(|k| k.expose() == key.expose()))
                 .collect()
         };
         assert_eq!(opened(&identities[0]), [false, false, false]);
         assert_eq!(opened(&identities[1]), [false, true, false]);
         assert_eq!(opened(&Identity::Passphrase(phrase())), [true, false, false]);
-        assert_eq!(
-            opened(&Identity::Passphrase(Passphrase::new("wrong").unwrap())),
-            [false; 3]
-        );
-        let moved = Identity::Passphrase(phrase())
-            .unwrap_key(&wraps[0], &[4; 16])
-            .unwrap();
+        assert_eq!(opened(&Identity::Passphrase(Passphrase::new("wrong").unwrap())), [false; 3]);
+        let moved = Identity::Passphrase(phrase()).unwrap_key(&wraps[0], &[4; 16]).unwrap();
         assert!(moved.is_none(), "a wrap of another archive does not open");
     }
 
@@ -240,9 +218,6 @@ mod tests {
         for code in [0, 1, 2, 3, 900] {
             assert_eq!(WrapKind::from_code(code).code(), code);
         }
-        assert_eq!(
-            Fingerprint([0xAB, 0, 1, 2, 3, 4, 5, 6]).to_string(),
-            "ab00010203040506"
-        );
+        assert_eq!(Fingerprint([0xAB, 0, 1, 2, 3, 4, 5, 6]).to_string(), "ab00010203040506");
     }
 }

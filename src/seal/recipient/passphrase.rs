@@ -57,11 +57,7 @@ pub struct KdfCost {
 
 impl KdfCost {
     /// 64 MiB, three passes, four lanes: the second recommended option of RFC 9106, section 4.
-    pub const DEFAULT: Self = Self {
-        memory_kib: MAX_KDF_MEMORY_KIB,
-        passes: 3,
-        lanes: 4,
-    };
+    pub const DEFAULT: Self = Self { memory_kib: MAX_KDF_MEMORY_KIB, passes: 3, lanes: 4 };
 
     fn derive(self, passphrase: &Passphrase, salt: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, SealError> {
         if self.memory_kib > MAX_KDF_MEMORY_KIB || self.passes > MAX_KDF_PASSES || self.lanes > MAX_KDF_LANES
@@ -93,11 +89,7 @@ pub(super) fn wrap(
         body.extend_from_slice(&number.to_le_bytes());
     }
     body.extend(wrap_once(&wrapping, &associated(archive_id), key.expose())?);
-    Ok(WrappedKey {
-        kind: WrapKind::Passphrase,
-        fingerprint: Fingerprint::of(&salt),
-        body,
-    })
+    Ok(WrappedKey { kind: WrapKind::Passphrase, fingerprint: Fingerprint::of(&salt), body })
 }
 
 pub(super) fn unwrap_key(
@@ -138,24 +130,16 @@ mod tests {
     #[test]
     fn a_hostile_cost_is_refused_before_memory_is_taken() {
         let phrase = Passphrase::new("x").unwrap();
-        for (at, value) in [
-            (16, u32::MAX),
-            (16, MAX_KDF_MEMORY_KIB + 1),
-            (20, 17),
-            (24, 17),
-            (20, 0),
-            (24, 0),
-        ] {
+        for (at, value) in
+            [(16, u32::MAX), (16, MAX_KDF_MEMORY_KIB + 1), (20, 17), (24, 17), (20, 0), (24, 0)]
+        {
             let mut body = vec![0; BODY_BYTES];
             for (at, number) in [(16, 64_u32), (20, 1), (24, 1)] {
                 body[at..at + 4].copy_from_slice(&number.to_le_bytes());
             }
             assert!(matches!(unwrap_key(&phrase, &body, &[0; 16]), Ok(None)));
             body[at..at + 4].copy_from_slice(&value.to_le_bytes());
-            assert!(matches!(
-                unwrap_key(&phrase, &body, &[0; 16]),
-                Err(SealError::KdfParameters)
-            ));
+            assert!(matches!(unwrap_key(&phrase, &body, &[0; 16]), Err(SealError::KdfParameters)));
         }
         assert!(unwrap_key(&phrase, &[0; 75], &[0; 16]).is_err());
         assert!(Passphrase::new("").is_err());

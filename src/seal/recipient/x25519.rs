@@ -24,24 +24,17 @@ pub fn generate_identity() -> (Zeroizing<String>, String) {
 
 pub(super) fn parse_recipient(text: &str) -> Result<x25519::Recipient, SealError> {
     let text = text.trim();
-    if text
-        .get(..15)
-        .is_some_and(|start| start.eq_ignore_ascii_case("AGE-SECRET-KEY-"))
-    {
+    if text.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("AGE-SECRET-KEY-")) {
         return Err(SealError::BadRecipient(
             "this is a secret identity, give its public age1… form".to_owned(),
         ));
     }
-    text.parse()
-        .map_err(|why: &'static str| SealError::BadRecipient(why.to_owned()))
+    text.parse().map_err(|why: &'static str| SealError::BadRecipient(why.to_owned()))
 }
 
 pub(super) fn parse_identities(text: &str) -> Result<Vec<Identity>, SealError> {
     if text.len() > MAX_IDENTITY_FILE_BYTES {
-        return Err(SealError::BadIdentity {
-            line: 1,
-            why: "the file is too large",
-        });
+        return Err(SealError::BadIdentity { line: 1, why: "the file is too large" });
     }
     let mut identities = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -53,16 +46,12 @@ pub(super) fn parse_identities(text: &str) -> Result<Vec<Identity>, SealError> {
         if line.starts_with("AGE-PLUGIN-") {
             return Err(why("identities of plugins are not supported"));
         }
-        let identity: x25519::Identity = line
-            .parse()
-            .map_err(|_| why("it is no AGE-SECRET-KEY-1… and no comment"))?;
+        let identity: x25519::Identity =
+            line.parse().map_err(|_| why("it is no AGE-SECRET-KEY-1… and no comment"))?;
         identities.push(Identity::Age(Box::new(identity)));
     }
     if identities.is_empty() {
-        return Err(SealError::BadIdentity {
-            line: 1,
-            why: "the file holds no identity",
-        });
+        return Err(SealError::BadIdentity { line: 1, why: "the file holds no identity" });
     }
     Ok(identities)
 }
@@ -76,11 +65,7 @@ pub(super) fn wrap(recipient: &x25519::Recipient, key: &DataKey) -> Result<Wrapp
     writer.write_all(key.expose()).map_err(|error| bad(&error))?;
     writer.finish().map_err(|error| bad(&error))?;
     let fingerprint = Fingerprint::of(recipient.to_string().as_bytes());
-    Ok(WrappedKey {
-        kind: WrapKind::Age,
-        fingerprint,
-        body,
-    })
+    Ok(WrappedKey { kind: WrapKind::Age, fingerprint, body })
 }
 
 pub(super) fn unwrap_key(
@@ -111,12 +96,7 @@ mod tests {
         assert!(error.contains("line 2") && !error.contains("OOPS"), "{error}");
         assert!(parse_identities("# nothing\n").is_err());
         let (secret, public) = generate_identity();
-        assert!(
-            parse_recipient(&secret)
-                .unwrap_err()
-                .to_string()
-                .contains("secret identity")
-        );
+        assert!(parse_recipient(&secret).unwrap_err().to_string().contains("secret identity"));
         assert!(parse_recipient(&format!(" {public}\n")).is_ok());
     }
 }

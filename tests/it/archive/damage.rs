@@ -35,11 +35,7 @@ fn every_flipped_bit_is_found_and_its_place_named() {
                 for key in [None, Some(&archive)] {
                     let report = verify(&bytes, key);
                     let place = report.findings.first().and_then(Error::place);
-                    assert!(
-                        place.is_some_and(&right),
-                        "byte {at} bit {bit}: {:?}",
-                        report.findings
-                    );
+                    assert!(place.is_some_and(&right), "byte {at} bit {bit}: {:?}", report.findings);
                 }
                 bytes[at] ^= 1 << bit;
             }
@@ -56,22 +52,13 @@ fn an_archive_cut_anywhere_does_not_verify_and_does_not_open() {
         for key in [None, Some(&archive)] {
             let report = verify(cut, key);
             assert!(
-                matches!(
-                    report.findings[..],
-                    [Error::Damaged {
-                        damage: Damage::Truncated,
-                        ..
-                    }]
-                ),
+                matches!(report.findings[..], [Error::Damaged { damage: Damage::Truncated, .. }]),
                 "{end}"
             );
         }
         let error = open(cut, &sample.identities).unwrap_err();
         let incomplete = matches!(error, Error::Incomplete);
-        assert!(
-            incomplete || (end < 8 && matches!(error, Error::NotAnArchive)),
-            "{end}: {error}"
-        );
+        assert!(incomplete || (end < 8 && matches!(error, Error::NotAnArchive)), "{end}: {error}");
     }
 }
 
@@ -107,11 +94,7 @@ fn moved_doubled_and_dropped_frames_are_found_without_a_key() {
         for order in [swapped, doubled, dropped] {
             for key in [None, Some(&archive)] {
                 let report = verify(&rebuilt(&order), key);
-                let first = order
-                    .iter()
-                    .enumerate()
-                    .position(|(place, frame)| place != *frame)
-                    .unwrap();
+                let first = order.iter().enumerate().position(|(place, frame)| place != *frame).unwrap();
                 // A root before its time ends the frames, so that the frame after it is what is wrong.
                 let broken_by_root =
                     order.iter().position(|&frame| frame == ranges.len() - 1).unwrap() < first;
@@ -147,14 +130,7 @@ fn several_damages_are_all_listed() {
         .map(ToString::to_string)
         .map(|text| text.split(" at ").next().unwrap().to_owned())
         .collect();
-    assert_eq!(
-        named,
-        [
-            "frame 1 (section)",
-            "chunk 1 of stream 1 (frame 3",
-            "chunk 2 of stream 1 (frame 5"
-        ]
-    );
+    assert_eq!(named, ["frame 1 (section)", "chunk 1 of stream 1 (frame 3", "chunk 2 of stream 1 (frame 5"]);
 }
 
 #[test]
@@ -172,15 +148,8 @@ fn a_damaged_header_does_not_lose_the_archive() {
 
 #[test]
 fn an_error_reads_as_one_sentence() {
-    let error = Error::damaged(
-        Place::Chunk {
-            stream: 4,
-            chunk: 17,
-            sequence: 40,
-            offset: 1234,
-        },
-        Damage::Checksum,
-    );
+    let error =
+        Error::damaged(Place::Chunk { stream: 4, chunk: 17, sequence: 40, offset: 1234 }, Damage::Checksum);
     let text = "chunk 17 of stream 4 (frame 40 at offset 1234) is damaged: its checksum does not match";
     assert_eq!(error.to_string(), text);
 }

@@ -74,12 +74,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             .map(|frame| {
                 let mut scratch = OpenScratch::new().unwrap();
                 let bytes = slice(&sample.bytes, frame.range());
-                archive
-                    .opener
-                    .open(bytes, frame, &mut scratch)
-                    .unwrap()
-                    .plain
-                    .to_vec()
+                archive.opener.open(bytes, frame, &mut scratch).unwrap().plain.to_vec()
             })
             .collect(),
         other => panic!("no seeds for {other}"),
@@ -99,18 +94,14 @@ fn mutated_inputs_neither_panic_nor_take_memory() {
 }
 
 fn corpus(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name)
 }
 
 #[test]
 fn the_corpus_of_every_target_is_replayed() {
     for (name, target) in TARGETS {
-        let files: Vec<_> = std::fs::read_dir(corpus(name))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
+        let files: Vec<_> =
+            std::fs::read_dir(corpus(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(!files.is_empty(), "{name} has no seeds");
         for file in files {
             target(&std::fs::read(file).unwrap());

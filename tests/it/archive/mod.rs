@@ -30,9 +30,8 @@ pub(crate) struct Sample {
 
 /// The text of a chunk of the sample.
 pub(crate) fn text(stream: u32, number: u32) -> Vec<u8> {
-    let rows: Vec<_> = (0..number + 2)
-        .map(|row| format!("{stream}\t{number}\trow {row} of many\n"))
-        .collect();
+    let rows: Vec<_> =
+        (0..number + 2).map(|row| format!("{stream}\t{number}\trow {row} of many\n")).collect();
     rows.concat().into_bytes()
 }
 
@@ -42,16 +41,9 @@ pub(crate) const CHUNKS: [(u32, u32); 5] = [(1, 0), (1, 1), (7, 0), (1, 2), (7, 
 /// A small archive with three streams (one empty), two sections and five chunks that were pushed out of order.
 pub(crate) fn sample(encrypted: bool) -> Sample {
     let (secret, public) = generate_identity();
-    let recipients = if encrypted {
-        vec![Recipient::parse(&public).unwrap()]
-    } else {
-        vec![]
-    };
-    let options = Options {
-        created_micros: 1_700_000_000_000_000,
-        level: Level::new(3).unwrap(),
-        recipients,
-    };
+    let recipients = if encrypted { vec![Recipient::parse(&public).unwrap()] } else { vec![] };
+    let options =
+        Options { created_micros: 1_700_000_000_000_000, level: Level::new(3).unwrap(), recipients };
     let mut writer = Writer::new(&options).unwrap();
     let mut bytes = Vec::new();
     let mut put = |parts: Vec<bytes::Bytes>| parts.iter().for_each(|part| bytes.extend_from_slice(part));
@@ -65,18 +57,10 @@ pub(crate) fn sample(encrypted: bool) -> Sample {
     let mut frames: Vec<SealedFrame> = CHUNKS
         .iter()
         .map(|&(stream, number)| {
-            let head = ChunkHead {
-                stream,
-                number,
-                rows: number + 2,
-            };
-            let facts = ChunkFacts {
-                hash: ContentHash(u128::MAX - u128::from(number)),
-                zone_map: vec![1; 3],
-            };
-            sealer
-                .seal_chunk(head, &text(stream, number), facts, &mut scratch)
-                .unwrap()
+            let head = ChunkHead { stream, number, rows: number + 2 };
+            let facts =
+                ChunkFacts { hash: ContentHash(u128::MAX - u128::from(number)), zone_map: vec![1; 3] };
+            sealer.seal_chunk(head, &text(stream, number), facts, &mut scratch).unwrap()
         })
         .collect();
     frames.reverse();
@@ -85,11 +69,7 @@ pub(crate) fn sample(encrypted: bool) -> Sample {
     }
     let finished = writer.finish().unwrap();
     put(finished.bytes);
-    Sample {
-        bytes,
-        summary: finished.summary,
-        identities: Identity::parse_file(&secret).unwrap(),
-    }
+    Sample { bytes, summary: finished.summary, identities: Identity::parse_file(&secret).unwrap() }
 }
 
 /// Opens an archive as a reader with ranged reads would.
@@ -138,15 +118,10 @@ pub(crate) fn repair_frame(frame: &mut [u8]) {
 /// All rows of one stream, read the way a restore of one table does.
 pub(crate) fn read_stream(bytes: &[u8], archive: &Archive, stream: u32) -> Result<Vec<u8>, Error> {
     let mut scratch = OpenScratch::new()?;
-    let entry = archive
-        .root
-        .stream(stream)
-        .ok_or(Error::Misuse("no such stream"))?;
+    let entry = archive.root.stream(stream).ok_or(Error::Misuse("no such stream"))?;
     let mut chunks = Vec::new();
     for (frame, count) in archive.root.pages_of(entry) {
-        let page = archive
-            .opener
-            .open_page(slice(bytes, frame.range()), &frame, &mut scratch)?;
+        let page = archive.opener.open_page(slice(bytes, frame.range()), &frame, &mut scratch)?;
         if page.entries_of(stream).len() as u64 != u64::from(count) {
             return Err(Error::Misuse("the root counts other entries"));
         }
@@ -156,12 +131,7 @@ pub(crate) fn read_stream(bytes: &[u8], archive: &Archive, stream: u32) -> Resul
     let mut rows = Vec::new();
     for chunk in chunks {
         let frame = slice(bytes, chunk.frame().range());
-        rows.extend_from_slice(
-            archive
-                .opener
-                .open_chunk(frame, stream, &chunk, &mut scratch)?
-                .text,
-        );
+        rows.extend_from_slice(archive.opener.open_chunk(frame, stream, &chunk, &mut scratch)?.text);
     }
     Ok(rows)
 }

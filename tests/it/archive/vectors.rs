@@ -30,9 +30,8 @@ fn hex(bytes: &[u8]) -> String {
 /// The identities that an expectation file gives.
 fn identities(expectation: &str) -> Vec<Identity> {
     let values = |key: &'static str| expectation.lines().filter_map(move |line| line.strip_prefix(key));
-    let mut found: Vec<Identity> = values("passphrase: ")
-        .map(|phrase| Identity::Passphrase(Passphrase::new(phrase).unwrap()))
-        .collect();
+    let mut found: Vec<Identity> =
+        values("passphrase: ").map(|phrase| Identity::Passphrase(Passphrase::new(phrase).unwrap())).collect();
     values("identity: ").for_each(|secret| found.extend(Identity::parse_file(secret).unwrap()));
     found
 }
@@ -46,10 +45,7 @@ fn describe(bytes: &[u8], keys: &[Identity]) -> Result<String, Error> {
     }
     let mut lines = vec![
         format!("archive: {} {}\n", archive.header.id, hex(&report.sha256)),
-        format!(
-            "header: {} {}\n",
-            archive.header.encrypted, archive.header.created_micros
-        ),
+        format!("header: {} {}\n", archive.header.encrypted, archive.header.created_micros),
     ];
     let mut scratch = OpenScratch::new()?;
     for section in &archive.root.sections {
@@ -64,17 +60,9 @@ fn describe(bytes: &[u8], keys: &[Identity]) -> Result<String, Error> {
     for stream in &archive.root.streams {
         let (name, totals) = (String::from_utf8_lossy(&stream.name), stream.totals);
         let digest = hex(&Sha256::digest(read_stream(bytes, &archive, stream.stream)?));
-        let Totals {
-            chunks,
-            rows,
-            plain_bytes,
-            hash,
-            ..
-        } = totals;
+        let Totals { chunks, rows, plain_bytes, hash, .. } = totals;
         let stream = stream.stream;
-        lines.push(format!(
-            "stream: {stream} {name} {chunks} {rows} {plain_bytes} {hash} {digest}\n"
-        ));
+        lines.push(format!("stream: {stream} {name} {chunks} {rows} {plain_bytes} {hash} {digest}\n"));
     }
     Ok(lines.concat())
 }
@@ -109,35 +97,16 @@ fn write_vectors() {
     let (stranger, _) = generate_identity();
     let passphrase = || Recipient::passphrase(Passphrase::new(PASSPHRASE).unwrap());
     let age = || Recipient::parse(&public).unwrap();
-    let (by_age, by_phrase) = (
-        format!("identity: {}\n", *secret),
-        format!("passphrase: {PASSPHRASE}\n"),
-    );
+    let (by_age, by_phrase) = (format!("identity: {}\n", *secret), format!("passphrase: {PASSPHRASE}\n"));
     let clear = archive(vec![], 3, b"the catalog");
     save("clear", "", &clear);
-    save(
-        "clear-large-section",
-        "",
-        &archive(vec![], 1, &b"0123456789".repeat(220_000)),
-    );
+    save("clear-large-section", "", &archive(vec![], 1, &b"0123456789".repeat(220_000)));
     save("paged", "", &archive(vec![], 1100, b"many chunks"));
-    save(
-        "passphrase",
-        &by_phrase,
-        &archive(vec![passphrase()], 3, b"the catalog"),
-    );
-    save(
-        "several-recipients",
-        &by_age,
-        &archive(vec![passphrase(), age()], 3, b"the catalog"),
-    );
+    save("passphrase", &by_phrase, &archive(vec![passphrase()], 3, b"the catalog"));
+    save("several-recipients", &by_age, &archive(vec![passphrase(), age()], 3, b"the catalog"));
     let sealed = archive(vec![age()], 3, b"the catalog");
     save("age", &by_age, &sealed);
-    save(
-        "no-matching-identity",
-        &format!("identity: {}\n", *stranger),
-        &sealed,
-    );
+    save("no-matching-identity", &format!("identity: {}\n", *stranger), &sealed);
     let wrong = archive(vec![passphrase()], 1, b"");
     save("wrong-passphrase", "passphrase: incorrect horse\n", &wrong);
 
@@ -148,11 +117,7 @@ fn write_vectors() {
         change(&mut bytes);
         bytes
     };
-    save(
-        "flipped-bit",
-        &by_age,
-        &changed(&|bytes| bytes[ranges[2].start + 40] ^= 8),
-    );
+    save("flipped-bit", &by_age, &changed(&|bytes| bytes[ranges[2].start + 40] ^= 8));
     save("truncated", &by_age, &sealed[..ranges[4].end]);
     let forged = changed(&|bytes| {
         bytes[ranges[3].start + 40] ^= 8;
@@ -168,11 +133,7 @@ fn write_vectors() {
 }
 
 fn archive(recipients: Vec<Recipient>, chunks: u32, catalog: &[u8]) -> Vec<u8> {
-    let options = Options {
-        created_micros: 1_794_000_000_123_456,
-        recipients,
-        ..Options::default()
-    };
+    let options = Options { created_micros: 1_794_000_000_123_456, recipients, ..Options::default() };
     let mut writer = Writer::new(&options).unwrap();
     let mut bytes = writer.section(META, 1, b"{\"kind\":\"daily\"}").unwrap().concat();
     bytes.extend(writer.section(CATALOG, 2, catalog).unwrap().concat());
@@ -183,17 +144,10 @@ fn archive(recipients: Vec<Recipient>, chunks: u32, catalog: &[u8]) -> Vec<u8> {
     let mut scratch = sealer.scratch().unwrap();
     for (stream, number) in (0..chunks).map(|number| (1, number)).chain([(2, 0)]) {
         let text = text(stream, number % 20);
-        let head = ChunkHead {
-            stream,
-            number,
-            rows: number % 20 + 2,
-        };
+        let head = ChunkHead { stream, number, rows: number % 20 + 2 };
         let digest: [u8; 32] = Sha256::digest(&text).into();
         let hash = ContentHash(u128::from_le_bytes(*digest.first_chunk().unwrap()));
-        let facts = ChunkFacts {
-            hash,
-            zone_map: number.to_le_bytes().to_vec(),
-        };
+        let facts = ChunkFacts { hash, zone_map: number.to_le_bytes().to_vec() };
         let frame = sealer.seal_chunk(head, &text, facts, &mut scratch).unwrap();
         bytes.extend(writer.push(frame).unwrap().concat());
     }
@@ -204,9 +158,5 @@ fn archive(recipients: Vec<Recipient>, chunks: u32, catalog: &[u8]) -> Vec<u8> {
 fn save(name: &str, keys: &str, bytes: &[u8]) {
     let found = describe(bytes, &identities(keys)).unwrap_or_else(|error| format!("error: {error}\n"));
     fs::write(folder().join(name).with_extension("cask"), bytes).unwrap();
-    fs::write(
-        folder().join(name).with_extension("txt"),
-        format!("{keys}{found}"),
-    )
-    .unwrap();
+    fs::write(folder().join(name).with_extension("txt"), format!("{keys}{found}")).unwrap();
 }

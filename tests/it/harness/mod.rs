@@ -23,16 +23,11 @@ impl Leashed {
         let log = std::fs::File::create(log).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", &script, "leash"]).arg(program).args(args);
-        command
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
+        command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
         if as_user {
             as_ordinary_user(&mut command);
         }
-        Self {
-            child: command.spawn().unwrap(),
-        }
+        Self { child: command.spawn().unwrap() }
     }
 
     /// Lets go of the leash and waits for the end.
@@ -74,20 +69,13 @@ pub(crate) fn give_away(folder: &Path) {
 
 /// A TCP port that is free just now.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Runs a command that must succeed, and gives its standard output.
 pub(crate) fn output(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}\n{out}\n{err}");
     out.into_owned()
 }

@@ -10,10 +10,7 @@ use super::postgres::Server;
 pub(crate) fn schema_dump(server: &Server, database: &str) -> String {
     let clients = xtask::servers::clients().unwrap();
     let mut dump = Command::new(clients.join("bin/pg_dump"));
-    let text = output(
-        dump.env_clear()
-            .args(["--schema-only", "-d", &server.url(database)]),
-    );
+    let text = output(dump.env_clear().args(["--schema-only", "-d", &server.url(database)]));
     let keep = |line: &&str| {
         // A random token guards each dump against psql meta-commands.
         !line.starts_with("\\restrict ")
@@ -51,11 +48,7 @@ pub(crate) fn content(server: &Server, database: &str) -> BTreeMap<String, Strin
                     name.replace('\'', "''")
                 ),
             ) == "t";
-        let value = if filled {
-            server.value(database, &query)
-        } else {
-            "not filled".to_owned()
-        };
+        let value = if filled { server.value(database, &query) } else { "not filled".to_owned() };
         content.insert(name.clone(), value);
     }
     let large = server.value(
@@ -68,11 +61,7 @@ pub(crate) fn content(server: &Server, database: &str) -> BTreeMap<String, Strin
 
 /// Fails unless the two databases have the same definitions and the same content.
 pub(crate) fn assert_same(server: &Server, source: &str, target: &Server, restored: &str) {
-    similar_asserts(
-        &schema_dump(server, source),
-        &schema_dump(target, restored),
-        "definitions",
-    );
+    similar_asserts(&schema_dump(server, source), &schema_dump(target, restored), "definitions");
     let (a, b) = (content(server, source), content(target, restored));
     for (name, value) in &a {
         assert_eq!(Some(value), b.get(name), "content of {name}");
@@ -88,15 +77,8 @@ fn similar_asserts(expected: &str, found: &str, what: &str) {
     let (folder, mut diff) = (tempfile::tempdir().unwrap(), Command::new("diff"));
     std::fs::write(folder.path().join("source"), expected).unwrap();
     std::fs::write(folder.path().join("restored"), found).unwrap();
-    let shown = diff
-        .args(["-U2", "source", "restored"])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    let shown: Vec<String> = String::from_utf8_lossy(&shown.stdout)
-        .lines()
-        .take(80)
-        .map(str::to_owned)
-        .collect();
+    let shown = diff.args(["-U2", "source", "restored"]).current_dir(folder.path()).output().unwrap();
+    let shown: Vec<String> =
+        String::from_utf8_lossy(&shown.stdout).lines().take(80).map(str::to_owned).collect();
     panic!("{what} differ:\n{}", shown.join("\n"));
 }

@@ -45,9 +45,7 @@ impl Server {
     /// The server that all tests of a version share.
     pub(crate) fn shared(major: u32) -> &'static Self {
         let mut shared = SHARED.lock().unwrap();
-        shared
-            .entry(major)
-            .or_insert_with(|| Box::leak(Box::new(Self::private(major, &[]))))
+        shared.entry(major).or_insert_with(|| Box::leak(Box::new(Self::private(major, &[]))))
     }
 
     /// A server of one's own.
@@ -59,40 +57,17 @@ impl Server {
     pub(crate) fn private(major: u32, settings: &[&str]) -> Self {
         let install = xtask::servers::postgres(major)
             .unwrap_or_else(|error| panic!("PostgreSQL {major}: {error}\nhint: run `cargo xtask servers`"));
-        let home = tempfile::Builder::new()
-            .prefix("pgcask-")
-            .tempdir_in("/tmp")
-            .unwrap();
+        let home = tempfile::Builder::new().prefix("pgcask-").tempdir_in("/tmp").unwrap();
         give_away(home.path());
         let data = home.path().join("data");
         let mut initdb = Command::new(install.join("bin/initdb"));
         initdb
-            .args([
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "--no-sync",
-                "-D",
-            ])
+            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
             .arg(&data);
         as_ordinary_user(&mut initdb);
         output(initdb.current_dir(home.path()));
-        let settings = SETTINGS
-            .iter()
-            .chain(settings)
-            .map(|setting| (*setting).to_owned())
-            .collect();
-        let mut server = Self {
-            leash: None,
-            bin: install.join("bin"),
-            home,
-            port: free_port(),
-            settings,
-        };
+        let settings = SETTINGS.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
+        let mut server = Self { leash: None, bin: install.join("bin"), home, port: free_port(), settings };
         server.launch();
         server
     }
@@ -100,39 +75,22 @@ impl Server {
     /// Starts (again).
     pub(crate) fn launch(&mut self) {
         let home = self.home.path();
-        let mut args = vec![
-            "-D".to_owned(),
-            path(&home.join("data")),
-            "-k".to_owned(),
-            path(home),
-        ];
+        let mut args = vec!["-D".to_owned(), path(&home.join("data")), "-k".to_owned(), path(home)];
         args.extend(["-p".to_owned(), self.port.to_string()]);
         for setting in &self.settings {
             args.extend(["-c".to_owned(), setting.clone()]);
         }
-        self.leash = Some(Leashed::start(
-            &self.bin.join("postgres"),
-            &args,
-            &home.join("log"),
-            true,
-            "INT",
-        ));
+        self.leash = Some(Leashed::start(&self.bin.join("postgres"), &args, &home.join("log"), true, "INT"));
         let began = Instant::now();
         while !self.answers() {
-            assert!(
-                began.elapsed() < Duration::from_secs(60),
-                "the server does not start:\n{}",
-                self.log()
-            );
+            assert!(began.elapsed() < Duration::from_secs(60), "the server does not start:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn answers(&self) -> bool {
         let mut psql = self.psql("postgres");
-        psql.args(["-c", "SELECT 1"])
-            .output()
-            .is_ok_and(|output| output.status.success())
+        psql.args(["-c", "SELECT 1"]).output().is_ok_and(|output| output.status.success())
     }
 
     /// The connection URL of a database.
@@ -212,18 +170,12 @@ impl Server {
     /// The rows of a query, as text; null is the empty text.
     pub(crate) fn rows(&self, database: &str, query: &str) -> Vec<Vec<String>> {
         let text = output(self.psql(database).args(["-c", query]));
-        text.lines()
-            .map(|line| line.split('\u{1}').map(str::to_owned).collect())
-            .collect()
+        text.lines().map(|line| line.split('\u{1}').map(str::to_owned).collect()).collect()
     }
 
     /// The first value of a query.
     pub(crate) fn value(&self, database: &str, query: &str) -> String {
-        self.rows(database, query)
-            .into_iter()
-            .flatten()
-            .next()
-            .unwrap_or_default()
+        self.rows(database, query).into_iter().flatten().next().unwrap_or_default()
     }
 }
 

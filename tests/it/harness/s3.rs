@@ -39,11 +39,8 @@ impl S3Server {
         let port = free_port();
         let data = home.path().join("data");
         std::fs::create_dir(&data).unwrap();
-        let mut args = vec![
-            "server".to_owned(),
-            format!("-dir={}", data.display()),
-            "-ip=127.0.0.1".to_owned(),
-        ];
+        let mut args =
+            vec!["server".to_owned(), format!("-dir={}", data.display()), "-ip=127.0.0.1".to_owned()];
         args.extend([
             "-s3".to_owned(),
             format!("-s3.port={port}"),
@@ -62,12 +59,7 @@ impl S3Server {
         }
         args.push(format!("-s3.port.grpc={}", free_port()));
         let leash = Leashed::start(&weed, &args, &home.path().join("log"), false, "INT");
-        let server = Self {
-            _leash: leash,
-            home,
-            port,
-            master,
-        };
+        let server = Self { _leash: leash, home, port, master };
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(
@@ -98,26 +90,16 @@ impl S3Server {
         let began = Instant::now();
         loop {
             let mut shell = Command::new(xtask::servers::weed().unwrap());
-            shell
-                .arg("shell")
-                .arg(format!("-master=127.0.0.1:{}.{}", self.master.0, self.master.1));
-            let mut child = shell
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
+            shell.arg("shell").arg(format!("-master=127.0.0.1:{}.{}", self.master.0, self.master.1));
+            let mut child =
+                shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             let script = format!("s3.bucket.create -name {name}\ns3.bucket.list\nexit\n");
             std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
             let made = child.wait().unwrap().success();
             if made {
                 return;
             }
-            assert!(
-                began.elapsed() < Duration::from_secs(90),
-                "no bucket:\n{}",
-                self.log()
-            );
+            assert!(began.elapsed() < Duration::from_secs(90), "no bucket:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(500));
         }
     }
