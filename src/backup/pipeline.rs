@@ -84,7 +84,7 @@ async fn guard(task: impl Stoppable, part: Stop) -> Result<()> {
 
 /// Takes units until none is left.
 async fn work(mut worker: Worker, shared: Arc<Shared>) -> Result<()> {
-    let _cancel = CancelOnDrop(Some(worker.canceller()));
+    let cancel = CancelOnDrop(Some(worker.canceller()));
     loop {
         let next = shared.open.lock().await.pop();
         let Some(unit) = next else { break };
@@ -92,7 +92,7 @@ async fn work(mut worker: Worker, shared: Arc<Shared>) -> Result<()> {
             shared.refused.lock().await.push(unit);
         }
     }
-    _cancel.disarm();
+    cancel.disarm();
     Ok(())
 }
 

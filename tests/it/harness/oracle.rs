@@ -1,4 +1,4 @@
-//! The judge: pg_dump 18 for definitions, SQL on the server for content. Neither is ours.
+//! The judge: `pg_dump` 18 for definitions, SQL on the server for content. Neither is ours.
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -83,7 +83,7 @@ impl Server {
         self.leash = Some(Leashed::start(&self.bin.join("postgres"), &args, &home.join("log"), true, "INT"));
         let began = Instant::now();
         while !self.answers() {
-            assert!(began.elapsed() < Duration::from_secs(60), "the server does not start:\n{}", self.log());
+            assert!(began.elapsed() < Duration::from_mins(1), "the server does not start:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

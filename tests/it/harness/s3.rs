@@ -16,7 +16,7 @@ pub(crate) struct S3Server {
 }
 
 const KEY: &str = "test-access-key";
-const SECRET: &str = "test-secret-key-planted-4711";
+pub(crate) const SECRET: &str = "test-secret-key-planted-4711";
 
 static SHARED: LazyLock<S3Server> = LazyLock::new(S3Server::start);
 
