@@ -7,6 +7,7 @@ use std::fmt;
 use crate::archive;
 use crate::pg::PgError;
 use crate::seal::SealError;
+use crate::store::StoreError;
 
 /// What kind of failure it is, by what its reader should do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,6 +207,37 @@ impl From<archive::Error> for Error {
             Some(hint) => made.hint(hint),
             None => made,
         }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let (kind, hint) = match &error {
+            StoreError::NotFound { .. } => (ErrorKind::Failed, None),
+            StoreError::Invalid { .. } => (ErrorKind::Usage, None),
+            StoreError::AlreadyExists { .. } => (ErrorKind::Failed, None),
+            StoreError::Length { .. } => (ErrorKind::Damaged, None),
+            StoreError::Full { .. } => (
+                ErrorKind::Store,
+                Some("make room, or choose another store with --to"),
+            ),
+            StoreError::PermissionDenied { .. } => (
+                ErrorKind::Store,
+                Some("check the credentials and what they allow"),
+            ),
+            StoreError::Unreachable { .. } => (ErrorKind::Store, None),
+        };
+        let made = Self::new(kind, error.to_string());
+        match hint {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
+    }
+}
+
+impl From<crate::catalog::encode::ModelError> for Error {
+    fn from(error: crate::catalog::encode::ModelError) -> Self {
+        Self::new(ErrorKind::Damaged, error.to_string())
     }
 }
 

@@ -11,6 +11,7 @@
 //! enforces.
 
 pub mod archive;
+pub mod backup;
 pub mod budget;
 pub mod catalog;
 pub mod cli;
@@ -23,8 +24,10 @@ pub mod extract;
 pub mod fuzzing;
 pub mod limits;
 pub mod manifest;
+pub mod opened;
 pub mod pg;
 pub mod plan;
+pub mod restore;
 pub mod seal;
 pub mod stop;
 pub mod store;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::archive::{Archive, ChunkEntry, FrameRef, Located, Locator, OpenScratch, Opener, Root, SectionTag, StreamEntry};
+use crate::archive::{
+    Archive, ChunkEntry, FrameRef, Located, Locator, OpenScratch, Opener, Root, SectionTag, StreamEntry,
+};
 use crate::catalog::encode;
 use crate::catalog::model::Model;
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -40,9 +42,13 @@ impl Found {
         let mut locator = Locator::new(source.size());
         while let Some(range) = locator.wants() {
             let bytes = source.read(range).await?;
-            locator.feed(&bytes).context(|| format!("open {}", source.display()))?;
+            locator
+                .feed(&bytes)
+                .context(|| format!("open {}", source.display()))?;
         }
-        let located = locator.finish().context(|| format!("open {}", source.display()))?;
+        let located = locator
+            .finish()
+            .context(|| format!("open {}", source.display()))?;
         Ok(Self { source, located })
     }
 
@@ -57,9 +63,14 @@ impl Found {
     /// When no identity fits, or the index is damaged.
     pub fn unlock(self, identities: &[Identity]) -> Result<OpenArchive> {
         let Self { source, located } = self;
-        let Archive { opener, root, .. } =
-            located.unlock(identities).context(|| format!("open {}", source.display()))?;
-        Ok(OpenArchive { source, opener, root: Arc::new(root) })
+        let Archive { opener, root, .. } = located
+            .unlock(identities)
+            .context(|| format!("open {}", source.display()))?;
+        Ok(OpenArchive {
+            source,
+            opener,
+            root: Arc::new(root),
+        })
     }
 }
 
@@ -111,7 +122,9 @@ impl OpenArchive {
     /// # Errors
     /// When the store does not answer or a page is damaged.
     pub async fn chunks(&self, stream: u32) -> Result<Vec<ChunkEntry>> {
-        let Some(entry) = self.root.stream(stream) else { return Ok(Vec::new()) };
+        let Some(entry) = self.root.stream(stream) else {
+            return Ok(Vec::new());
+        };
         let mut scratch = OpenScratch::new()?;
         let mut chunks = Vec::new();
         let pages: Vec<FrameRef> = self.root.pages_of(entry).map(|(frame, _)| frame).collect();
@@ -129,17 +142,47 @@ impl OpenArchive {
     /// # Errors
     /// When the index does not have it.
     pub fn stream(&self, stream: &Stream) -> Result<&StreamEntry> {
-        self.root.stream(stream.id).ok_or_else(|| damaged(format!("{} is not in the index", stream.display())))
+        self.root
+            .stream(stream.id)
+            .ok_or_else(|| damaged(format!("{} is not in the index", stream.display())))
+    }
+
+    /// Decrypts and decompresses the chunks of a batch on a thread for such work; gives each chunk's text and rows.
+    ///
+    /// # Errors
+    /// When a chunk is damaged or not authentic; the error names it.
+    pub async fn open_batch(&self, stream: u32, batch: Batch, bytes: Bytes) -> Result<Vec<(Bytes, u64)>> {
+        let opener = self.opener.clone();
+        let name = self.source.display();
+        let work = tokio::task::spawn_blocking(move || {
+            let mut scratch = OpenScratch::new()?;
+            let mut texts = Vec::with_capacity(batch.chunks.len());
+            for chunk in &batch.chunks {
+                let sealed = batch.slice(&bytes, chunk).unwrap_or_default();
+                let opened = opener
+                    .open_chunk(&sealed, stream, chunk, &mut scratch)
+                    .context(|| format!("read {name}"))?;
+                texts.push((Bytes::copy_from_slice(opened.text), u64::from(chunk.rows)));
+            }
+            Ok(texts)
+        });
+        work.await
+            .map_err(|error| Error::with_source(ErrorKind::Failed, "open a chunk", error))?
     }
 
     async fn json<T: serde::de::DeserializeOwned>(&self, tag: [u8; 4]) -> Result<T> {
         let name = String::from_utf8_lossy(&tag).into_owned();
-        let bytes = self.section(tag).await?.ok_or_else(|| damaged(format!("the section {name} is missing")))?;
+        let bytes = self
+            .section(tag)
+            .await?
+            .ok_or_else(|| damaged(format!("the section {name} is missing")))?;
         serde_json::from_slice(&bytes).map_err(|error| damaged(format!("the section {name}: {error}")))
     }
 
     async fn section(&self, tag: [u8; 4]) -> Result<Option<Vec<u8>>> {
-        let Some(section) = self.root.section(SectionTag(tag)) else { return Ok(None) };
+        let Some(section) = self.root.section(SectionTag(tag)) else {
+            return Ok(None);
+        };
         let mut scratch = OpenScratch::new()?;
         let mut all = Vec::new();
         for (part, frame) in (0..).zip(&section.parts) {
@@ -165,11 +208,16 @@ pub fn batches(chunks: Vec<ChunkEntry>, bytes: u64) -> Vec<Batch> {
     for chunk in chunks {
         let range = chunk.frame().range();
         match batches.last_mut() {
-            Some(last) if range.start <= last.range.end + COALESCE_GAP && range.end - last.range.start <= bytes => {
+            Some(last)
+                if range.start <= last.range.end + COALESCE_GAP && range.end - last.range.start <= bytes =>
+            {
                 last.range.end = last.range.end.max(range.end);
                 last.chunks.push(chunk);
             }
-            _ => batches.push(Batch { range, chunks: vec![chunk] }),
+            _ => batches.push(Batch {
+                range,
+                chunks: vec![chunk],
+            }),
         }
     }
     batches

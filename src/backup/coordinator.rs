@@ -12,7 +12,6 @@ use super::relations::Relation;
 use super::{Options, Parts, Shared, Unit};
 use crate::archive::{self, SectionTag, Writer};
 use crate::catalog::large_object;
-use crate::catalog::model::Model;
 use crate::catalog::{encode, reader};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
@@ -21,6 +20,7 @@ use crate::pg::copy::{LargeRows, RowHasher};
 use crate::pg::lock::{self, LockPolicy, LockTarget};
 use crate::pg::snapshot::{Snapshot, parallel_snapshot_is_safe};
 use crate::pg::{Session, SessionKind};
+use crate::plan::choose::choose;
 use crate::plan::units::{PageRange, split};
 use crate::stop::Stop;
 
@@ -54,19 +54,28 @@ pub(super) async fn make(
     let source = options.source.display();
     let session = Session::open(&options.source, SessionKind::Source).await?;
     let jobs = usable_jobs(options, &session, observer);
-    observer.event(Event::Phase { name: "taking a snapshot" });
+    observer.event(Event::Phase {
+        name: "taking a snapshot",
+    });
     let snapshot = Snapshot::export(&session, options.serializable_deferrable).await?;
-    let relations = chosen_relations(options, &session, observer).await.context(|| format!("read {source}"))?;
+    let relations = chosen_relations(options, &session, observer)
+        .await
+        .context(|| format!("read {source}"))?;
     stop.check()?;
     lock_relations(options, &session, &relations).await?;
-    observer.event(Event::Phase { name: "reading the catalog" });
-    let model = reader::read_model(&session).await?;
+    observer.event(Event::Phase {
+        name: "reading the catalog",
+    });
+    let mut model = reader::read_model(&session).await?;
+    choose(&mut model, &options.selection);
     for warning in &model.warnings {
-        observer.event(Event::Warning { message: warning.clone() });
+        observer.event(Event::Warning {
+            message: warning.clone(),
+        });
     }
     let sessions = open_workers(options, &snapshot, jobs).await?;
     let (streams, units) = plan_units(options, &session, &relations).await?;
-    let manifest = manifest_of(options, name, &session, &snapshot, &model, streams.clone());
+    let manifest = manifest_of(options, name, &session, &snapshot, streams.clone());
 
     let mut writer = Writer::new(&archive::Options {
         created_micros: name.created_micros,
@@ -76,10 +85,17 @@ pub(super) async fn make(
     for stream in &streams {
         writer.declare(stream.id, stream.display().as_bytes())?;
     }
-    send(&output, section(&mut writer, manifest::MANIFEST_TAG, &json(&manifest)?)?).await?;
-    let model = options.selected_model(model);
+    send(
+        &output,
+        section(&mut writer, manifest::MANIFEST_TAG, &json(&manifest)?)?,
+    )
+    .await?;
     if options.parts != Parts::Rows {
-        send(&output, section(&mut writer, manifest::CATALOG_TAG, &encode::encode(&model)?)?).await?;
+        send(
+            &output,
+            section(&mut writer, manifest::CATALOG_TAG, &encode::encode(&model)?)?,
+        )
+        .await?;
     }
     let shared = Arc::new(Shared {
         sealer: writer.sealer(),
@@ -91,16 +107,29 @@ pub(super) async fn make(
         open: Mutex::new(units),
         refused: Mutex::new(Vec::new()),
     });
+    let bytes = shared.open.lock().await.iter().map(|unit| unit.bytes).sum();
+    observer.event(Event::Total { bytes, rows: 0 });
     observer.event(Event::Phase { name: "copying rows" });
     let (mut writer, session) = copy_all(&shared, sessions, session, writer, output.clone(), stop).await?;
-    observer.event(Event::Phase { name: "closing the archive" });
-    let closing = close(&session, &model, observer).await?;
-    send(&output, section(&mut writer, manifest::CLOSING_TAG, &json(&closing)?)?).await?;
+    observer.event(Event::Phase {
+        name: "closing the archive",
+    });
+    let closing = close(options, &session, observer).await?;
+    send(
+        &output,
+        section(&mut writer, manifest::CLOSING_TAG, &json(&closing)?)?,
+    )
+    .await?;
     session.execute("COMMIT").await?;
     let finished = writer.finish()?;
     send(&output, finished.bytes).await?;
     let objects = u64::try_from(model.entries.len()).unwrap_or(u64::MAX);
-    Ok(Made { archive: finished.summary, manifest, objects, seconds: began.elapsed().as_secs_f64() })
+    Ok(Made {
+        archive: finished.summary,
+        manifest,
+        objects,
+        seconds: began.elapsed().as_secs_f64(),
+    })
 }
 
 /// One connection where several would read wrong data or damage the server.
@@ -128,16 +157,23 @@ async fn chosen_relations(
     if !unmatched.is_empty() {
         let message = format!("no table matches {}", unmatched.join(", "));
         if options.strict_names || unmatched.len() == options.selection.included() {
-            return Err(Error::new(ErrorKind::Usage, message).hint("patterns are those of psql, folded to lower case"));
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("patterns are those of psql, folded to lower case"));
         }
         observer.event(Event::Warning { message });
     }
-    Ok(all.into_iter().filter(|r| options.selection.relation(&r.schema, &r.name)).collect())
+    Ok(all
+        .into_iter()
+        .filter(|r| options.selection.relation(&r.schema, &r.name))
+        .collect())
 }
 
 async fn lock_relations(options: &Options, session: &Session, relations: &[Relation]) -> Result<()> {
     let targets: Vec<LockTarget> = relations.iter().map(target).collect();
-    let policy = LockPolicy { deadline: options.lock_timeout, ..LockPolicy::default() };
+    let policy = LockPolicy {
+        deadline: options.lock_timeout,
+        ..LockPolicy::default()
+    };
     lock::lock_all(session, &targets, policy).await?;
     Ok(())
 }
@@ -184,23 +220,28 @@ async fn plan_units(
             object: Some(relation.id()),
             schema: relation.schema.clone(),
             name: relation.name.clone(),
-            columns: relation.columns.iter().map(|column| column.name.clone()).collect(),
+            columns: relation
+                .columns
+                .iter()
+                .map(|column| column.name.clone())
+                .collect(),
             zones: relation.zones(),
         };
         let parts = split(relation.size(), relation.is_splittable(ranges));
         let bytes = relation.size().total() / u64::try_from(parts.len()).unwrap_or(1).max(1);
         for part in parts {
-            units.push(Unit { stream: id, sql: copy_sql(relation, &stream, part), lock: Some(target(relation)), bytes });
+            units.push(Unit {
+                stream: id,
+                sql: copy_sql(relation, &stream, part),
+                lock: Some(target(relation)),
+                bytes,
+            });
         }
         streams.push(stream);
     }
     if !options.selection.is_narrowed() {
         large_object_units(session, &mut streams, &mut units).await?;
     }
-    let rows = relations.iter().filter(with_rows).map(|r| r.rows.max(0.0)).sum::<f64>();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, not negative")]
-    let rows = rows as u64;
-    let _ = rows;
     units.sort_by_key(|unit| unit.bytes);
     Ok((streams, units))
 }
@@ -214,26 +255,47 @@ fn copy_sql(relation: &Relation, stream: &Stream, part: PageRange) -> String {
     let name = relation.qualified();
     let condition = match &stream.content {
         Content::ExtensionConfig { condition, .. } if !condition.is_empty() => format!(" {condition}"),
-        _ => part.condition().map_or_else(String::new, |condition| format!(" WHERE {condition}")),
+        _ => part
+            .condition()
+            .map_or_else(String::new, |condition| format!(" WHERE {condition}")),
     };
     if condition.is_empty() {
         return format!("COPY {name}{} TO STDOUT", stream.column_list());
     }
     let columns = stream.columns.iter().map(String::as_str);
-    format!("COPY (SELECT {} FROM ONLY {name}{condition}) TO STDOUT", crate::pg::quote::ident_list(columns))
+    format!(
+        "COPY (SELECT {} FROM ONLY {name}{condition}) TO STDOUT",
+        crate::pg::quote::ident_list(columns)
+    )
 }
 
-async fn large_object_units(session: &Session, streams: &mut Vec<Stream>, units: &mut Vec<Unit>) -> Result<()> {
+async fn large_object_units(
+    session: &Session,
+    streams: &mut Vec<Stream>,
+    units: &mut Vec<Unit>,
+) -> Result<()> {
     #[derive(serde::Deserialize)]
     struct Count {
         count: u64,
         readable: bool,
     }
     let counts: Vec<Count> = session.query_json(large_object::COUNT).await?;
-    let Some(Count { count: 1.., readable }) = counts.first() else { return Ok(()) };
+    let Some(Count { count: 1.., readable }) = counts.first() else {
+        return Ok(());
+    };
     let parts = [
-        (Content::LargeObjects, "metadata", &large_object::METADATA_COLUMNS[..], large_object::metadata_query()),
-        (Content::LargeObjectData, "content", &large_object::CONTENT_COLUMNS[..], large_object::content_query(*readable)),
+        (
+            Content::LargeObjects,
+            "metadata",
+            &large_object::METADATA_COLUMNS[..],
+            large_object::metadata_query(),
+        ),
+        (
+            Content::LargeObjectData,
+            "content",
+            &large_object::CONTENT_COLUMNS[..],
+            large_object::content_query(*readable),
+        ),
     ];
     for (content, name, columns, query) in parts {
         let id = stream_id(streams.len())?;
@@ -246,7 +308,12 @@ async fn large_object_units(session: &Session, streams: &mut Vec<Stream>, units:
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             zones: Vec::new(),
         });
-        units.push(Unit { stream: id, sql: format!("COPY ({query}) TO STDOUT"), lock: None, bytes: 0 });
+        units.push(Unit {
+            stream: id,
+            sql: format!("COPY ({query}) TO STDOUT"),
+            lock: None,
+            bytes: 0,
+        });
     }
     Ok(())
 }
@@ -256,11 +323,9 @@ fn manifest_of(
     name: &Name,
     session: &Session,
     snapshot: &Snapshot,
-    model: &Model,
     streams: Vec<Stream>,
 ) -> Manifest {
     let info = session.info();
-    let _ = model;
     Manifest {
         format: manifest::FORMAT,
         tool: format!("pgcask {}", env!("CARGO_PKG_VERSION")),
@@ -283,18 +348,37 @@ fn manifest_of(
             selection: !options.selection.is_everything(),
             rows: options.parts == Parts::Definitions,
             definitions: options.parts == Parts::Rows,
-            rows_of: options.selection.exclude_data.iter().map(|pattern| pattern.text.clone()).collect(),
+            rows_of: options
+                .selection
+                .exclude_data
+                .iter()
+                .map(|pattern| pattern.text.clone())
+                .collect(),
         },
-        recipients: options.recipients.iter().filter_map(|r| r.public_text()).collect(),
+        recipients: options
+            .recipients
+            .iter()
+            .filter_map(|r| r.public_text())
+            .collect(),
         streams,
     }
 }
 
 /// What can only be read at the end.
-async fn close(session: &Session, model: &Model, observer: &SharedObserver) -> Result<Closing> {
-    let _ = (model, observer);
+async fn close(options: &Options, session: &Session, observer: &SharedObserver) -> Result<Closing> {
     let sequences = reader::read_sequence_values(session).await?;
-    Ok(Closing { sequences, catalog_changed: false })
+    let now = Session::open(&options.source, SessionKind::Source).await?;
+    let catalog_changed = reader::fingerprint(session).await? != reader::fingerprint(&now).await?;
+    if catalog_changed {
+        let message = "the schema was changed while it was backed up: definitions may be of two moments";
+        observer.event(Event::Warning {
+            message: message.to_owned(),
+        });
+    }
+    Ok(Closing {
+        sequences,
+        catalog_changed,
+    })
 }
 
 fn section(writer: &mut Writer, tag: [u8; 4], bytes: &[u8]) -> Result<Vec<Bytes>> {

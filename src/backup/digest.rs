@@ -27,5 +27,8 @@ pub(super) fn digest(block: &Block, hasher: &RowHasher, columns: &[ZoneColumn]) 
         return Err(Error::new(ErrorKind::Failed, message)
             .hint("a proxy between pgcask and the server may re-frame the stream; connect directly"));
     }
-    Ok(Digest { hash, zones: zones.finish() })
+    Ok(Digest {
+        hash,
+        zones: zones.finish(),
+    })
 }

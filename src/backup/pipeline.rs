@@ -39,21 +39,32 @@ pub(super) async fn copy_all(
     let mut worker = Worker::new(coordinator, Arc::clone(shared), frames)?;
     let mut first: Option<Error> = None;
     while let Some(ended) = tasks.join_next().await {
-        let result = ended
-            .unwrap_or_else(|error| Err(Error::with_source(ErrorKind::Failed, "a worker ended early", error)));
+        let result = ended.unwrap_or_else(|error| {
+            Err(Error::with_source(
+                ErrorKind::Failed,
+                "a worker ended early",
+                error,
+            ))
+        });
         if let Err(error) = result {
             part.fail();
             first = Some(prefer(first, error));
         }
     }
     if first.is_none() {
-        first = Box::pin(guard(rest(&mut worker, shared), part.clone())).await.err();
+        first = Box::pin(guard(rest(&mut worker, shared), part.clone()))
+            .await
+            .err();
     }
     let session = worker.into_session();
     // The workers and their senders are gone, so the writer ends, well or with the reason why they failed.
-    let written = writing
-        .await
-        .unwrap_or_else(|error| Err(Error::with_source(ErrorKind::Failed, "the writer ended early", error)));
+    let written = writing.await.unwrap_or_else(|error| {
+        Err(Error::with_source(
+            ErrorKind::Failed,
+            "the writer ended early",
+            error,
+        ))
+    });
     match (first, written) {
         (None, Ok(writer)) => Ok((writer, session)),
         (_, Err(error)) => Err(error),
@@ -101,7 +112,10 @@ async fn rest(worker: &mut Worker, shared: &Arc<Shared>) -> Result<()> {
     let cancel = CancelOnDrop(Some(worker.canceller()));
     for unit in units {
         let name = shared.stream(unit.stream)?.display();
-        let message = format!("{} is about to be altered by somebody; one connection copies it", printable(&name));
+        let message = format!(
+            "{} is about to be altered by somebody; one connection copies it",
+            printable(&name)
+        );
         shared.observer.event(Event::Info { message });
         worker.copy(&unit).await?;
     }

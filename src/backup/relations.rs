@@ -28,8 +28,6 @@ pub(super) struct Relation {
     heap_bytes: u64,
     toast_bytes: u64,
     block_bytes: u64,
-    /// The planner's estimate; negative when never analyzed.
-    pub(super) rows: f64,
     #[serde(default)]
     extension: Option<String>,
     #[serde(default)]
@@ -55,7 +53,7 @@ impl Relation {
                CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END AS heap_bytes, \
                CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid) ELSE 0 END AS toast_bytes, \
                pg_catalog.current_setting('block_size')::pg_catalog.int8 AS block_bytes, \
-               c.reltuples::pg_catalog.float8 AS rows, e.extname AS extension, e.condition, \
+               e.extname AS extension, e.condition, \
                (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, \
                    'type_oid', a.atttypid::pg_catalog.int8, 'collation', a.attcollation::pg_catalog.int8, \
                    'key', coalesce(a.attnum = ANY (pk.indkey), false)) ORDER BY a.attnum), '[]'::pg_catalog.json) \
@@ -87,8 +85,17 @@ impl Relation {
     }
 
     pub(super) fn size(&self) -> RelationSize {
-        let Self { heap_bytes, toast_bytes, block_bytes, .. } = *self;
-        RelationSize { heap_bytes, toast_bytes, block_bytes }
+        let Self {
+            heap_bytes,
+            toast_bytes,
+            block_bytes,
+            ..
+        } = *self;
+        RelationSize {
+            heap_bytes,
+            toast_bytes,
+            block_bytes,
+        }
     }
 
     /// Whether page ranges of it can be read: TID range scans are PostgreSQL 14's, and only a heap has pages whose
@@ -113,7 +120,9 @@ impl Relation {
         let mut zones = Vec::new();
         for (position, column) in self.columns.iter().enumerate() {
             let Some(order) = zone_type(column) else { continue };
-            let Ok(position) = u16::try_from(position) else { break };
+            let Ok(position) = u16::try_from(position) else {
+                break;
+            };
             let wanted = if column.key {
                 keys += 1;
                 keys <= KEY_ZONES

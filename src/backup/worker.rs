@@ -36,15 +36,29 @@ pub(super) enum Copied {
 }
 
 impl Worker {
-    pub(super) fn new(session: Session, shared: Arc<Shared>, frames: mpsc::Sender<SealedFrame>) -> Result<Self> {
+    pub(super) fn new(
+        session: Session,
+        shared: Arc<Shared>,
+        frames: mpsc::Sender<SealedFrame>,
+    ) -> Result<Self> {
         let scratch = Some(shared.sealer.scratch()?);
-        Ok(Self { session, shared, frames, scratch, locked: HashSet::new() })
+        Ok(Self {
+            session,
+            shared,
+            frames,
+            scratch,
+            locked: HashSet::new(),
+        })
     }
 
     /// Copies a unit whose table must be locked first, without waiting: a worker that queues behind somebody's
     /// `ALTER TABLE` would wait for our own coordinator.
     pub(super) async fn copy_if_unlocked(&mut self, unit: &Unit) -> Result<Copied> {
-        if let Some(target) = unit.lock.as_ref().filter(|target| !self.locked.contains(&target.oid)) {
+        if let Some(target) = unit
+            .lock
+            .as_ref()
+            .filter(|target| !self.locked.contains(&target.oid))
+        {
             match lock::lock_nowait(&self.session, target).await {
                 Ok(()) => self.locked.insert(target.oid),
                 Err(PgError::LockTimeout { .. }) => return Ok(Copied::Locked),
@@ -90,7 +104,10 @@ impl Worker {
         // The server's own error says more than what it caused here.
         let (told, sealed) = (told.context(doing)?, sealed.context(doing)?);
         if told != sealed {
-            let message = format!("the server sent {told} rows of {}, {sealed} arrived", stream.display());
+            let message = format!(
+                "the server sent {told} rows of {}, {sealed} arrived",
+                stream.display()
+            );
             return Err(Error::new(ErrorKind::Failed, message));
         }
         Ok(())
@@ -112,14 +129,22 @@ async fn seal(
     let work = tokio::task::spawn_blocking(move || {
         let frame = shared.stream(stream).and_then(|info| {
             let digest = digest(&block, &shared.hasher, &info.zones)?;
-            let facts = ChunkFacts { hash: ContentHash(digest.hash.sum), zone_map: digest.zones.encode() };
-            let head = ChunkHead { stream, number: shared.next_chunk(stream), rows: block.rows };
+            let facts = ChunkFacts {
+                hash: ContentHash(digest.hash.sum),
+                zone_map: digest.zones.encode(),
+            };
+            let head = ChunkHead {
+                stream,
+                number: shared.next_chunk(stream),
+                rows: block.rows,
+            };
             Ok(shared.sealer.seal_chunk(head, &block.bytes, facts, &mut own)?)
         });
         (frame, own)
     });
-    let (frame, own) =
-        work.await.map_err(|error| Error::with_source(ErrorKind::Failed, "seal a chunk", error))?;
+    let (frame, own) = work
+        .await
+        .map_err(|error| Error::with_source(ErrorKind::Failed, "seal a chunk", error))?;
     *scratch = Some(own);
     frame
 }

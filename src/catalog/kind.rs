@@ -43,7 +43,11 @@ pub struct Head {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<SecurityLabel>,
     /// What must exist before this object.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub depends: Vec<ObjectId>,
     /// What must exist before the parts that can be made later; see [`Kind::detached_ids`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -163,6 +167,16 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
 
     /// The table that this one is a partition of.
     fn partition_of(&self) -> Option<ObjectId> {
+        None
+    }
+
+    /// The tablespace that it names.
+    fn tablespace(&self) -> Option<String> {
+        None
+    }
+
+    /// The access method that it names, for relations.
+    fn access_method(&self) -> Option<String> {
         None
     }
 

@@ -252,3 +252,40 @@ pub async fn read_sequence_values(session: &Session) -> Result<Vec<SequenceValue
     };
     Ok(rows.into_iter().map(value).collect())
 }
+
+/// A fingerprint of the definitions that the session sees: identities and row versions of users' objects.
+///
+/// The server's deparsers read the newest catalog, not the snapshot. So the fingerprint is taken in the snapshot and
+/// again in a new session at the end: where they differ, somebody changed the schema in between and definitions may be
+/// of two moments.
+///
+/// # Errors
+/// Those of the query.
+pub async fn fingerprint(session: &Session) -> Result<String, PgError> {
+    const CATALOGS: [(&str, &str); 6] = [
+        (
+            "pg_class",
+            "c.relpersistence <> 't' AND c.relkind NOT IN ('t', 'i', 'I')",
+        ),
+        ("pg_proc", "true"),
+        (
+            "pg_constraint",
+            "c.connamespace IN (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname !~ '^pg_temp')",
+        ),
+        ("pg_rewrite", "true"),
+        ("pg_trigger", "NOT c.tgisinternal"),
+        ("pg_namespace", "c.nspname !~ '^pg_'"),
+    ];
+    let one = |(name, condition): &(&str, &str)| {
+        format!(
+            "SELECT pg_catalog.sum(pg_catalog.hashtextextended(c.oid::pg_catalog.text || ' ' || c.xmin::pg_catalog.text, 0)) AS h \
+             FROM pg_catalog.{name} c WHERE c.oid >= {FIRST_USER_OID} AND {condition}"
+        )
+    };
+    let union: Vec<String> = CATALOGS.iter().map(one).collect();
+    let sql = format!(
+        "SELECT pg_catalog.string_agg(coalesce(u.h::pg_catalog.text, '-'), ' ') FROM ({}) u",
+        union.join(" UNION ALL ")
+    );
+    Ok(session.query_one_text(&sql).await?.unwrap_or_default())
+}

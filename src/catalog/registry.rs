@@ -75,6 +75,14 @@ macro_rules! kinds {
             pub fn partition_of(&self) -> Option<ObjectId> {
                 match self { $(Self::$variant(o) => o.partition_of(),)* }
             }
+            /// See [`Kind::tablespace`].
+            pub fn tablespace(&self) -> Option<String> {
+                match self { $(Self::$variant(o) => o.tablespace(),)* }
+            }
+            /// See [`Kind::access_method`].
+            pub fn access_method(&self) -> Option<String> {
+                match self { $(Self::$variant(o) => o.access_method(),)* }
+            }
             /// See [`Kind::is_filled`].
             pub fn is_filled(&self) -> bool {
                 match self { $(Self::$variant(o) => o.is_filled(),)* }

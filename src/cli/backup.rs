@@ -1,11 +1,24 @@
 //! `pgcask backup`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::args::{PassphraseArgs, SelectionArgs};
+use super::printer::{human_bytes, human_count, human_seconds};
+use super::progress::Progress;
+use super::{Context, keys};
+use crate::backup::{Options, Parts};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::SharedObserver;
+use crate::exit::Exit;
+use crate::pg::{ConnectOptions, EnvLookup, PgError};
+use crate::seal::compress::Level;
+use crate::store::Location;
+use crate::store::naming::Kind;
 
 /// Back up a database into one sealed archive
 #[derive(Debug, Clone, Args)]
@@ -119,4 +132,70 @@ pub fn expand_recipients(given: &[String]) -> std::io::Result<Vec<String>> {
         all.extend(lines.map(str::to_owned));
     }
     Ok(all)
+}
+
+impl BackupArgs {
+    /// Runs the command.
+    pub async fn run(&self, context: &Context) -> Result<Exit> {
+        let printer = context.printer;
+        let source =
+            ConnectOptions::resolve(self.source.as_deref(), &EnvLookup::system()).map_err(PgError::from)?;
+        for warning in &source.warnings {
+            printer.warning(warning);
+        }
+        let kind = self.kind.parse::<Kind>()?;
+        if self.no_encrypt {
+            printer.warning("the archive is not encrypted: whoever gets it reads all of it");
+        }
+        let recipients = keys::recipients(&self.recipients, &self.passphrase, self.no_encrypt)?;
+        let options = Options {
+            source,
+            kind,
+            jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
+            level: Level::new(self.level).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
+            recipients,
+            selection: self.selection.resolve()?,
+            strict_names: self.strict_names,
+            parts: match (self.schema_only, self.data_only) {
+                (true, _) => Parts::Definitions,
+                (_, true) => Parts::Rows,
+                _ => Parts::All,
+            },
+            lock_timeout: self.lock_deadline(),
+            serializable_deferrable: self.serializable_deferrable,
+        };
+        let store = Location::parse(&self.to)?.open()?;
+        let progress = Progress::new(printer, context.bar);
+        let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+        let result = crate::backup::run(&options, &store, Clock::System, &observer, &context.stop).await;
+        progress.finish();
+        let summary = result?;
+        if printer.json {
+            printer.json(&summary)?;
+        } else {
+            printer.line(&summary.archive)?;
+            printer.info(&format!(
+                "{} rows of {} tables, {} → {} in {} ({}/s)",
+                human_count(summary.rows),
+                human_count(summary.tables),
+                human_bytes(summary.plain_bytes),
+                human_bytes(summary.bytes),
+                human_seconds(summary.seconds),
+                rate(summary.plain_bytes, summary.seconds),
+            ));
+        }
+        Ok(Exit::Good)
+    }
+}
+
+/// Bytes per second as people read them.
+pub(super) fn rate(bytes: u64, seconds: f64) -> String {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a figure to look at"
+    )]
+    let rate = (bytes as f64 / seconds.max(0.001)) as u64;
+    human_bytes(rate)
 }

@@ -1,8 +1,20 @@
 //! `pgcask restore`.
 
+use std::sync::Arc;
+
 use clap::Args;
 
+use super::Context;
 use super::args::{SelectionArgs, UnlockArgs};
+use super::backup::default_jobs;
+use super::printer::{Printer, human_bytes, human_count, human_seconds};
+use super::progress::Progress;
+use super::read::open;
+use crate::error::Result;
+use crate::event::SharedObserver;
+use crate::exit::Exit;
+use crate::pg::{ConnectOptions, EnvLookup, PgError, quote};
+use crate::restore::{Options, Parts, Plan};
 
 /// Restore an archive into a database
 #[derive(Debug, Clone, Args)]
@@ -81,4 +93,103 @@ pub struct RestoreArgs {
     /// Do not set privileges
     #[arg(short = 'x', long, help_heading = "Selection (patterns as in psql)")]
     pub no_acl: bool,
+}
+
+impl RestoreArgs {
+    /// Runs the command.
+    pub async fn run(&self, context: &Context) -> Result<Exit> {
+        let printer = context.printer;
+        let target =
+            ConnectOptions::resolve(Some(&self.into), &EnvLookup::system()).map_err(PgError::from)?;
+        for warning in &target.warnings {
+            printer.warning(warning);
+        }
+        let options = Options {
+            target,
+            create: self.create,
+            jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
+            selection: self.selection.resolve()?,
+            parts: match (self.schema_only, self.data_only) {
+                (true, _) => Parts::Definitions,
+                (_, true) => Parts::Rows,
+                _ => Parts::All,
+            },
+            no_owner: self.no_owner,
+            no_acl: self.no_acl,
+            analyze: !self.no_analyze,
+            verify: !self.no_verify,
+            maintenance_work_mem: self.maintenance_work_mem.clone(),
+        };
+        let archive = open(&self.archive, &self.unlock).await?;
+        if self.dry_run {
+            let plan = crate::restore::dry_run(&options, &archive).await?;
+            return print_plan(printer, &plan);
+        }
+        let progress = Progress::new(printer, context.bar);
+        let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+        let work = crate::restore::run(&options, &archive, &observer, &context.stop);
+        let result = tokio::select! {
+            biased;
+            result = Box::pin(work) => result,
+            () = async { context.stop.requested().await; tokio::time::sleep(GRACE).await } => Err(context.stop.error()),
+        };
+        progress.finish();
+        let summary = result.map_err(|error| {
+            let what = quote::printable(&options.target.display());
+            error.hint(format!(
+                "{what} is left as far as the restore came; drop it, or look at it, before the next try"
+            ))
+        })?;
+        if printer.json {
+            printer.json(&summary)?;
+        } else {
+            let proven = if summary.verified {
+                "content proven equal"
+            } else {
+                "content not proven"
+            };
+            printer.line(&format!(
+                "{}: {} rows in {} tables, {} objects, {}; {proven}",
+                summary.database,
+                human_count(summary.rows),
+                human_count(summary.tables),
+                human_count(summary.objects),
+                human_seconds(summary.total_seconds),
+            ))?;
+        }
+        Ok(Exit::Good)
+    }
+}
+
+/// How long a stopped restore may take to cancel what runs at the server.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+
+fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
+    let refused = plan.findings.iter().any(|finding| finding.fatal);
+    if printer.json {
+        printer.json(plan)?;
+    } else {
+        let create = if plan.create {
+            "create the database, then "
+        } else {
+            ""
+        };
+        printer.line(&format!("would {create}restore into {}:", plan.database))?;
+        for (kind, count) in &plan.objects {
+            printer.line(&format!("  {:>9} {kind}", human_count(*count)))?;
+        }
+        printer.line(&format!(
+            "  {} rows of {} tables, {} of rows, {} to read from the store",
+            human_count(plan.rows),
+            human_count(plan.tables),
+            human_bytes(plan.bytes),
+            human_bytes(plan.read_bytes),
+        ))?;
+        for finding in &plan.findings {
+            let lead = if finding.fatal { "refused" } else { "note" };
+            printer.line(&format!("  {lead}: {}", quote::printable(&finding.message)))?;
+        }
+        printer.line("nothing was touched")?;
+    }
+    Ok(if refused { Exit::Refused } else { Exit::Good })
 }

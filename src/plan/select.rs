@@ -109,6 +109,11 @@ impl Selection {
             && self.exclude_schemas.is_empty()
     }
 
+    /// How many patterns include something.
+    pub fn included(&self) -> usize {
+        self.tables.len() + self.schemas.len()
+    }
+
     /// Whether only some tables or schemas are meant, so that what belongs to none of them is left out.
     pub fn is_narrowed(&self) -> bool {
         !self.tables.is_empty() || !self.schemas.is_empty()

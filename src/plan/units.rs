@@ -17,6 +17,13 @@ pub struct RelationSize {
     pub block_bytes: u64,
 }
 
+impl RelationSize {
+    /// All bytes.
+    pub fn total(self) -> u64 {
+        self.heap_bytes.saturating_add(self.toast_bytes)
+    }
+}
+
 /// A range of heap pages; `None` leaves that end open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PageRange {
@@ -53,8 +60,7 @@ pub fn split(size: RelationSize, splittable: bool) -> Vec<PageRange> {
 
 fn split_by(size: RelationSize, splittable: bool, unit_bytes: u64) -> Vec<PageRange> {
     let pages = size.heap_bytes.checked_div(size.block_bytes).unwrap_or(0);
-    let total = size.heap_bytes.saturating_add(size.toast_bytes);
-    let units = total.div_ceil(unit_bytes.max(1)).min(pages).max(1);
+    let units = size.total().div_ceil(unit_bytes.max(1)).min(pages).max(1);
     if !splittable || units == 1 {
         return vec![PageRange::ALL];
     }

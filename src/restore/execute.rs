@@ -48,11 +48,20 @@ pub(super) async fn parallel(
     let (steps_of, tasks): (Vec<Step>, Vec<Task>) = tasks.into_iter().unzip();
     let schedule = Schedule::new(tasks)
         .map_err(|cycle| Error::with_source(ErrorKind::Failed, "order the work of the restore", cycle))?;
-    let board = Arc::new(Board { schedule: Mutex::new(schedule), steps_of, changed: Notify::new() });
+    let board = Arc::new(Board {
+        schedule: Mutex::new(schedule),
+        steps_of,
+        changed: Notify::new(),
+    });
     let part = stop.part();
     let mut workers = JoinSet::new();
     for session in sessions {
-        workers.spawn(worker(Arc::clone(steps), Arc::clone(&board), session, part.clone()));
+        workers.spawn(worker(
+            Arc::clone(steps),
+            Arc::clone(&board),
+            session,
+            part.clone(),
+        ));
     }
     let (mut back, mut first) = (Vec::new(), None);
     while let Some(ended) = workers.join_next().await {
@@ -65,7 +74,11 @@ pub(super) async fn parallel(
             }
             Err(error) => {
                 part.fail();
-                first.get_or_insert(Error::with_source(ErrorKind::Failed, "a worker ended early", error));
+                first.get_or_insert(Error::with_source(
+                    ErrorKind::Failed,
+                    "a worker ended early",
+                    error,
+                ));
             }
         }
     }
@@ -103,7 +116,9 @@ async fn worker(steps: Arc<Steps>, board: Arc<Board>, session: Session, part: St
 
 async fn run_one(steps: &Steps, board: &Board, session: &Session, task: TaskId, part: &Stop) -> Result<()> {
     let began = Instant::now();
-    let Some(step) = board.steps_of.get(task).copied() else { return Ok(()) };
+    let Some(step) = board.steps_of.get(task).copied() else {
+        return Ok(());
+    };
     let canceller = session.canceller();
     tokio::select! {
         biased;
@@ -115,7 +130,10 @@ async fn run_one(steps: &Steps, board: &Board, session: &Session, task: TaskId, 
         result = steps.run(session, step) => result?,
     }
     if let Some(what) = steps.describe(step) {
-        steps.observer().event(Event::Done { what, seconds: began.elapsed().as_secs_f64() });
+        steps.observer().event(Event::Done {
+            what,
+            seconds: began.elapsed().as_secs_f64(),
+        });
     }
     board.schedule.lock().await.finish(task);
     board.changed.notify_waiters();

@@ -1,14 +1,11 @@
 //! Loads the chunks of one unit into one table, in one transaction.
 
 use futures_util::stream::{self, StreamExt as _};
-use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::archive::{ChunkEntry, OpenScratch};
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::archive::ChunkEntry;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
-use crate::opened::{Batch, OpenArchive, batches};
+use crate::opened::{OpenArchive, batches};
 use crate::pg::Session;
 
 /// Bytes asked of the store at once: some chunks of about 300 KiB each.
@@ -33,7 +30,7 @@ pub(super) async fn load(
     let mut requests = stream::iter(batches(chunks, REQUEST_BYTES))
         .map(|batch| async {
             let bytes = archive.source().read(batch.range.clone()).await?;
-            open_batch(archive, stream, batch, bytes).await
+            archive.open_batch(stream, batch, bytes).await
         })
         .buffered(READ_AHEAD);
     while let Some(texts) = requests.next().await {
@@ -45,29 +42,10 @@ pub(super) async fn load(
     }
     let loaded = copy.finish().await?;
     if loaded != expected {
-        return Err(Error::new(ErrorKind::Validation, format!("the server took {loaded} rows of {expected}")));
+        return Err(Error::new(
+            ErrorKind::Validation,
+            format!("the server took {loaded} rows of {expected}"),
+        ));
     }
     Ok(loaded)
-}
-
-/// Decrypts and decompresses the chunks of a batch on a thread for such work.
-pub(crate) async fn open_batch(
-    archive: &OpenArchive,
-    stream: u32,
-    batch: Batch,
-    bytes: Bytes,
-) -> Result<Vec<(Bytes, u64)>> {
-    let opener = archive.opener().clone();
-    let name = Arc::new(archive.source().display());
-    let work = tokio::task::spawn_blocking(move || {
-        let mut scratch = OpenScratch::new()?;
-        let mut texts = Vec::with_capacity(batch.chunks.len());
-        for chunk in &batch.chunks {
-            let sealed = batch.slice(&bytes, chunk).unwrap_or_default();
-            let opened = opener.open_chunk(&sealed, stream, chunk, &mut scratch).context(|| format!("read {name}"))?;
-            texts.push((Bytes::copy_from_slice(opened.text), u64::from(chunk.rows)));
-        }
-        Ok(texts)
-    });
-    work.await.map_err(|error| Error::with_source(ErrorKind::Failed, "open a chunk", error))?
 }

@@ -9,3 +9,7 @@
 )]
 
 mod archive;
+mod connect;
+mod harness;
+mod pooler;
+mod roundtrip;

@@ -62,6 +62,10 @@ impl Kind for Index {
         format!("INDEX {}", head.qualified())
     }
 
+    fn tablespace(&self) -> Option<String> {
+        self.tablespace.clone()
+    }
+
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         if !self.valid && self.parent.is_none() && !self.definition.contains(" ONLY ") {
             return Vec::new();

@@ -50,6 +50,10 @@ impl Kind for KeyConstraint {
         format!("CONSTRAINT {} ON {}", ident(&head.name), self.index.table_name)
     }
 
+    fn tablespace(&self) -> Option<String> {
+        self.index.tablespace.clone()
+    }
+
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let mut out = Vec::new();
         if let Some(tablespace) = &self.index.tablespace {

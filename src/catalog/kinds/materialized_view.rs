@@ -70,6 +70,14 @@ impl Kind for MaterializedView {
             .map(|column| column.name.clone())
     }
 
+    fn tablespace(&self) -> Option<String> {
+        self.tablespace.clone()
+    }
+
+    fn access_method(&self) -> Option<String> {
+        self.access_method.clone()
+    }
+
     fn create(&self, head: &Head, target: &Target) -> Vec<String> {
         let name = head.qualified();
         let method = self

@@ -170,6 +170,14 @@ impl Kind for Table {
             .map(|column| column.name.clone())
     }
 
+    fn tablespace(&self) -> Option<String> {
+        self.tablespace.clone()
+    }
+
+    fn access_method(&self) -> Option<String> {
+        self.access_method.clone()
+    }
+
     fn create(&self, head: &Head, target: &Target) -> Vec<String> {
         let mut statements = vec![self.create_table(head, target, true)];
         statements.extend(self.afterwards(head, target));
