@@ -10,7 +10,7 @@ use super::encode::FORMAT;
 use super::ident::{ObjectId, class};
 use super::kind::{Head, SecurityLabel};
 use super::model::{DatabaseInfo, Entry, Model, SequenceValue};
-use super::registry::ALL;
+use super::registry::{ALL, Object};
 use crate::pg::{PgError, ServerVersion, Session};
 
 /// The first OID that users' objects get (`FirstNormalObjectId` in PostgreSQL's `transam.h`).
@@ -154,6 +154,17 @@ async fn attach_labels(session: &Session, model: &mut Model, positions: &Positio
     Ok(())
 }
 
+/// Positions of extensions by their members, which have no entries: who needs a member needs the extension.
+fn extension_members(model: &Model) -> Positions {
+    let mut members = HashMap::new();
+    for (position, entry) in model.entries.iter().enumerate() {
+        if let Object::Extension(extension) = &entry.object {
+            members.extend(extension.members.iter().map(|id| (*id, position)));
+        }
+    }
+    members
+}
+
 /// Reads `pg_depend` in one go and turns it into edges between entries.
 ///
 /// `a` (auto) from a sequence is its `OWNED BY`: the table's default needs the sequence, not the other way round.
@@ -167,6 +178,7 @@ async fn attach_dependencies(
          d.refobjid::pg_catalog.int8, d.deptype::pg_catalog.text FROM pg_catalog.pg_depend d \
          WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S') AND d.objid >= {FIRST_USER_OID}"
     );
+    let members = extension_members(model);
     for row in session.query_text(&sql).await? {
         let [class, oid, ref_class, ref_oid, kind] = row.as_slice() else {
             continue;
@@ -178,7 +190,8 @@ async fn attach_dependencies(
         let (Some(from), Some(to)) = (id(class, oid), id(ref_class, ref_oid)) else {
             continue;
         };
-        let (Some(from_at), Some(to_at)) = (positions.get(&from), positions.get(&to)) else {
+        let to_at = positions.get(&to).or_else(|| members.get(&to));
+        let (Some(from_at), Some(to_at)) = (positions.get(&from), to_at) else {
             continue;
         };
         if from_at == to_at {
