@@ -140,23 +140,21 @@ impl Steps {
     }
 
     async fn create(&self, session: &Session, item: usize) -> Result<()> {
-        let Some(entry) = self.entries.get(item) else {
-            return Ok(());
-        };
-        let mut statements = if self.detached.contains(&item) {
-            entry.object.create_without_detached(&entry.head, &self.target)
-        } else {
-            entry.object.create(&entry.head, &self.target)
-        };
+        let Some(entry) = self.entries.get(item) else { return Ok(()) };
+        if self.detached.contains(&item) {
+            return run_all(session, &entry.object.create_without_detached(&entry.head, &self.target)).await;
+        }
+        let mut statements = entry.object.create(&entry.head, &self.target);
         statements.extend(entry.attributes(!self.no_owner));
         run_all(session, &statements).await
     }
 
+    /// Completes a detached object. Only now it gets its owner: who owns a half-made one could not complete it.
     async fn finish(&self, session: &Session, item: usize) -> Result<()> {
-        let Some(entry) = self.entries.get(item) else {
-            return Ok(());
-        };
-        run_all(session, &entry.object.create_detached(&entry.head, &self.target)).await
+        let Some(entry) = self.entries.get(item) else { return Ok(()) };
+        let mut statements = entry.object.create_detached(&entry.head, &self.target);
+        statements.extend(entry.attributes(!self.no_owner));
+        run_all(session, &statements).await
     }
 
     async fn load(&self, session: &Session, load: usize, unit: usize) -> Result<()> {

@@ -9,13 +9,15 @@ use crate::harness::postgres::{Server, newest, versions};
 
 /// The fixtures for a version: `name.sql` and what `name.NN.sql` adds to it from version NN on, loaded together.
 fn fixtures(major: u32) -> BTreeMap<String, Vec<PathBuf>> {
+    let only = std::env::var("PGCASK_TEST_KIND").ok();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kinds");
     let mut all: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let file = entry.unwrap().path();
         let stem = file.file_stem().unwrap().to_str().unwrap();
-        let (name, least) = stem.split_once('.').unwrap_or((stem, "0"));
-        if major >= least.parse().unwrap() {
+        let numbered = stem.rsplit_once('.').and_then(|(name, least)| Some((name, least.parse::<u32>().ok()?)));
+        let (name, least) = numbered.unwrap_or((stem, 0));
+        if major >= least && only.as_ref().is_none_or(|only| only == name) {
             all.entry(name.to_owned()).or_default().push(file.clone());
         }
     }
@@ -30,11 +32,11 @@ fn every_fixture(major: u32) {
     let server = Server::start(major);
     let mut failures = Vec::new();
     for (name, files) in fixtures(major) {
-        let (source, target) = (server.create_db(), server.fresh_name());
-        for file in &files {
-            server.script(&source, file);
-        }
         let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let (source, target) = (server.create_db(), server.fresh_name());
+            for file in &files {
+                server.script(&source, file);
+            }
             let folder = folder();
             let made = backup(folder.path(), &server.url(&source), &[]);
             let run = restore(
@@ -50,14 +52,6 @@ fn every_fixture(major: u32) {
             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
             failures.push(format!("{name}: {text}"));
         }
-        if server.value(
-            "postgres",
-            &format!("SELECT count(*) FROM pg_database WHERE datname = '{target}'"),
-        ) == "1"
-        {
-            server.sql("postgres", &format!("DROP DATABASE {target}"));
-        }
-        server.sql("postgres", &format!("DROP DATABASE {source}"));
     }
     assert!(
         failures.is_empty(),
