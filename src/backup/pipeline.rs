@@ -57,8 +57,8 @@ pub(super) async fn copy_all(
         .unwrap_or_else(|error| Err(Error::with_source(ErrorKind::Failed, "the writer ended early", error)));
     match (first, written) {
         (None, Ok(writer)) => Ok((writer, session)),
-        (_, Err(error)) => Err(error),
-        (Some(error), Ok(_)) => Err(error),
+        // The writer's failure is the cause of what it caused in the workers.
+        (_, Err(error)) | (Some(error), Ok(_)) => Err(error),
     }
 }
 

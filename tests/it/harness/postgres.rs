@@ -132,6 +132,7 @@ impl Server {
     }
 
     /// A name that no database has.
+    #[expect(clippy::unused_self, reason = "the name is one for this server's databases")]
     pub(crate) fn fresh_name(&self) -> String {
         format!("t{}", DATABASES.fetch_add(1, Ordering::Relaxed))
     }
