@@ -45,7 +45,8 @@ pub fn choose(model: &mut Model, selection: &Selection) {
         positions.get(id).is_none_or(|position| keep.contains(position))
     };
     for (position, Entry { head, object }) in model.entries.iter().enumerate() {
-        let belongs = !object.after_data_of().is_empty() || object.kind() == "sequence owner";
+        let belongs = !object.after_data_of().is_empty()
+            || matches!(object.kind(), "sequence owner" | "identity sequence");
         let all = object.after_data_of().iter().chain(&head.depends).all(|id| has(&keep, id));
         if belongs && all {
             keep.insert(position);
