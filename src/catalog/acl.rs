@@ -40,6 +40,8 @@ pub enum AclClass {
     Language,
     /// Schemas.
     Schema,
+    /// The schema `public`, which every new database has: open to everybody, more or less with the server's version.
+    PublicSchema,
     /// Foreign data wrappers.
     ForeignDataWrapper,
     /// Foreign servers.
@@ -55,7 +57,7 @@ impl AclClass {
             }
             Self::Sequence => &["SELECT", "UPDATE", "USAGE"],
             Self::Function => &["EXECUTE"],
-            Self::Schema => &["USAGE", "CREATE"],
+            Self::Schema | Self::PublicSchema => &["USAGE", "CREATE"],
             Self::Type | Self::Language | Self::ForeignDataWrapper | Self::ForeignServer => &["USAGE"],
         }
     }
@@ -65,15 +67,18 @@ impl AclClass {
         match self {
             Self::Function => &["EXECUTE"],
             Self::Type | Self::Language => &["USAGE"],
-            Self::Table | Self::Sequence | Self::Schema | Self::ForeignDataWrapper | Self::ForeignServer => {
-                &[]
-            }
+            Self::Table
+            | Self::Sequence
+            | Self::Schema
+            | Self::PublicSchema
+            | Self::ForeignDataWrapper
+            | Self::ForeignServer => &[],
         }
     }
 }
 
 /// The statements that bring an object from its default privileges to `acl`. `on` names the object as `GRANT … ON`
-/// does, `column` is a column of it. `None` means the default, for which nothing is to be done.
+/// does, `column` is a column of it. `None` means the default, for which nothing is to be done but in `public`.
 pub fn statements(
     class: AclClass,
     on: &str,
@@ -82,10 +87,13 @@ pub fn statements(
     acl: Option<&[AclItem]>,
     target: &Target,
 ) -> Vec<String> {
-    let Some(acl) = acl else { return Vec::new() };
+    let mut out = Vec::new();
+    if class == AclClass::PublicSchema {
+        out.push(format!("REVOKE ALL ON {on} FROM PUBLIC"));
+    }
+    let Some(acl) = acl else { return out };
     let known: Vec<&AclItem> =
         acl.iter().filter(|item| item.privilege != "MAINTAIN" || target.version.at_least(17)).collect();
-    let mut out = Vec::new();
     let mut as_default: Vec<Option<&str>> = Vec::new();
     if column.is_none() {
         for (grantee, default) in [(None, class.public_default()), (owner, class.owner_default())] {
@@ -101,12 +109,54 @@ pub fn statements(
     }
     let rest: Vec<&AclItem> =
         known.into_iter().filter(|item| !as_default.contains(&item.grantee.as_deref())).collect();
-    out.extend(grants(on, column, owner, &grantors_first(owner, rest)));
+    let (first, after) = detours(on, column, owner, &rest);
+    let rest = if first.is_empty() { grantors_first(owner, rest) } else { rest };
+    out.extend(first);
+    out.extend(grants(on, column, owner, &rest));
+    out.extend(after);
     out
 }
 
-/// The items in their order, but each after the one that lets its grantor grant. An array can have them the other way
-/// round: a grantor may have got the right again from somebody else, and lost it from whom he had it first.
+/// Whether one of `items` lets the grantor of `item` grant it.
+fn is_allowed(item: &AclItem, items: &[&AclItem]) -> bool {
+    items.iter().any(|other| {
+        other.grantable && other.privilege == item.privilege && other.grantee.as_ref() == Some(&item.grantor)
+    })
+}
+
+/// Grants of the owner's, before all others, and what takes them back at the end, for grantors whose right comes only
+/// later in the array: they got it again from somebody else, and lost it from whom they had it first. So the array
+/// comes out in its order. Nothing, where the owner's own grant is what comes later.
+fn detours(
+    on: &str,
+    column: Option<&str>,
+    owner: Option<&str>,
+    items: &[&AclItem],
+) -> (Vec<String>, Vec<String>) {
+    let (mut first, mut after) = (Vec::new(), Vec::new());
+    let column = column.map(|column| format!(" ({})", quote::ident(column))).unwrap_or_default();
+    for (position, item) in items.iter().enumerate() {
+        let (before, later) = items.split_at(position);
+        if Some(item.grantor.as_str()) == owner || is_allowed(item, before) || !is_allowed(item, later) {
+            continue;
+        }
+        if items
+            .iter()
+            .any(|o| Some(o.grantor.as_str()) == owner && o.grantee.as_ref() == Some(&item.grantor))
+        {
+            return (Vec::new(), Vec::new());
+        }
+        let (what, who) = (format!("{}{column} ON {on}", item.privilege), quote::ident(&item.grantor));
+        let grant = format!("GRANT {what} TO {who} WITH GRANT OPTION");
+        if !first.contains(&grant) {
+            first.push(grant);
+            after.push(format!("REVOKE {what} FROM {who}"));
+        }
+    }
+    (first, after)
+}
+
+/// The items in their order, but each after the one that lets its grantor grant.
 fn grantors_first<'a>(owner: Option<&str>, items: Vec<&'a AclItem>) -> Vec<&'a AclItem> {
     let mut ordered: Vec<&AclItem> = Vec::with_capacity(items.len());
     let mut waiting = items;
@@ -114,12 +164,7 @@ fn grantors_first<'a>(owner: Option<&str>, items: Vec<&'a AclItem>) -> Vec<&'a A
         let before = ordered.len();
         let mut later = Vec::new();
         for item in waiting {
-            let may = Some(item.grantor.as_str()) == owner
-                || ordered.iter().any(|other| {
-                    other.grantable
-                        && other.privilege == item.privilege
-                        && other.grantee.as_ref() == Some(&item.grantor)
-                });
+            let may = Some(item.grantor.as_str()) == owner || is_allowed(item, &ordered);
             if may {
                 ordered.push(item);
             } else {
@@ -218,19 +263,46 @@ mod tests {
     }
 
     #[test]
-    fn a_grantor_has_the_right_before_he_grants_it() {
+    fn a_grantor_who_got_the_right_again_later() {
+        let acl = [
+            item("own", Some("own"), "EXECUTE", false),
+            item("own", Some("ann"), "EXECUTE", true),
+            item("bob", Some("eve"), "EXECUTE", false),
+            item("ann", Some("bob"), "EXECUTE", true),
+        ];
+        let made = function(&acl);
+        let lent = "GRANT EXECUTE ON FUNCTION f() TO \"bob\" WITH GRANT OPTION";
+        assert_eq!(made[1], lent);
+        assert_eq!(made[3], "SET ROLE \"bob\"; GRANT EXECUTE ON FUNCTION f() TO \"eve\"; RESET ROLE");
+        assert_eq!(made[4], format!("SET ROLE \"ann\"; {lent}; RESET ROLE"));
+        assert_eq!(made[5], "REVOKE EXECUTE ON FUNCTION f() FROM \"bob\"");
+    }
+
+    #[test]
+    fn a_grantor_who_got_the_right_from_the_owner_later() {
         let acl = [
             item("own", Some("own"), "EXECUTE", false),
             item("bob", Some("eve"), "EXECUTE", false),
-            item("ann", Some("bob"), "EXECUTE", true),
-            item("own", Some("ann"), "EXECUTE", true),
+            item("own", Some("bob"), "EXECUTE", true),
         ];
-        let grantees: Vec<String> =
-            function(&acl).iter().filter_map(|sql| Some(sql.split_once("TO ")?.1.to_owned())).collect();
-        assert_eq!(
-            grantees,
-            ["\"ann\" WITH GRANT OPTION", "\"bob\" WITH GRANT OPTION; RESET ROLE", "\"eve\"; RESET ROLE",]
-        );
+        let made = function(&acl);
+        assert_eq!(made.len(), 3, "nothing is lent and taken back");
+        assert!(made[1].ends_with("TO \"bob\" WITH GRANT OPTION") && made[2].contains("TO \"eve\""));
+    }
+
+    #[test]
+    fn the_public_schema_is_closed_first() {
+        let target = Target { version: ServerVersion(180_000), source: ServerVersion(180_000) };
+        let made = |acl: Option<&[AclItem]>| {
+            statements(AclClass::PublicSchema, "SCHEMA public", None, Some("own"), acl, &target)
+        };
+        let closed = "REVOKE ALL ON SCHEMA public FROM PUBLIC";
+        let mut acl =
+            vec![item("own", Some("own"), "USAGE", false), item("own", Some("own"), "CREATE", false)];
+        assert_eq!(made(None), [closed]);
+        assert_eq!(made(Some(&acl)), [closed]);
+        acl.push(item("own", None, "USAGE", false));
+        assert_eq!(made(Some(&acl)), [closed, "GRANT USAGE ON SCHEMA public TO PUBLIC"]);
     }
 
     #[test]

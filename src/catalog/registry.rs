@@ -162,7 +162,7 @@ kinds! {
     Index(kinds::index::Index) = "index";
     KeyConstraint(kinds::key_constraint::KeyConstraint) = "key constraint";
     ReplicaIdentity(kinds::replica_identity::ReplicaIdentity) = "replica identity";
-    LateCheck(kinds::table_constraint::LateCheck) = "check constraint";
+    LateConstraint(kinds::table_constraint::LateConstraint) = "table constraint";
     ForeignKey(kinds::foreign_key::ForeignKey) = "foreign key";
     Statistics(kinds::statistics::Statistics) = "statistics";
     Trigger(kinds::trigger::Trigger) = "trigger";

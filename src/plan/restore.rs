@@ -585,6 +585,21 @@ mod tests {
     }
 
     #[test]
+    fn circles_that_hang_together_are_broken_too() {
+        // Each table's default calls a function over the other's rows.
+        let table = |oid: u32, function: u32, other: u32| Item {
+            detachable: true,
+            detached_depends: vec![id(function), id(other)],
+            ..item("table", oid, &[], &[])
+        };
+        let items =
+            [table(1, 4, 2), table(2, 3, 1), item("function", 3, &[1], &[]), item("function", 4, &[2], &[])];
+        let plan = plan(&items, &[], false).unwrap();
+        let at = |step| plan.first.iter().position(|other| *other == step).unwrap();
+        assert!(at(Step::Create(3)) < at(Step::Finish(0)) && at(Step::Create(2)) < at(Step::Finish(1)));
+    }
+
+    #[test]
     fn what_cannot_be_broken_is_named() {
         let items = [item("function", 1, &[2], &[]), item("function", 2, &[1], &[])];
         assert_eq!(plan(&items, &[], false).unwrap_err(), Cycle(vec![0, 1]));

@@ -10,7 +10,7 @@ use crate::catalog::kind::Target;
 use crate::catalog::large_object;
 use crate::catalog::model::Entry;
 use crate::error::{Context as _, Result};
-use crate::event::SharedObserver;
+use crate::event::{Event, SharedObserver};
 use crate::manifest::{Content, Stream};
 use crate::opened::OpenArchive;
 use crate::pg::Session;
@@ -219,7 +219,14 @@ impl Steps {
         } else {
             format!("VACUUM (FREEZE, ANALYZE) {name}")
         };
-        session.execute(&sql).await?;
+        // Statistics are not worth a restore: a table with foreign children reads those too, and they may be far away.
+        if let Err(error) = session.execute(&sql).await {
+            if error.sqlstate().is_none_or(|code| code == CANCELED) {
+                return Err(error.into());
+            }
+            let message = format!("no statistics for {}: {error}", plan.stream.display());
+            self.observer.event(Event::Warning { message });
+        }
         Ok(())
     }
 
@@ -231,6 +238,9 @@ impl Steps {
         Ok(())
     }
 }
+
+/// SQLSTATE of a statement that was canceled: somebody wants the restore to end.
+const CANCELED: &str = "57014";
 
 async fn run_all(session: &Session, statements: &[String]) -> Result<()> {
     for statement in statements {

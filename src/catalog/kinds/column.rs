@@ -138,23 +138,23 @@ impl Column {
         )
     }
 
-    /// The column in `CREATE TABLE`.
-    pub fn definition(&self, not_null: Option<&NotNull>) -> String {
+    /// The column in `CREATE TABLE`, with its NOT NULL constraint.
+    pub fn definition(&self, not_null: Option<&str>) -> String {
         let mut text =
             format!("{} {}{}", ident(&self.name), self.type_name, options_clause(&self.wrapper_options));
         if let Some(collation) = &self.collation {
             text.push_str(&format!(" COLLATE {collation}"));
         }
         self.push_generated(&mut text);
-        self.push_not_null(not_null, &mut text);
+        text.push_str(not_null.unwrap_or_default());
         text
     }
 
     /// The column in `CREATE TABLE … OF`, if there is anything to say.
-    pub fn typed_definition(&self, not_null: Option<&NotNull>) -> Option<String> {
+    pub fn typed_definition(&self, not_null: Option<&str>) -> Option<String> {
         let mut text = String::new();
         self.push_generated(&mut text);
-        self.push_not_null(not_null, &mut text);
+        text.push_str(not_null.unwrap_or_default());
         (!text.is_empty()).then(|| format!("{} WITH OPTIONS{text}", ident(&self.name)))
     }
 
@@ -162,15 +162,6 @@ impl Column {
         if let (Some(kind), Some(expression)) = (&self.generated, &self.default) {
             let kind = if kind == "v" { "" } else { " STORED" };
             text.push_str(&format!(" GENERATED ALWAYS AS ({expression}){kind}"));
-        }
-    }
-
-    fn push_not_null(&self, constraint: Option<&NotNull>, text: &mut String) {
-        match constraint {
-            Some(constraint) if constraint.invalid => {}
-            Some(constraint) => text.push_str(&constraint.column_constraint()),
-            None if self.not_null => text.push_str(" NOT NULL"),
-            None => {}
         }
     }
 
@@ -247,7 +238,7 @@ pub struct NotNull {
     pub no_inherit: bool,
     /// `NOT VALID`.
     pub invalid: bool,
-    /// Defined here, not only inherited.
+    /// Defined here, not only inherited, or valid where the parent's is not.
     pub local: bool,
     /// Its comment.
     #[serde(default)]
@@ -260,17 +251,22 @@ impl NotNull {
         if !server.at_least(18) {
             return "NULL::pg_catalog.json".to_owned();
         }
+        // A child's that holds for all its rows says more than the parent's that does not.
+        let invalid_above = "EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_attribute u ON u.attrelid = h.inhparent AND u.attname = a.attname \
+               JOIN pg_catalog.pg_constraint uk ON uk.conrelid = h.inhparent AND uk.contype = 'n' AND uk.conkey[1] = u.attnum AND NOT uk.convalidated \
+               WHERE h.inhrelid = k.conrelid)";
         format!(
             "(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', k.conname, 'column', a.attname, \
                'default_name', k.conname = {c}.relname || '_' || a.attname || '_not_null', \
-               'no_inherit', k.connoinherit, 'invalid', NOT k.convalidated, 'local', k.conislocal, \
+               'no_inherit', k.connoinherit, 'invalid', NOT k.convalidated, 'local', k.conislocal OR k.convalidated AND {invalid_above}, \
                'comment', pg_catalog.obj_description(k.oid, 'pg_constraint')) ORDER BY a.attnum) \
              FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \
              WHERE k.conrelid = {c}.oid AND k.contype = 'n')"
         )
     }
 
-    fn column_constraint(&self) -> String {
+    /// The constraint as one of the column.
+    pub fn column_constraint(&self) -> String {
         let name =
             if self.default_name { String::new() } else { format!(" CONSTRAINT {}", ident(&self.name)) };
         format!("{name} NOT NULL{}", if self.no_inherit { " NO INHERIT" } else { "" })

@@ -34,14 +34,22 @@ impl Kind for Schema {
     }
 
     fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
-        Some((AclClass::Schema, self.identity(head)))
+        let class = if head.name == PUBLIC { AclClass::PublicSchema } else { AclClass::Schema };
+        Some((class, self.identity(head)))
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
-        // `public` exists in every new database; creating it again would fail.
-        if head.name == "public" {
-            return vec![format!("CREATE SCHEMA IF NOT EXISTS {}", head.qualified())];
+        if head.name != PUBLIC {
+            return vec![format!("CREATE SCHEMA {}", head.qualified())];
         }
-        vec![format!("CREATE SCHEMA {}", head.qualified())]
+        // It exists in every new database, with a comment; creating it again would fail.
+        let mut out = vec![format!("CREATE SCHEMA IF NOT EXISTS {}", head.qualified())];
+        if head.comment.is_none() {
+            out.push(format!("COMMENT ON SCHEMA {} IS NULL", head.qualified()));
+        }
+        out
     }
 }
+
+/// The schema that `initdb` makes.
+const PUBLIC: &str = "public";

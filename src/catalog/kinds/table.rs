@@ -20,10 +20,10 @@ pub struct Table {
     /// Columns in the order of their numbers, without dropped ones.
     #[serde(default, deserialize_with = "null_as_default")]
     pub columns: Vec<Column>,
-    /// CHECK constraints that hold for all rows, and are created with the table.
+    /// Its own CHECK constraints that hold for all rows, and are created with the table.
     #[serde(default, deserialize_with = "null_as_default")]
     pub checks: Vec<Check>,
-    /// NOT NULL constraints by name (PostgreSQL 18).
+    /// NOT NULL constraints by name (PostgreSQL 18); invalid ones are made later ([`super::table_constraint`]).
     #[serde(default, deserialize_with = "null_as_default")]
     pub not_nulls: Vec<NotNull>,
     /// `UNLOGGED`.
@@ -32,6 +32,10 @@ pub struct Table {
     /// Parents, in order, quoted and qualified.
     #[serde(default, deserialize_with = "null_as_default")]
     pub inherits: Vec<String>,
+    /// All that it has in common with its parents it has of its own too, as a table that was made alone: so it is made
+    /// alone again and then becomes their child, and its columns keep their order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
     /// The parent's identity and the bounds, for a partition.
     #[serde(default)]
     pub partition: Option<Partition>,
@@ -157,6 +161,8 @@ impl Table {
     /// What [`Kind::create`] says, after the `CREATE` statement itself.
     pub(super) fn create_from(&self, create: String, head: &Head, target: &Target) -> Vec<String> {
         let mut statements = vec![create];
+        let parents = self.inherits.iter().filter(|_| self.is_made_alone(true));
+        statements.extend(parents.map(|parent| format!("ALTER TABLE {} INHERIT {parent}", head.qualified())));
         statements.extend(self.afterwards(head, target));
         statements.extend(self.defaults(head));
         statements.extend(self.constraint_comments(head, true, true));
@@ -206,6 +212,11 @@ impl Table {
         text
     }
 
+    /// A child can be adopted only with all its CHECK constraints.
+    fn is_made_alone(&self, checks: bool) -> bool {
+        self.adopted && checks
+    }
+
     /// `CREATE … name (columns) INHERITS (…)`.
     pub(super) fn create_as(&self, kind: &str, head: &Head, checks: bool) -> String {
         let parts = self.parts(checks);
@@ -215,7 +226,7 @@ impl Table {
         } else {
             format!(" (\n    {}\n)", parts.join(",\n    "))
         };
-        let inherits = if self.inherits.is_empty() {
+        let inherits = if self.inherits.is_empty() || self.is_made_alone(checks) {
             String::new()
         } else {
             format!(" INHERITS ({})", self.inherits.join(", "))
@@ -227,12 +238,19 @@ impl Table {
     fn parts(&self, checks: bool) -> Vec<String> {
         let mut parts: Vec<String> = Vec::new();
         for column in self.columns.iter().filter(|column| self.is_own(column.local)) {
-            let not_null = self.not_nulls.iter().find(|constraint| constraint.column == column.name);
+            let not_null = match self.not_nulls.iter().find(|constraint| constraint.column == column.name) {
+                Some(constraint) if self.is_own(constraint.local) && !constraint.invalid => {
+                    Some(constraint.column_constraint())
+                }
+                // It comes with the parent's, or later.
+                Some(_) => None,
+                None => column.not_null.then(|| " NOT NULL".to_owned()),
+            };
             if self.of_type.is_some() {
-                parts.extend(column.typed_definition(not_null));
+                parts.extend(column.typed_definition(not_null.as_deref()));
                 continue;
             }
-            let mut definition = column.definition(not_null);
+            let mut definition = column.definition(not_null.as_deref());
             if self.inherits.len() > 1 && column.generated.is_none() && column.identity.is_none() {
                 // Several parents may have several defaults: none of them, until the column's own is set.
                 definition.push_str(" DEFAULT NULL");
@@ -258,9 +276,6 @@ impl Table {
         for column in &self.columns {
             out.extend(column.attributes(&table, self.is_own(column.local), target));
         }
-        for constraint in self.not_nulls.iter().filter(|c| c.invalid && self.is_own(c.local)) {
-            out.push(format!("ALTER TABLE {table} ADD {} NOT VALID", constraint.table_constraint()));
-        }
         if let Some(Partition { parent_name, bound, .. }) = &self.partition {
             out.push(format!("ALTER TABLE ONLY {parent_name} ATTACH PARTITION {table} {bound}"));
         }
@@ -284,7 +299,7 @@ impl Table {
         let not_nulls = self
             .not_nulls
             .iter()
-            .filter(|_| not_nulls)
+            .filter(|constraint| not_nulls && !constraint.invalid)
             .map(|constraint| (&constraint.name, &constraint.comment));
         let table = head.qualified();
         let comment = |(name, comment): (&String, &Option<String>)| {

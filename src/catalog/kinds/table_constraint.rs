@@ -1,17 +1,19 @@
-//! Constraints that are added to a table after its rows: CHECK constraints that do not hold for all rows (`NOT VALID`,
-//! `NOT ENFORCED`). Added to a parent they come to its children too; a child that has one of its own merges it.
+//! Constraints that are added to a table after its rows: CHECK and NOT NULL constraints that do not hold for all rows
+//! (`NOT VALID`, `NOT ENFORCED`). Added to a parent they come to its children too; a child that has one of its own merges
+//! it. A child's inherited CHECK constraints, whatever they are, are entries too: they may bear comments of their own.
 
 use serde::{Deserialize, Serialize};
 
+use super::table_query::is_inline;
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
 use crate::pg::quote::ident;
 
-/// A CHECK constraint that old rows may violate.
+/// A constraint that old rows may violate, or that is inherited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LateCheck {
+pub struct LateConstraint {
     /// The table.
     pub table: ObjectId,
     /// Its quoted, qualified name.
@@ -21,25 +23,30 @@ pub struct LateCheck {
     /// It comes with the parent's constraint, and may yet bear a comment of its own.
     #[serde(default)]
     pub inherited: bool,
+    /// It holds for all rows of this table, although the parent's does not for all of the parent's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub valid_below: bool,
 }
 
-impl Kind for LateCheck {
-    const NAME: &'static str = "check constraint";
+impl Kind for LateConstraint {
+    const NAME: &'static str = "table constraint";
     const CATALOGS: &'static [&'static str] = &["pg_constraint"];
 
     fn query(server: ServerVersion) -> String {
         format!(
             "SELECT {id}, tn.nspname AS schema, k.conname AS name, {fields}, NOT k.conislocal AS inherited, \
+               k.convalidated AND NOT k.conislocal AND EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_constraint u \
+                 ON u.conrelid = h.inhparent AND u.contype = k.contype AND u.conname = k.conname AND NOT u.convalidated WHERE h.inhrelid = t.oid) AS valid_below, \
                (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({constraint}, u.oid::pg_catalog.int8)) FROM pg_catalog.pg_inherits h \
-                 JOIN pg_catalog.pg_constraint u ON u.conrelid = h.inhparent AND u.contype = 'c' AND u.conname = k.conname WHERE h.inhrelid = t.oid) AS depends \
+                 JOIN pg_catalog.pg_constraint u ON u.conrelid = h.inhparent AND u.contype = k.contype AND u.conname = k.conname WHERE h.inhrelid = t.oid) AS depends \
              FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid \
              JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
-             WHERE k.contype = 'c' AND NOT ({inline}) AND t.relkind IN ('r', 'p', 'f') \
+             WHERE {late} AND t.relkind IN ('r', 'p', 'f') \
              AND t.relpersistence <> 't' AND {user} AND {own_table} ORDER BY tn.nspname, t.relname, k.conname",
             id = sql::id(class::PG_CONSTRAINT, "k.oid"),
             fields = fields(),
             constraint = class::PG_CONSTRAINT,
-            inline = super::table_query::inline_check(server),
+            late = late(server),
             user = sql::user_schema("t.relnamespace"),
             own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
         )
@@ -50,6 +57,13 @@ impl Kind for LateCheck {
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
+        if self.valid_below {
+            return vec![format!(
+                "ALTER TABLE {} VALIDATE CONSTRAINT {}",
+                self.table_name,
+                ident(&head.name)
+            )];
+        }
         if self.inherited {
             return Vec::new();
         }
@@ -72,6 +86,12 @@ impl Kind for LateCheck {
     fn after_data_of(&self) -> Vec<ObjectId> {
         vec![self.table]
     }
+}
+
+/// A condition: constraint `k` of table `t` is one of these.
+fn late(server: ServerVersion) -> String {
+    let not_null = if server.at_least(18) { ", 'n'" } else { "" };
+    format!("k.contype IN ('c'{not_null}) AND NOT {}", is_inline(server, "t"))
 }
 
 /// The columns that describe constraint `k` of table `t` in schema `tn`.

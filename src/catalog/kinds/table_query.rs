@@ -13,7 +13,7 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
              SELECT pg_catalog.json_build_array({pg_type}, c.reltype::pg_catalog.int8) AS id \
              UNION ALL SELECT pg_catalog.json_build_array({pg_type}, t.typarray::pg_catalog.int8) FROM pg_catalog.pg_type t WHERE t.oid = c.reltype AND t.typarray <> 0 \
              UNION ALL SELECT pg_catalog.json_build_array({pg_attrdef}, d.oid::pg_catalog.int8) FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid \
-             UNION ALL SELECT pg_catalog.json_build_array({pg_constraint}, k.oid::pg_catalog.int8) FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND (k.contype = 'n' OR (k.contype = 'c' AND {inline}))) i) AS also, \
+             UNION ALL SELECT pg_catalog.json_build_array({pg_constraint}, k.oid::pg_catalog.int8) FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND {inline}) i) AS also, \
            (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('id', pg_catalog.json_build_array({pg_constraint}, k.oid::pg_catalog.int8), 'name', k.conname, \
                'definition', pg_catalog.pg_get_constraintdef(k.oid), 'local', k.conislocal, \
                'comment', pg_catalog.obj_description(k.oid, 'pg_constraint')) ORDER BY k.conname) \
@@ -23,6 +23,8 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
              FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
              JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
              WHERE h.inhrelid = c.oid AND NOT c.relispartition) AS inherits, \
+           NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND NOT a.attislocal) \
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('c', 'n') AND NOT k.conislocal) AS adopted, \
            CASE WHEN c.relispartition THEN (SELECT pg_catalog.json_build_object(\
                'parent', pg_catalog.json_build_array({pg_class}, p.oid::pg_catalog.int8), \
                'parent_name', pg_catalog.format('%I.%I', pn.nspname, p.relname), \
@@ -46,7 +48,7 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
         more = columns,
         columns = Column::json("c", server),
         not_nulls = NotNull::json("c", server),
-        inline = inline_check(server),
+        inline = is_inline(server, "c"),
         pg_type = class::PG_TYPE,
         pg_class = class::PG_CLASS,
         pg_attrdef = class::PG_ATTRDEF,
@@ -56,7 +58,12 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
     )
 }
 
-/// Which CHECK constraints are created with the table: those that hold for all rows.
-pub(super) fn inline_check(server: ServerVersion) -> &'static str {
-    if server.at_least(18) { "k.convalidated AND k.conenforced" } else { "k.convalidated" }
+/// A condition: constraint `k` of table `t` is a CHECK or NOT NULL constraint that is created with the table. It holds for
+/// all rows, and does not come from a parent, whose own may come late.
+pub(super) fn is_inline(server: ServerVersion, t: &str) -> String {
+    // Since PostgreSQL 18 constraints may not be enforced, and NOT NULL is one. It is inherited with the column.
+    let enforced = if server.at_least(18) { " AND k.conenforced" } else { "" };
+    format!(
+        "(k.convalidated{enforced} AND (k.contype = 'n' OR k.contype = 'c' AND (k.conislocal OR {t}.relispartition)))"
+    )
 }
