@@ -103,7 +103,7 @@ pub fn statements(
             if is_default(&known, grantee, owner, default, target) {
                 as_default.push(grantee);
             } else {
-                out.push(format!("REVOKE ALL ON {on} FROM {}", role(grantee)));
+                out.push(format!("REVOKE {} ON {on} FROM {}", all_of_source(class, target), role(grantee)));
             }
         }
     }
@@ -115,6 +115,17 @@ pub fn statements(
     out.extend(grants(on, column, owner, &rest));
     out.extend(after);
     out
+}
+
+/// All privileges that the source knows. A right that came with the target's version stays with whom it gives it to:
+/// owners could always do what MAINTAIN (PostgreSQL 17) is about.
+fn all_of_source(class: AclClass, target: &Target) -> String {
+    if class != AclClass::Table || target.source.at_least(17) || !target.version.at_least(17) {
+        return "ALL".to_owned();
+    }
+    let known: Vec<&str> =
+        class.owner_default().iter().filter(|name| **name != "MAINTAIN").copied().collect();
+    known.join(", ")
 }
 
 /// Whether one of `items` lets the grantor of `item` grant it.
@@ -332,6 +343,11 @@ mod tests {
         let older = Target { version, source: ServerVersion(150_000) };
         let acl = but("MAINTAIN");
         assert!(statements(AclClass::Table, "TABLE t", None, Some("own"), Some(&acl), &older).is_empty());
+        let closed = statements(AclClass::Table, "TABLE t", None, Some("own"), Some(&[]), &older);
+        assert_eq!(
+            closed,
+            ["REVOKE INSERT, SELECT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON TABLE t FROM \"own\""]
+        );
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub struct Column {
     /// NOT NULL although no parent's column is (before PostgreSQL 18, where constraints tell).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_null_below: bool,
+    /// NOT NULL as a parent's column is (before PostgreSQL 18).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_null_above: bool,
     /// Attribute options.
     #[serde(default, deserialize_with = "null_as_default")]
     pub options: Vec<String>,
@@ -99,13 +102,10 @@ impl Column {
                    AND u.attname = a.attname AND {condition} WHERE h.inhrelid = a.attrelid)"
             )
         };
-        let not_null_below = if server.at_least(18) {
-            "false".to_owned()
+        let not_null_above = if server.at_least(18) {
+            "NULL::pg_catalog.bool".to_owned()
         } else {
-            format!(
-                "CASE WHEN a.attinhcount > 0 AND a.attnotnull THEN NOT {} ELSE false END",
-                parents("u.attnotnull")
-            )
+            format!("CASE WHEN a.attinhcount > 0 AND a.attnotnull THEN {} END", parents("u.attnotnull"))
         };
         format!(
             "(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('number', a.attnum, 'name', a.attname, \
@@ -123,7 +123,7 @@ impl Column {
                  WHERE sd.classid = {class}::pg_catalog.oid AND sd.refclassid = {class}::pg_catalog.oid AND sd.refobjid = a.attrelid AND sd.refobjsubid = a.attnum AND sd.deptype = 'i') END, \
                'storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::pg_catalog.text END, 'compression', {compression}, \
                'statistics', CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END, 'options', pg_catalog.array_to_json(a.attoptions), \
-               'wrapper_options', CASE WHEN a.attfdwoptions IS NOT NULL THEN {wrapper_options} END, 'not_null_below', {not_null_below}, \
+               'wrapper_options', CASE WHEN a.attfdwoptions IS NOT NULL THEN {wrapper_options} END, 'not_null_above', coalesce({not_null_above}, false), 'not_null_below', coalesce(NOT {not_null_above}, false), \
                'drops_default', CASE WHEN a.attinhcount > 0 AND d.oid IS NULL AND a.attidentity = '' THEN {default_above} ELSE false END, \
                'local', a.attislocal, 'acl', {acl}) ORDER BY a.attnum) \
              FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \

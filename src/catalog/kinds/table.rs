@@ -244,6 +244,9 @@ impl Table {
                 }
                 // It comes with the parent's, or later.
                 Some(_) => None,
+                None if column.not_null_above && !self.is_made_alone(checks) && self.partition.is_none() => {
+                    None
+                }
                 None => column.not_null.then(|| " NOT NULL".to_owned()),
             };
             if self.of_type.is_some() {
