@@ -1,6 +1,6 @@
 //! Which objects of a model a selection means.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::select::Selection;
 use crate::catalog::ident::ObjectId;
@@ -11,14 +11,14 @@ use crate::catalog::model::{Entry, Model};
 ///
 /// `present` are identities that are there without being restored: what needs those too is kept. Gives the identities
 /// of the entries that are kept only because others need them.
-pub fn choose(model: &mut Model, selection: &Selection, present: &HashSet<ObjectId>) -> HashSet<ObjectId> {
+pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<ObjectId>) -> BTreeSet<ObjectId> {
     if selection.is_everything() {
-        return HashSet::new();
+        return BTreeSet::new();
     }
     let positions = model.positions();
     let is_relation =
         |kind: &str| matches!(kind, "table" | "view" | "materialized view" | "sequence" | "foreign table");
-    let mut keep: HashSet<usize> = HashSet::new();
+    let mut keep: BTreeSet<usize> = BTreeSet::new();
     for (position, Entry { head, object }) in model.entries.iter().enumerate() {
         let wanted = match (&head.schema, is_relation(object.kind())) {
             (Some(schema), true) => selection.relation(schema, &head.name),
@@ -44,11 +44,11 @@ pub fn choose(model: &mut Model, selection: &Selection, present: &HashSet<Object
             }
         }
     }
-    let needed: HashSet<usize> = keep.difference(&chosen).copied().collect();
+    let needed: BTreeSet<usize> = keep.difference(&chosen).copied().collect();
     let needed_ids =
         needed.iter().filter_map(|at| model.entries.get(*at)).map(|entry| entry.head.id).collect();
     // What belongs to the kept ones, if all that it needs is kept.
-    let has = |keep: &HashSet<usize>, id: &ObjectId| {
+    let has = |keep: &BTreeSet<usize>, id: &ObjectId| {
         present.contains(id) || positions.get(id).is_none_or(|position| keep.contains(position))
     };
     for (position, Entry { head, object }) in model.entries.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Reads what the archive holds, picks what is wanted, and plans.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::options::{Options, Parts, Plan};
 use super::preflight::Finding;
@@ -30,7 +30,7 @@ pub(super) struct Prepared {
     pub(super) loads: Vec<LoadPlan>,
     pub(super) plan: RestorePlan,
     /// Entries that are only there because others need them.
-    pub(super) needed: HashSet<ObjectId>,
+    pub(super) needed: BTreeSet<ObjectId>,
     sealed_bytes: u64,
 }
 
@@ -96,20 +96,20 @@ async fn select(
     options: &Options,
     model: &mut Model,
     existing: Option<&Session>,
-) -> Result<HashSet<ObjectId>> {
+) -> Result<BTreeSet<ObjectId>> {
     if options.parts == Parts::Rows {
         model.entries.clear();
-        return Ok(HashSet::new());
+        return Ok(BTreeSet::new());
     }
     let present = match existing {
         Some(session) if !options.selection.is_everything() => present(session, model).await?,
-        _ => HashSet::new(),
+        _ => BTreeSet::new(),
     };
     Ok(choose(model, &options.selection, &present))
 }
 
 /// The relations of the model that the target has already, by name, and what is said of those alone.
-async fn present(session: &Session, model: &Model) -> Result<HashSet<ObjectId>> {
+async fn present(session: &Session, model: &Model) -> Result<BTreeSet<ObjectId>> {
     let sql = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')";
     let names: HashSet<(String, String)> = session
@@ -121,7 +121,7 @@ async fn present(session: &Session, model: &Model) -> Result<HashSet<ObjectId>> 
             _ => None,
         })
         .collect();
-    let mut found = HashSet::new();
+    let mut found = BTreeSet::new();
     for Entry { head, object } in &model.entries {
         let schema = head.schema.clone().unwrap_or_default();
         if object.after_data_of().is_empty() && names.contains(&(schema, head.name.clone())) {

@@ -1,6 +1,6 @@
 //! What each step of a restore does on a session.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::loader;
@@ -50,7 +50,7 @@ pub(super) struct Steps {
     /// Memory of rows between store and server, over all workers.
     pub(super) budget: ByteBudget,
     /// Entries that others need and that may be at the target already.
-    pub(super) needed: HashSet<ObjectId>,
+    pub(super) needed: BTreeSet<ObjectId>,
     pub(super) observer: SharedObserver,
     /// Positions of the entries by identity.
     pub(super) by_id: HashMap<ObjectId, usize>,
