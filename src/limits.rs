@@ -14,4 +14,7 @@ pub const MAX_ROW_BYTES: usize = (1 << 30) - 1;
 /// The largest plain payload of one frame: one row of the largest size alone in its chunk.
 pub const MAX_CHUNK_BYTES: usize = CHUNK_BYTES + MAX_ROW_BYTES;
 
-const _: () = assert!(CHUNK_BYTES < MAX_ROW_BYTES, "a chunk must be able to hold more than one row");
+const _: () = assert!(
+    CHUNK_BYTES < MAX_ROW_BYTES,
+    "a chunk must be able to hold more than one row"
+);

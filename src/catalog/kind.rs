@@ -16,7 +16,11 @@ pub struct Head {
     pub id: ObjectId,
     /// Other identities that stand for the same object in `pg_depend`: a table's row type and its array, a view's
     /// `_RETURN` rule.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub also: Vec<ObjectId>,
     /// The schema, for objects that live in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,12 +106,20 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
 
     /// The statement that gives the object to `owner`, for kinds that have one.
     fn set_owner(&self, head: &Head, owner: &str) -> Option<String> {
-        Some(format!("ALTER {} OWNER TO {}", self.identity(head), quote::ident(owner)))
+        Some(format!(
+            "ALTER {} OWNER TO {}",
+            self.identity(head),
+            quote::ident(owner)
+        ))
     }
 
     /// The statement that comments on the object; `None` for kinds that bear no comments.
     fn set_comment(&self, head: &Head, comment: &str) -> Option<String> {
-        Some(format!("COMMENT ON {} IS {}", self.identity(head), quote::literal(comment)))
+        Some(format!(
+            "COMMENT ON {} IS {}",
+            self.identity(head),
+            quote::literal(comment)
+        ))
     }
 
     /// Relations whose rows must be loaded before this object is created: an index waits for its table's data.

@@ -7,3 +7,5 @@
     clippy::print_stderr,
     reason = "test code may panic and print"
 )]
+
+mod harness;
