@@ -34,14 +34,9 @@ impl ByteBudget {
     /// # Panics
     /// Never: the semaphore is not closed while a budget lives.
     pub async fn acquire(&self, bytes: usize) -> Permit {
-        let units = u32::try_from(bytes.div_ceil(UNIT))
-            .unwrap_or(u32::MAX)
-            .clamp(1, self.units);
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units);
         #[expect(clippy::expect_used, reason = "the semaphore is never closed")]
-        let permit = Arc::clone(&self.semaphore)
-            .acquire_many_owned(units)
-            .await
-            .expect("an open semaphore");
+        let permit = Arc::clone(&self.semaphore).acquire_many_owned(units).await.expect("an open semaphore");
         Permit(permit)
     }
 }

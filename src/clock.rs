@@ -14,10 +14,7 @@ pub enum Clock {
 
 impl Clock {
     /// The present moment, UTC.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one caller that the ban leaves"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one caller that the ban leaves")]
     pub fn now(self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),

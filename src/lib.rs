@@ -11,11 +11,23 @@
 //! enforces.
 
 pub mod archive;
+pub mod backup;
 pub mod budget;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
+pub mod error;
 pub mod event;
+pub mod exit;
+pub mod extract;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod limits;
+pub mod manifest;
+pub mod opened;
 pub mod pg;
+pub mod plan;
+pub mod restore;
 pub mod seal;
+pub mod stop;
 pub mod store;

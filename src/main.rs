@@ -1,3 +1,5 @@
 //! The `pgcask` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    pgcask::cli::main()
+}

@@ -1,7 +1,14 @@
 //! Privileges: as data, decoded by the server's `aclexplode`, never as raw `aclitem` text (its quoting of role names
-//! depends on the server's locale).
+//! depends on the server's locale); and the statements that make them again.
+//!
+//! A new object has the default privileges of its class (PostgreSQL manual, section 5.8, table 5.2). What differs is
+//! revoked first, then everything else is granted in the order of the server's array, so that the array comes out
+//! the same.
 
 use serde::{Deserialize, Serialize};
+
+use super::kind::Target;
+use crate::pg::quote;
 
 /// One privilege that one role granted to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,4 +23,204 @@ pub struct AclItem {
     /// Whether with grant option.
     #[serde(default)]
     pub grantable: bool,
+}
+
+/// A class of objects that have the same privileges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AclClass {
+    /// Tables, views, materialized views, foreign tables.
+    Table,
+    /// Sequences.
+    Sequence,
+    /// Functions, procedures, aggregates.
+    Function,
+    /// Types and domains.
+    Type,
+    /// Languages.
+    Language,
+    /// Schemas.
+    Schema,
+    /// Foreign data wrappers.
+    ForeignDataWrapper,
+    /// Foreign servers.
+    ForeignServer,
+}
+
+impl AclClass {
+    /// All privileges of the owner, in the server's order.
+    fn owner_default(self) -> &'static [&'static str] {
+        match self {
+            Self::Table => {
+                &["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"]
+            }
+            Self::Sequence => &["SELECT", "UPDATE", "USAGE"],
+            Self::Function => &["EXECUTE"],
+            Self::Schema => &["USAGE", "CREATE"],
+            Self::Type | Self::Language | Self::ForeignDataWrapper | Self::ForeignServer => &["USAGE"],
+        }
+    }
+
+    /// What everybody has.
+    fn public_default(self) -> &'static [&'static str] {
+        match self {
+            Self::Function => &["EXECUTE"],
+            Self::Type | Self::Language => &["USAGE"],
+            Self::Table | Self::Sequence | Self::Schema | Self::ForeignDataWrapper | Self::ForeignServer => {
+                &[]
+            }
+        }
+    }
+}
+
+/// The statements that bring an object from its default privileges to `acl`. `on` names the object as `GRANT … ON`
+/// does, `column` is a column of it. `None` means the default, for which nothing is to be done.
+pub fn statements(
+    class: AclClass,
+    on: &str,
+    column: Option<&str>,
+    owner: Option<&str>,
+    acl: Option<&[AclItem]>,
+    target: &Target,
+) -> Vec<String> {
+    let Some(acl) = acl else { return Vec::new() };
+    let known: Vec<&AclItem> =
+        acl.iter().filter(|item| item.privilege != "MAINTAIN" || target.version.at_least(17)).collect();
+    let mut out = Vec::new();
+    let mut as_default: Vec<Option<&str>> = Vec::new();
+    if column.is_none() {
+        for (grantee, default) in [(None, class.public_default()), (owner, class.owner_default())] {
+            if grantee.is_none() && default.is_empty() {
+                continue;
+            }
+            if is_default(&known, grantee, owner, default, target) {
+                as_default.push(grantee);
+            } else {
+                out.push(format!("REVOKE ALL ON {on} FROM {}", role(grantee)));
+            }
+        }
+    }
+    let rest: Vec<&AclItem> =
+        known.into_iter().filter(|item| !as_default.contains(&item.grantee.as_deref())).collect();
+    out.extend(grants(on, column, owner, &rest));
+    out
+}
+
+/// Whether the grantee has just what the class gives by default.
+fn is_default(
+    acl: &[&AclItem],
+    grantee: Option<&str>,
+    owner: Option<&str>,
+    default: &[&str],
+    target: &Target,
+) -> bool {
+    let mut have: Vec<&AclItem> =
+        acl.iter().filter(|item| item.grantee.as_deref() == grantee).copied().collect();
+    have.retain(|item| default.contains(&item.privilege.as_str()));
+    // A server that does not know MAINTAIN (before 17) means all privileges without it.
+    let both_know = target.version.at_least(17) && target.source.at_least(17);
+    let wanted = default.iter().filter(|name| **name != "MAINTAIN" || both_know).count();
+    have.len() == wanted && have.iter().all(|item| !item.grantable && Some(item.grantor.as_str()) == owner)
+}
+
+/// `GRANT`s in order, one for each run of privileges with the same parties.
+fn grants(on: &str, column: Option<&str>, owner: Option<&str>, items: &[&AclItem]) -> Vec<String> {
+    let mut out = Vec::new();
+    let same = |a: &&AclItem, b: &&AclItem| {
+        a.grantee == b.grantee && a.grantor == b.grantor && a.grantable == b.grantable
+    };
+    for run in items.chunk_by(same) {
+        let Some(first) = run.first() else { continue };
+        let column = column.map(|column| format!(" ({})", quote::ident(column))).unwrap_or_default();
+        let list: Vec<String> = run.iter().map(|item| format!("{}{column}", item.privilege)).collect();
+        let option = if first.grantable { " WITH GRANT OPTION" } else { "" };
+        let grant =
+            format!("GRANT {} ON {on} TO {}{option}", list.join(", "), role(first.grantee.as_deref()));
+        // Whoever restores grants as the owner; another grantor must do it himself.
+        if Some(first.grantor.as_str()) == owner {
+            out.push(grant);
+        } else {
+            out.push(format!("SET ROLE {}; {grant}; RESET ROLE", quote::ident(&first.grantor)));
+        }
+    }
+    out
+}
+
+fn role(name: Option<&str>) -> String {
+    name.map_or_else(|| "PUBLIC".to_owned(), quote::ident)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::ServerVersion;
+
+    fn item(grantor: &str, grantee: Option<&str>, privilege: &str, grantable: bool) -> AclItem {
+        let (grantor, privilege) = (grantor.to_owned(), privilege.to_owned());
+        AclItem { grantor, grantee: grantee.map(str::to_owned), privilege, grantable }
+    }
+
+    fn function(acl: &[AclItem]) -> Vec<String> {
+        let target = Target { version: ServerVersion(180_000), source: ServerVersion(180_000) };
+        statements(AclClass::Function, "FUNCTION f()", None, Some("own"), Some(acl), &target)
+    }
+
+    #[test]
+    fn the_default_needs_nothing() {
+        let acl = [item("own", None, "EXECUTE", false), item("own", Some("own"), "EXECUTE", false)];
+        assert_eq!(function(&acl), Vec::<String>::new());
+    }
+
+    #[test]
+    fn revoked_defaults_and_others_grants() {
+        let acl = [
+            item("own", Some("own"), "EXECUTE", false),
+            item("own", Some("bob"), "EXECUTE", true),
+            item("bob", Some("eve"), "EXECUTE", false),
+        ];
+        assert_eq!(
+            function(&acl),
+            [
+                "REVOKE ALL ON FUNCTION f() FROM PUBLIC",
+                "GRANT EXECUTE ON FUNCTION f() TO \"bob\" WITH GRANT OPTION",
+                "SET ROLE \"bob\"; GRANT EXECUTE ON FUNCTION f() TO \"eve\"; RESET ROLE",
+            ]
+        );
+    }
+
+    #[test]
+    fn nobody_has_anything() {
+        assert_eq!(
+            function(&[]),
+            ["REVOKE ALL ON FUNCTION f() FROM PUBLIC", "REVOKE ALL ON FUNCTION f() FROM \"own\""]
+        );
+    }
+
+    #[test]
+    fn one_privilege_less_than_all() {
+        let version = ServerVersion(180_000);
+        let target = Target { version, source: version };
+        let all = AclClass::Table.owner_default();
+        let but = |missing: &str| -> Vec<AclItem> {
+            all.iter()
+                .filter(|name| **name != missing)
+                .map(|name| item("own", Some("own"), name, false))
+                .collect()
+        };
+        let made =
+            |acl: &[AclItem]| statements(AclClass::Table, "TABLE t", None, Some("own"), Some(acl), &target);
+        assert_eq!(made(&but("")), Vec::<String>::new());
+        assert_eq!(made(&but("DELETE")).len(), 2);
+        assert_eq!(made(&but("MAINTAIN")).len(), 2);
+        let older = Target { version, source: ServerVersion(150_000) };
+        let acl = but("MAINTAIN");
+        assert!(statements(AclClass::Table, "TABLE t", None, Some("own"), Some(&acl), &older).is_empty());
+    }
+
+    #[test]
+    fn columns_and_versions() {
+        let target = Target { version: ServerVersion(150_000), source: ServerVersion(180_000) };
+        let acl = [item("own", Some("bob"), "SELECT", false), item("own", Some("bob"), "MAINTAIN", false)];
+        let made = statements(AclClass::Table, "TABLE t", Some("c"), Some("own"), Some(&acl), &target);
+        assert_eq!(made, ["GRANT SELECT (\"c\") ON TABLE t TO \"bob\""]);
+    }
 }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::acl::AclItem;
+use super::acl::{AclClass, AclItem};
 use super::ident::ObjectId;
 use crate::pg::ServerVersion;
 use crate::pg::quote;
@@ -16,11 +16,7 @@ pub struct Head {
     pub id: ObjectId,
     /// Other identities that stand for the same object in `pg_depend`: a table's row type and its array, a view's
     /// `_RETURN` rule.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub also: Vec<ObjectId>,
     /// The schema, for objects that live in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,8 +39,11 @@ pub struct Head {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<SecurityLabel>,
     /// What must exist before this object.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub depends: Vec<ObjectId>,
+    /// What must exist before the parts that can be made later; see [`Kind::detached_ids`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detached_depends: Vec<ObjectId>,
 }
 
 impl Head {
@@ -71,6 +70,8 @@ pub struct SecurityLabel {
 pub struct Target {
     /// The target server's version: nothing is emitted that it does not know.
     pub version: ServerVersion,
+    /// The version of the server that the objects come from.
+    pub source: ServerVersion,
 }
 
 /// One kind of object. Implementations hold no state but what is stored in the archive.
@@ -106,20 +107,68 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
 
     /// The statement that gives the object to `owner`, for kinds that have one.
     fn set_owner(&self, head: &Head, owner: &str) -> Option<String> {
-        Some(format!(
-            "ALTER {} OWNER TO {}",
-            self.identity(head),
-            quote::ident(owner)
-        ))
+        Some(format!("ALTER {} OWNER TO {}", self.identity(head), quote::ident(owner)))
     }
 
     /// The statement that comments on the object; `None` for kinds that bear no comments.
     fn set_comment(&self, head: &Head, comment: &str) -> Option<String> {
-        Some(format!(
-            "COMMENT ON {} IS {}",
-            self.identity(head),
-            quote::literal(comment)
-        ))
+        Some(format!("COMMENT ON {} IS {}", self.identity(head), quote::literal(comment)))
+    }
+
+    /// The class of its privileges, and how `GRANT … ON` names it; `None` for kinds that have none.
+    fn acl_target(&self, _head: &Head) -> Option<(AclClass, String)> {
+        None
+    }
+
+    /// Privileges of columns, by their names.
+    fn column_acls(&self) -> Vec<(String, Vec<AclItem>)> {
+        Vec::new()
+    }
+
+    /// The name of the column with this attribute number.
+    fn column_name(&self, _number: i16) -> Option<String> {
+        None
+    }
+
+    /// Identities, among [`Head::also`], of parts that [`Kind::create_detached`] can make later, when objects depend on
+    /// one another in a circle: column defaults, check constraints, a view's query.
+    fn detached_ids(&self) -> Vec<ObjectId> {
+        Vec::new()
+    }
+
+    /// What of the object cannot be carried over, a sentence each.
+    fn warnings(&self, _head: &Head) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// As [`Kind::create`], without what [`Kind::create_detached`] makes.
+    fn create_without_detached(&self, head: &Head, target: &Target) -> Vec<String> {
+        self.create(head, target)
+    }
+
+    /// What [`Kind::create_without_detached`] left out.
+    fn create_detached(&self, _head: &Head, _target: &Target) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The table that this one is a partition of.
+    fn partition_of(&self) -> Option<ObjectId> {
+        None
+    }
+
+    /// The tablespace that it names.
+    fn tablespace(&self) -> Option<String> {
+        None
+    }
+
+    /// The access method that it names, for relations.
+    fn access_method(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the object is filled by a query after it was created.
+    fn is_filled(&self) -> bool {
+        false
     }
 
     /// Relations whose rows must be loaded before this object is created: an index waits for its table's data.

@@ -5,8 +5,13 @@
 //! operator's choices.
 
 pub mod acl;
+pub mod encode;
 pub mod ident;
 pub mod kind;
 pub mod kinds;
+pub mod large_object;
+pub mod model;
+pub mod reader;
 pub mod registry;
 pub mod sql;
+pub mod sql_types;

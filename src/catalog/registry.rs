@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::acl::{AclClass, AclItem};
+use super::ident::ObjectId;
 use super::kind::{Head, Kind, Target};
-use super::{ident::ObjectId, kinds};
+use super::kinds;
 use crate::pg::ServerVersion;
 
 macro_rules! kinds {
@@ -41,6 +43,50 @@ macro_rules! kinds {
             pub fn set_comment(&self, head: &Head, comment: &str) -> Option<String> {
                 match self { $(Self::$variant(o) => o.set_comment(head, comment),)* }
             }
+            /// See [`Kind::acl_target`].
+            pub fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
+                match self { $(Self::$variant(o) => o.acl_target(head),)* }
+            }
+            /// See [`Kind::column_acls`].
+            pub fn column_acls(&self) -> Vec<(String, Vec<AclItem>)> {
+                match self { $(Self::$variant(o) => o.column_acls(),)* }
+            }
+            /// See [`Kind::column_name`].
+            pub fn column_name(&self, number: i16) -> Option<String> {
+                match self { $(Self::$variant(o) => o.column_name(number),)* }
+            }
+            /// See [`Kind::detached_ids`].
+            pub fn detached_ids(&self) -> Vec<ObjectId> {
+                match self { $(Self::$variant(o) => o.detached_ids(),)* }
+            }
+            /// See [`Kind::warnings`].
+            pub fn warnings(&self, head: &Head) -> Vec<String> {
+                match self { $(Self::$variant(o) => o.warnings(head),)* }
+            }
+            /// See [`Kind::create_without_detached`].
+            pub fn create_without_detached(&self, head: &Head, target: &Target) -> Vec<String> {
+                match self { $(Self::$variant(o) => o.create_without_detached(head, target),)* }
+            }
+            /// See [`Kind::create_detached`].
+            pub fn create_detached(&self, head: &Head, target: &Target) -> Vec<String> {
+                match self { $(Self::$variant(o) => o.create_detached(head, target),)* }
+            }
+            /// See [`Kind::partition_of`].
+            pub fn partition_of(&self) -> Option<ObjectId> {
+                match self { $(Self::$variant(o) => o.partition_of(),)* }
+            }
+            /// See [`Kind::tablespace`].
+            pub fn tablespace(&self) -> Option<String> {
+                match self { $(Self::$variant(o) => o.tablespace(),)* }
+            }
+            /// See [`Kind::access_method`].
+            pub fn access_method(&self) -> Option<String> {
+                match self { $(Self::$variant(o) => o.access_method(),)* }
+            }
+            /// See [`Kind::is_filled`].
+            pub fn is_filled(&self) -> bool {
+                match self { $(Self::$variant(o) => o.is_filled(),)* }
+            }
             /// See [`Kind::after_data_of`].
             pub fn after_data_of(&self) -> Vec<ObjectId> {
                 match self { $(Self::$variant(o) => o.after_data_of(),)* }
@@ -53,7 +99,7 @@ macro_rules! kinds {
                 name: <$path as Kind>::NAME,
                 catalogs: <$path as Kind>::CATALOGS,
                 query: <$path as Kind>::query,
-                read: |json| serde_json::from_str::<$path>(json).map(Object::$variant),
+                read: |row| <$path>::deserialize(row).map(Object::$variant),
             },)*
         ];
     };
@@ -69,9 +115,53 @@ pub struct KindInfo {
     /// [`Kind::query`].
     pub query: fn(ServerVersion) -> String,
     /// Makes the object of one row of the query.
-    pub read: fn(&str) -> serde_json::Result<Object>,
+    pub read: fn(&serde_json::Value) -> serde_json::Result<Object>,
 }
 
 kinds! {
     Schema(kinds::schema::Schema) = "schema";
+    Extension(kinds::extension::Extension) = "extension";
+    EnumType(kinds::enum_type::EnumType) = "enum type";
+    Domain(kinds::domain::Domain) = "domain";
+    DomainConstraint(kinds::domain_constraint::DomainConstraint) = "domain constraint";
+    CompositeType(kinds::composite_type::CompositeType) = "composite type";
+    RangeType(kinds::range_type::RangeType) = "range type";
+    Function(kinds::function::Function) = "function";
+    Procedure(kinds::procedure::Procedure) = "procedure";
+    DefaultAcl(kinds::default_acl::DefaultAcl) = "default privileges";
+    ShellType(kinds::shell_type::ShellType) = "shell type";
+    BaseType(kinds::base_type::BaseType) = "type";
+    Aggregate(kinds::aggregate::Aggregate) = "aggregate";
+    Language(kinds::language::Language) = "language";
+    Transform(kinds::transform::Transform) = "transform";
+    Cast(kinds::cast::Cast) = "cast";
+    Collation(kinds::collation::Collation) = "collation";
+    Conversion(kinds::conversion::Conversion) = "conversion";
+    Operator(kinds::operator::Operator) = "operator";
+    OperatorFamily(kinds::operator_family::OperatorFamily) = "operator family";
+    OperatorClass(kinds::operator_class::OperatorClass) = "operator class";
+    AccessMethod(kinds::access_method::AccessMethod) = "access method";
+    TsParser(kinds::ts_parser::TsParser) = "text search parser";
+    TsTemplate(kinds::ts_template::TsTemplate) = "text search template";
+    TsDictionary(kinds::ts_dictionary::TsDictionary) = "text search dictionary";
+    TsConfig(kinds::ts_config::TsConfig) = "text search configuration";
+    ForeignDataWrapper(kinds::foreign_data_wrapper::ForeignDataWrapper) = "foreign-data wrapper";
+    ForeignServer(kinds::foreign_server::ForeignServer) = "foreign server";
+    UserMapping(kinds::user_mapping::UserMapping) = "user mapping";
+    EventTrigger(kinds::event_trigger::EventTrigger) = "event trigger";
+    Publication(kinds::publication::Publication) = "publication";
+    Subscription(kinds::subscription::Subscription) = "subscription";
+    Sequence(kinds::sequence::Sequence) = "sequence";
+    Table(kinds::table::Table) = "table";
+    SequenceOwner(kinds::sequence_owner::SequenceOwner) = "sequence owner";
+    View(kinds::view::View) = "view";
+    MaterializedView(kinds::materialized_view::MaterializedView) = "materialized view";
+    Index(kinds::index::Index) = "index";
+    KeyConstraint(kinds::key_constraint::KeyConstraint) = "key constraint";
+    LateCheck(kinds::table_constraint::LateCheck) = "check constraint";
+    ForeignKey(kinds::foreign_key::ForeignKey) = "foreign key";
+    Statistics(kinds::statistics::Statistics) = "statistics";
+    Trigger(kinds::trigger::Trigger) = "trigger";
+    Rule(kinds::rule::Rule) = "rule";
+    Policy(kinds::policy::Policy) = "policy";
 }

@@ -1,5 +1,7 @@
 //! Fragments that the kinds' queries share, so that they all mean the same.
 
+use crate::pg::quote;
+
 /// `id` of [`super::kind::Head`]: the catalog's OID and an expression of the row's OID.
 pub fn id(class: u32, oid: &str) -> String {
     format!("pg_catalog.json_build_array({class}, {oid}::pg_catalog.int8) AS id")
@@ -40,4 +42,17 @@ pub fn not_extension_member(class: u32, oid: &str) -> String {
         "NOT EXISTS (SELECT FROM pg_catalog.pg_depend xd WHERE xd.classid OPERATOR(pg_catalog.=) {class}::pg_catalog.oid \
          AND xd.objid OPERATOR(pg_catalog.=) {oid} AND xd.deptype OPERATOR(pg_catalog.=) 'e')"
     )
+}
+
+/// Storage parameters (`name=value`) as `WITH (…)` and `SET (…)` take them: names quoted as needed, values literals.
+pub fn options(list: &[String]) -> String {
+    let one = |option: &String| {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let name = match name.split_once('.') {
+            Some((space, name)) => format!("{}.{}", quote::ident(space), quote::ident(name)),
+            None => quote::ident(name),
+        };
+        if value.is_empty() { name } else { format!("{name}={}", quote::literal(value)) }
+    };
+    list.iter().map(one).collect::<Vec<_>>().join(", ")
 }

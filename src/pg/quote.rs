@@ -1,7 +1,5 @@
 //! Names and values as SQL text. Everything that a catalog says is hostile input: it is only ever quoted.
 
-use std::fmt::Write as _;
-
 /// A quoted identifier: always in double quotes, inner quotes doubled (PostgreSQL manual, section 4.1.1).
 pub fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -19,11 +17,7 @@ pub fn qualified(schema: Option<&str>, name: &str) -> String {
 /// backslash is written in the `E''` form.
 pub fn literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
-    if quoted.contains('\\') {
-        format!("E'{}'", quoted.replace('\\', "\\\\"))
-    } else {
-        format!("'{quoted}'")
-    }
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
 /// A comma-separated list of quoted identifiers.
@@ -33,7 +27,7 @@ pub fn ident_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
         if !list.is_empty() {
             list.push_str(", ");
         }
-        let _ = write!(list, "{}", ident(name));
+        list.push_str(&ident(name));
     }
     list
 }

@@ -1,1 +1,13 @@
-//! TODO
+//! Where archives lie: a directory or an object store, alike. Bytes only: nothing of PostgreSQL or of the archive's
+//! format is known here.
+
+pub mod error;
+pub mod get;
+pub mod location;
+pub mod naming;
+pub mod publish;
+pub mod put;
+pub mod sidecar;
+
+pub use error::StoreError;
+pub use location::{Location, Store};

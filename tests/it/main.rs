@@ -8,4 +8,8 @@
     reason = "test code may panic and print"
 )]
 
+mod archive;
+mod connect;
 mod harness;
+mod pooler;
+mod roundtrip;

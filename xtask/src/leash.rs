@@ -57,7 +57,7 @@ impl Leash {
             .arg(spec.log)
             .arg(spec.last_signal);
         shell
-            .arg(spec.remove.map_or_else(|| Path::new(""), |dir| dir))
+            .arg(spec.remove.unwrap_or_else(|| Path::new("")))
             .args(spec.command);
         shell
             .stdin(Stdio::piped())

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -88,7 +89,7 @@ impl Options {
 pub struct Postgres {
     bin: PathBuf,
     dir: PathBuf,
-    port: u16,
+    port: AtomicU16,
     options: Options,
     user: Option<RunAs>,
     leash: Mutex<Option<Leash>>,
@@ -104,6 +105,7 @@ impl Postgres {
             None => temporary_folder(user).map(|dir| (dir.clone(), dir.join("data")))?,
         };
         let port = if options.tcp { free_port()? } else { SOCKET_PORT };
+        let port = AtomicU16::new(port);
         let server = Self {
             bin,
             dir,
@@ -117,7 +119,7 @@ impl Postgres {
             let mut copy = Command::new("cp");
             install::run(copy.args(["-a", "--reflink=auto"]).arg(&template).arg(&data))?;
         }
-        server.start_again()?;
+        server.launch()?;
         Ok(server)
     }
 
@@ -136,7 +138,7 @@ impl Postgres {
 
     /// The port: part of the socket's name, and on 127.0.0.1 where TCP was asked for.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.load(Ordering::Relaxed)
     }
 
     /// The folder of the server's programs.
@@ -147,12 +149,12 @@ impl Postgres {
     /// A URL for the superuser over the unix socket.
     pub fn url(&self, db: &str) -> String {
         let host = self.dir.display().to_string().replace('/', "%2F");
-        format!("postgres://postgres@/{db}?host={host}&port={}", self.port)
+        format!("postgres://postgres@/{db}?host={host}&port={}", self.port())
     }
 
     /// A URL for the superuser over TCP, for servers started with it.
     pub fn tcp_url(&self, db: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{db}", self.port)
+        format!("postgres://postgres@127.0.0.1:{}/{db}", self.port())
     }
 
     /// Process id of the postmaster, while it runs.
@@ -176,7 +178,7 @@ impl Postgres {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command
             .env("PGHOST", &self.dir)
-            .env("PGPORT", self.port.to_string());
+            .env("PGPORT", self.port().to_string());
         command
             .env("PGUSER", "postgres")
             .env("PGDATABASE", db)
@@ -187,7 +189,13 @@ impl Postgres {
 
     /// Runs SQL by `psql`: unaligned rows without headers, columns parted by `|`. The first error ends it.
     pub fn sql(&self, db: &str, sql: &str) -> Result<String> {
+        self.sql_parted(db, sql, "|")
+    }
+
+    /// Runs SQL as [`Postgres::sql`] does, with another mark between columns.
+    pub fn sql_parted(&self, db: &str, sql: &str, mark: &str) -> Result<String> {
         let mut psql = self.client("psql", db)?;
+        psql.args(["-F", mark]);
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
         psql.stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -202,12 +210,12 @@ impl Postgres {
         let _written = writer.join();
         if output.status.success() {
             let out = String::from_utf8(output.stdout).context(|| "read psql's answer".to_owned())?;
-            return Ok(out.strip_suffix('\n').map_or(out.clone(), str::to_owned));
+            return Ok(out.trim_end_matches('\n').to_owned());
         }
         Err(String::from_utf8_lossy(&output.stderr).trim().to_owned().into())
     }
 
-    /// Stops the server in the orderly, fast way; its data stays for [`Postgres::start_again`].
+    /// Stops the server in the orderly, fast way; its data stays for [`Postgres::launch`].
     pub fn stop(&self) -> Result<()> {
         self.end("INT")
     }
@@ -220,27 +228,30 @@ impl Postgres {
     /// Stops and starts.
     pub fn restart(&self) -> Result<()> {
         self.stop()?;
-        self.start_again()
+        self.launch()
     }
 
     /// Starts a stopped or killed server on the data it had.
-    pub fn start_again(&self) -> Result<()> {
+    ///
+    /// Two refusals pass: the memory of a killed server, which its last children still hold, and a port that somebody
+    /// took since it was seen free; the latter is replaced.
+    pub fn launch(&self) -> Result<()> {
         let deadline = Instant::now() + RETRY_TIMEOUT;
         loop {
             let before = self.log().len();
-            match self.try_start() {
-                Err(error) => {
-                    let log = self.log();
-                    let held = log
-                        .get(before..)
-                        .is_some_and(|new| new.contains("is still in use"));
-                    if !held || Instant::now() > deadline {
-                        return Err(error);
-                    }
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                started => return started,
+            let Err(error) = self.try_start() else {
+                return Ok(());
+            };
+            let log = self.log();
+            let new = log.get(before..).unwrap_or_default();
+            let (memory, port) = (new.contains("is still in use"), new.contains("could not bind"));
+            if Instant::now() > deadline || !(memory || port) {
+                return Err(error);
             }
+            if port && self.options.tcp {
+                self.port.store(free_port()?, Ordering::Relaxed);
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 
@@ -285,7 +296,7 @@ impl Postgres {
                 "listen_addresses",
                 if self.options.tcp { "127.0.0.1" } else { "" },
             ),
-            ("port", &self.port.to_string()),
+            ("port", &self.port().to_string()),
             ("unix_socket_directories", &self.dir.display().to_string()),
             ("fsync", if self.options.durable { "on" } else { "off" }),
             ("timezone", "UTC"),

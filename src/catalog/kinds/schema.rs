@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::acl::AclClass;
 use crate::catalog::ident::class;
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::catalog::sql;
@@ -30,6 +31,10 @@ impl Kind for Schema {
 
     fn identity(&self, head: &Head) -> String {
         format!("SCHEMA {}", head.qualified())
+    }
+
+    fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
+        Some((AclClass::Schema, self.identity(head)))
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {

@@ -1,11 +1,11 @@
 //! PostgreSQL servers for tests.
 //!
 //! ```ignore
-//! for major in postgres::versions() {
-//!     let db = Server::shared(major).create_db();
-//!     db.sql("CREATE TABLE t (id int PRIMARY KEY)");
-//!     assert_eq!(db.sql("SELECT count(*) FROM t"), "0");
-//! }
+//! on_each_version(|server| {
+//!     let db = server.create_db();
+//!     server.sql(&db, "CREATE TABLE t AS SELECT 42 AS answer");
+//!     assert_eq!(server.value(&db, "SELECT answer FROM t"), "42");
+//! });
 //! ```
 //!
 //! `shared` is one server per version and test process, for tests that are content with a database of their own.
@@ -13,8 +13,9 @@
 //! Servers that are missing are installed; one that cannot be installed fails the test.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -26,6 +27,10 @@ pub(crate) use xtask::postgres::{Build, Options};
 const DEFAULT_VERSIONS: &str = "15,16,17,18";
 /// How much of a server's log is shown when a test fails.
 const LOG_LINES: usize = 60;
+/// Parts columns where values may hold anything readable.
+const MARK: &str = "\u{1}";
+
+static NEXT_DATABASE: AtomicU32 = AtomicU32::new(1);
 
 /// The major versions under test: `PGCASK_TEST_PG=13,18`, or the default list.
 pub(crate) fn versions() -> Vec<u32> {
@@ -72,21 +77,33 @@ impl Server {
             let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
             *servers.entry(major).or_insert_with(|| Box::leak(Box::default()))
         };
-        cell.get_or_init(|| {
-            let options = Options::default().set("max_connections", "200");
-            Self::with(Build::Major(major), options)
-        })
+        cell.get_or_init(|| Self::start(major))
     }
 
-    /// A server of one's own, with settings: `&[("wal_level", "logical")]`.
-    pub(crate) fn private(major: u32, settings: &[(&str, &str)]) -> Self {
-        let options = settings
-            .iter()
-            .fold(Options::default(), |all, (name, value)| all.set(name, value));
-        Self::with(Build::Major(major), options)
+    /// A server of one's own.
+    pub(crate) fn start(major: u32) -> Self {
+        Self::private(major, &[])
     }
 
-    /// A server of one's own with all choices: TCP, arguments of `initdb`, another build.
+    /// A server of one's own, with settings: `&["wal_level=logical"]`.
+    pub(crate) fn private(major: u32, settings: &[&str]) -> Self {
+        let all = settings.iter().fold(
+            Options {
+                tcp: true,
+                ..Options::default()
+            },
+            |all, setting| {
+                let (name, value) = setting.split_once('=').expect("a setting is name=value");
+                all.set(name, value)
+            },
+        );
+        Self::with(
+            Build::Major(major),
+            all.set("max_connections", "200").set("max_wal_size", "4GB"),
+        )
+    }
+
+    /// A server of one's own with all choices: arguments of `initdb`, another build, no TCP.
     pub(crate) fn with(build: Build, options: Options) -> Self {
         match Postgres::start(build, options) {
             Ok(postgres) => Self { postgres },
@@ -101,9 +118,7 @@ impl Server {
 
     /// A new database with options of `CREATE DATABASE`.
     pub(crate) fn create_db_with(&self, options: &str) -> Db<'_> {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let log_start = self.log().len();
+        let (name, log_start) = (self.fresh_name(), self.log().len());
         self.sql("postgres", &format!("CREATE DATABASE {name} {options}"));
         Db {
             server: self,
@@ -112,14 +127,28 @@ impl Server {
         }
     }
 
-    /// A URL of a database, over the unix socket, as superuser.
-    pub(crate) fn url(&self, db: &str) -> String {
-        self.postgres.url(db)
+    /// A name that no database has. Whoever creates one wraps it with [`Server::adopt`], so that it is dropped.
+    pub(crate) fn fresh_name(&self) -> String {
+        format!("t{}", NEXT_DATABASE.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A URL over TCP; only for servers started with `Options { tcp: true, .. }`.
-    pub(crate) fn tcp_url(&self, db: &str) -> String {
+    /// Takes care of a database that something else creates.
+    pub(crate) fn adopt(&self, name: String) -> Db<'_> {
+        Db {
+            server: self,
+            name,
+            log_start: self.log().len(),
+        }
+    }
+
+    /// A URL of a database on 127.0.0.1, as superuser.
+    pub(crate) fn url(&self, db: &str) -> String {
         self.postgres.tcp_url(db)
+    }
+
+    /// A URL of a database over the unix socket, as superuser.
+    pub(crate) fn socket_url(&self, db: &str) -> String {
+        self.postgres.url(db)
     }
 
     /// The folder with the socket.
@@ -127,13 +156,13 @@ impl Server {
         self.postgres.socket_dir()
     }
 
-    /// The port: part of the socket's name, and the TCP port where there is one.
+    /// The port, on 127.0.0.1 and in the socket's name.
     pub(crate) fn port(&self) -> u16 {
         self.postgres.port()
     }
 
     /// The data folder.
-    pub(crate) fn data(&self) -> std::path::PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.postgres.data()
     }
 
@@ -149,6 +178,37 @@ impl Server {
         self.postgres.sql(db, sql).map_err(|error| error.to_string())
     }
 
+    /// Runs a script file, which must succeed.
+    #[track_caller]
+    pub(crate) fn script(&self, db: &str, file: &Path) {
+        super::output(
+            self.client("psql", db)
+                .args(["-Xq", "-v", "ON_ERROR_STOP=1", "-f"])
+                .arg(file),
+        );
+    }
+
+    /// The rows of a query, as text; null is the empty text.
+    #[track_caller]
+    pub(crate) fn rows(&self, db: &str, query: &str) -> Vec<Vec<String>> {
+        let answer = self.postgres.sql_parted(db, query, MARK);
+        let answer = answer.unwrap_or_else(|error| panic!("{error}\nin: {}", shorten(query)));
+        answer
+            .lines()
+            .map(|line| line.split(MARK).map(str::to_owned).collect())
+            .collect()
+    }
+
+    /// The first value of a query.
+    #[track_caller]
+    pub(crate) fn value(&self, db: &str, query: &str) -> String {
+        self.rows(db, query)
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap_or_default()
+    }
+
     /// A program of the client tools 18.6 (`pg_dump`, `pg_restore`, `pgbench`…), set to connect to a database.
     pub(crate) fn client(&self, program: &str, db: &str) -> Command {
         self.postgres
@@ -158,7 +218,7 @@ impl Server {
 
     /// A session for tests that need more than SQL in and text out.
     pub(crate) async fn connect(&self, db: &str) -> tokio_postgres::Client {
-        let connected = tokio_postgres::connect(&self.url(db), tokio_postgres::NoTls).await;
+        let connected = tokio_postgres::connect(&self.socket_url(db), tokio_postgres::NoTls).await;
         let (client, connection) = connected.unwrap_or_else(|error| panic!("connect to {db}: {error}"));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -178,24 +238,19 @@ impl Server {
         self.postgres.pid().expect("the server was stopped")
     }
 
-    /// Ends the postmaster as a crash would; its children follow.
+    /// Ends the postmaster as a crash would; its children follow. [`Server::launch`] brings it back.
     pub(crate) fn kill9(&self) {
         self.postgres.kill9().expect("kill the server");
     }
 
-    /// Fast shutdown. The data stays: `start_again` brings the server back.
+    /// Fast shutdown. The data stays: [`Server::launch`] brings the server back.
     pub(crate) fn stop(&self) {
         self.postgres.stop().expect("stop the server");
     }
 
     /// Starts a server that was stopped or killed.
-    pub(crate) fn start_again(&self) {
-        self.postgres.start_again().expect("start the server again");
-    }
-
-    /// Fast shutdown and start.
-    pub(crate) fn restart(&self) {
-        self.postgres.restart().expect("restart the server");
+    pub(crate) fn launch(&self) {
+        self.postgres.launch().expect("start the server again");
     }
 }
 
@@ -207,7 +262,7 @@ impl Drop for Server {
     }
 }
 
-/// A database of a test, dropped with the value; while the test panics, the server's log since is shown.
+/// The name of a database, which is dropped with the value; while the test panics, the server's log since is shown.
 #[derive(Debug)]
 pub(crate) struct Db<'a> {
     server: &'a Server,
@@ -215,31 +270,17 @@ pub(crate) struct Db<'a> {
     log_start: usize,
 }
 
-impl Db<'_> {
-    /// Its name on the server.
-    pub(crate) fn name(&self) -> &str {
+impl Deref for Db<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
         &self.name
     }
+}
 
-    /// Its server.
-    pub(crate) fn server(&self) -> &Server {
-        self.server
-    }
-
-    /// Its URL.
-    pub(crate) fn url(&self) -> String {
-        self.server.url(&self.name)
-    }
-
-    /// Runs SQL in it: see [`Server::sql`].
-    #[track_caller]
-    pub(crate) fn sql(&self, sql: &str) -> String {
-        self.server.sql(&self.name, sql)
-    }
-
-    /// A session in it.
-    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
-        self.server.connect(&self.name).await
+impl fmt::Display for Db<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
     }
 }
 
@@ -250,7 +291,7 @@ impl Drop for Db<'_> {
         }
         // A server that the test stopped takes the database with it.
         if self.server.postgres.pid().is_some() {
-            let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+            let drop = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name);
             if let Err(error) = self.server.try_sql("postgres", &drop) {
                 eprintln!("{error}");
             }
@@ -275,40 +316,34 @@ fn shorten(sql: &str) -> String {
 fn a_shared_server_of_each_version_gives_each_test_its_database() {
     on_each_version(|server| {
         let (one, other) = (server.create_db(), server.create_db());
-        one.sql("CREATE TABLE t AS SELECT 42 AS answer");
-        assert_eq!(one.sql("SELECT answer FROM t"), "42");
-        let error = other
-            .server()
-            .try_sql(other.name(), "SELECT answer FROM t")
-            .unwrap_err();
+        server.sql(&one, "CREATE TABLE t AS SELECT 42 AS answer, 'a|b' AS text");
+        assert_eq!(server.rows(&one, "SELECT * FROM t"), [["42", "a|b"]]);
+        let error = server.try_sql(&other, "SELECT answer FROM t").unwrap_err();
         assert!(error.contains("relation \"t\" does not exist"), "{error}");
-        let name = one.name().to_owned();
+        let name = one.to_string();
         drop(one);
-        assert_eq!(
-            server.sql(
-                "postgres",
-                &format!("SELECT count(*) FROM pg_database WHERE datname='{name}'")
-            ),
-            "0"
-        );
+        let left = format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'");
+        assert_eq!(server.value("postgres", &left), "0");
     });
 }
 
 #[test]
 fn a_private_server_keeps_committed_rows_through_stop_and_crash() {
-    let server = Server::private(newest(), &[("wal_level", "logical")]);
-    let db = server.create_db();
-    assert_eq!(db.sql("SHOW wal_level"), "logical");
-    db.sql("CREATE TABLE t (id int); INSERT INTO t VALUES (1)");
-    server.restart();
-    db.sql("INSERT INTO t VALUES (2)");
+    let server = Server::private(newest(), &["wal_level=logical"]);
+    let db = server.adopt(server.fresh_name());
+    server.sql("postgres", &format!("CREATE DATABASE {db}"));
+    assert_eq!(server.sql(&db, "SHOW wal_level"), "logical");
+    server.sql(&db, "CREATE TABLE t (id int); INSERT INTO t VALUES (1)");
+    server.stop();
+    assert!(server.try_sql("postgres", "SELECT 1").is_err());
+    server.launch();
+    server.sql(&db, "INSERT INTO t VALUES (2)");
     let before = server.pid();
     server.kill9();
-    assert!(server.try_sql("postgres", "SELECT 1").is_err());
-    server.start_again();
+    server.launch();
     assert_ne!(server.pid(), before);
     assert_eq!(
-        db.sql("SELECT string_agg(id::text, ',' ORDER BY id) FROM t"),
+        server.sql(&db, "SELECT string_agg(id::text, ',' ORDER BY id) FROM t"),
         "1,2"
     );
     assert!(
@@ -319,21 +354,22 @@ fn a_private_server_keeps_committed_rows_through_stop_and_crash() {
 }
 
 #[tokio::test]
-async fn a_server_answers_by_tcp_where_asked() {
-    let options = Options {
-        tcp: true,
-        ..Options::default()
-    };
-    let server = Server::with(Build::Tools, options);
+async fn a_server_answers_by_socket_and_by_tcp() {
+    let server = Server::with(
+        Build::Tools,
+        Options {
+            tcp: true,
+            ..Options::default()
+        },
+    );
     let db = server.create_db();
-    let by_socket = db.connect().await;
+    let by_socket = server.connect(&db).await;
     let row = by_socket
-        .query_one("SELECT current_setting('listen_addresses')", &[])
+        .query_one("SELECT inet_server_port() IS NULL, version()", &[])
         .await
         .unwrap();
-    assert_eq!(row.get::<_, String>(0), "127.0.0.1");
-    let url = server.tcp_url(db.name());
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+    assert!(row.get::<_, bool>(0) && row.get::<_, &str>(1).starts_with("PostgreSQL 18.6"));
+    let (client, connection) = tokio_postgres::connect(&server.url(&db), tokio_postgres::NoTls)
         .await
         .unwrap();
     let session = tokio::spawn(connection);
@@ -345,7 +381,7 @@ async fn a_server_answers_by_tcp_where_asked() {
 
 #[test]
 fn the_end_of_the_server_leaves_nothing_behind() {
-    let server = Server::private(newest(), &[]);
+    let server = Server::start(newest());
     let (pid, dir) = (server.pid(), server.socket_dir().to_owned());
     assert!(Path::new(&format!("/proc/{pid}")).exists() && server.data().starts_with(&dir));
     drop(server);

@@ -1,0 +1,330 @@
+//! The coordinator: opens the snapshot, takes the locks, reads the catalog, makes the units, and closes the archive.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::{Mutex, mpsc};
+
+use super::pipeline::{copy_all, send};
+use super::relations::Relation;
+use super::{Options, Parts, Shared, Unit};
+use crate::archive::{self, SectionTag, Writer};
+use crate::catalog::large_object;
+use crate::catalog::{encode, reader};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::event::{Event, SharedObserver};
+use crate::manifest::{self, Closing, Content, LeftOut, Manifest, ServerFacts, SnapshotFacts, Stream};
+use crate::pg::copy::{LargeRows, RowHasher};
+use crate::pg::lock::{self, LockPolicy, LockTarget};
+use crate::pg::snapshot::{Snapshot, parallel_snapshot_is_safe};
+use crate::pg::{Session, SessionKind};
+use crate::plan::choose::choose;
+use crate::plan::units::{PageRange, split};
+use crate::stop::Stop;
+
+/// What the pipeline made.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) archive: archive::Summary,
+    pub(super) manifest: Manifest,
+    pub(super) objects: u64,
+    pub(super) seconds: f64,
+}
+
+/// Who the backup is, for the manifest.
+#[derive(Debug, Clone)]
+pub(super) struct Name {
+    pub(super) id: String,
+    pub(super) kind: String,
+    /// Microseconds since 1970.
+    pub(super) created_micros: i64,
+}
+
+/// Reads the database and gives the archive's bytes, in order, to `output`.
+pub(super) async fn make(
+    options: &Options,
+    name: &Name,
+    output: mpsc::Sender<Bytes>,
+    observer: &SharedObserver,
+    stop: &Stop,
+) -> Result<Made> {
+    let began = Instant::now();
+    let source = options.source.display();
+    let session = Session::open(&options.source, SessionKind::Source).await?;
+    let jobs = usable_jobs(options, &session, observer);
+    observer.event(Event::Phase { name: "taking a snapshot" });
+    let snapshot = Snapshot::export(&session, options.serializable_deferrable).await?;
+    let relations =
+        chosen_relations(options, &session, observer).await.context(|| format!("read {source}"))?;
+    stop.check()?;
+    lock_relations(options, &session, &relations).await?;
+    observer.event(Event::Phase { name: "reading the catalog" });
+    let mut model = reader::read_model(&session).await?;
+    choose(&mut model, &options.selection);
+    for warning in &model.warnings {
+        observer.event(Event::Warning { message: warning.clone() });
+    }
+    let sessions = open_workers(options, &snapshot, jobs).await?;
+    let (streams, units) = plan_units(options, &session, &relations).await?;
+    let manifest = manifest_of(options, name, &session, &snapshot, streams.clone());
+
+    let mut writer = Writer::new(&archive::Options {
+        created_micros: name.created_micros,
+        level: options.level,
+        recipients: options.recipients.clone(),
+    })?;
+    for stream in &streams {
+        writer.declare(stream.id, stream.display().as_bytes())?;
+    }
+    send(&output, section(&mut writer, manifest::MANIFEST_TAG, &json(&manifest)?)?).await?;
+    if options.parts != Parts::Rows {
+        send(&output, section(&mut writer, manifest::CATALOG_TAG, &encode::encode(&model)?)?).await?;
+    }
+    let shared = Arc::new(Shared {
+        sealer: writer.sealer(),
+        hasher: RowHasher::new(writer.content_hash_secret()?),
+        large: LargeRows::default(),
+        observer: Arc::clone(observer),
+        chunks: streams.iter().map(|_| AtomicU32::new(0)).collect(),
+        streams,
+        open: Mutex::new(units),
+        refused: Mutex::new(Vec::new()),
+    });
+    let bytes = shared.open.lock().await.iter().map(|unit| unit.bytes).sum();
+    observer.event(Event::Total { bytes, rows: 0 });
+    observer.event(Event::Phase { name: "copying rows" });
+    let (mut writer, session) = copy_all(&shared, sessions, session, writer, output.clone(), stop).await?;
+    observer.event(Event::Phase { name: "closing the archive" });
+    let closing = close(options, &session, observer).await?;
+    send(&output, section(&mut writer, manifest::CLOSING_TAG, &json(&closing)?)?).await?;
+    session.execute("COMMIT").await?;
+    let finished = writer.finish()?;
+    send(&output, finished.bytes).await?;
+    let objects = u64::try_from(model.entries.len()).unwrap_or(u64::MAX);
+    Ok(Made { archive: finished.summary, manifest, objects, seconds: began.elapsed().as_secs_f64() })
+}
+
+/// One connection where several would read wrong data or damage the server.
+fn usable_jobs(options: &Options, session: &Session, observer: &SharedObserver) -> usize {
+    let info = session.info();
+    if options.jobs > 1 && !parallel_snapshot_is_safe(info.version, info.is_standby) {
+        let message = format!(
+            "this standby is of version {}, whose shared snapshots can be wrong: one connection is used",
+            info.version
+        );
+        observer.event(Event::Warning { message });
+        return 1;
+    }
+    options.jobs.max(1)
+}
+
+async fn chosen_relations(
+    options: &Options,
+    session: &Session,
+    observer: &SharedObserver,
+) -> Result<Vec<Relation>> {
+    let all: Vec<Relation> = session.query_json(&Relation::query()).await?;
+    let names: Vec<(String, String)> = all.iter().map(|r| (r.schema.clone(), r.name.clone())).collect();
+    let unmatched = options.selection.unmatched(&names);
+    if !unmatched.is_empty() {
+        let message = format!("no table matches {}", unmatched.join(", "));
+        if options.strict_names || unmatched.len() == options.selection.included() {
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("patterns are those of psql, folded to lower case"));
+        }
+        observer.event(Event::Warning { message });
+    }
+    Ok(all.into_iter().filter(|r| options.selection.relation(&r.schema, &r.name)).collect())
+}
+
+async fn lock_relations(options: &Options, session: &Session, relations: &[Relation]) -> Result<()> {
+    let targets: Vec<LockTarget> = relations.iter().map(target).collect();
+    let policy = LockPolicy { deadline: options.lock_timeout, ..LockPolicy::default() };
+    lock::lock_all(session, &targets, policy).await?;
+    Ok(())
+}
+
+fn target(relation: &Relation) -> LockTarget {
+    LockTarget {
+        oid: relation.oid,
+        schema: relation.schema.clone(),
+        name: relation.name.clone(),
+        relkind: relation.kind,
+    }
+}
+
+async fn open_workers(options: &Options, snapshot: &Snapshot, jobs: usize) -> Result<Vec<Session>> {
+    let mut sessions = Vec::new();
+    if options.parts == Parts::Definitions || snapshot.id.is_none() {
+        return Ok(sessions);
+    }
+    for _ in 0..jobs {
+        let session = Session::open(&options.source, SessionKind::Source).await?;
+        snapshot.adopt(&session).await?;
+        sessions.push(session);
+    }
+    Ok(sessions)
+}
+
+/// The streams, and the units that fill them, the largest last: they are taken from the end.
+async fn plan_units(
+    options: &Options,
+    session: &Session,
+    relations: &[Relation],
+) -> Result<(Vec<Stream>, Vec<Unit>)> {
+    let (mut streams, mut units) = (Vec::new(), Vec::new());
+    if options.parts == Parts::Definitions {
+        return Ok((streams, units));
+    }
+    let ranges = session.version().at_least(14);
+    let with_rows = |r: &&Relation| r.has_rows() && options.selection.rows(&r.schema, &r.name);
+    for relation in relations.iter().filter(with_rows) {
+        let id = stream_id(streams.len())?;
+        let stream = Stream {
+            id,
+            content: relation.content(),
+            object: Some(relation.id()),
+            schema: relation.schema.clone(),
+            name: relation.name.clone(),
+            columns: relation.columns.iter().map(|column| column.name.clone()).collect(),
+            zones: relation.zones(),
+        };
+        let parts = split(relation.size(), relation.is_splittable(ranges));
+        let bytes = relation.size().total() / u64::try_from(parts.len()).unwrap_or(1).max(1);
+        for part in parts {
+            units.push(Unit {
+                stream: id,
+                sql: copy_sql(relation, &stream, part),
+                lock: Some(target(relation)),
+                bytes,
+            });
+        }
+        streams.push(stream);
+    }
+    if !options.selection.is_narrowed() {
+        large_object_units(session, &mut streams, &mut units).await?;
+    }
+    units.sort_by_key(|unit| unit.bytes);
+    Ok((streams, units))
+}
+
+fn stream_id(count: usize) -> Result<u32> {
+    u32::try_from(count).map_err(|_| Error::new(ErrorKind::Failed, "too many tables for one archive"))
+}
+
+/// The `COPY` of a unit. `ONLY`: the rows of inheritance children are streams of their own.
+fn copy_sql(relation: &Relation, stream: &Stream, part: PageRange) -> String {
+    let name = relation.qualified();
+    let condition = match &stream.content {
+        Content::ExtensionConfig { condition, .. } if !condition.is_empty() => format!(" {condition}"),
+        _ => part.condition().map_or_else(String::new, |condition| format!(" WHERE {condition}")),
+    };
+    if condition.is_empty() {
+        return format!("COPY {name}{} TO STDOUT", stream.column_list());
+    }
+    let columns = stream.columns.iter().map(String::as_str);
+    format!("COPY (SELECT {} FROM ONLY {name}{condition}) TO STDOUT", crate::pg::quote::ident_list(columns))
+}
+
+async fn large_object_units(
+    session: &Session,
+    streams: &mut Vec<Stream>,
+    units: &mut Vec<Unit>,
+) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Count {
+        count: u64,
+        readable: bool,
+    }
+    let counts: Vec<Count> = session.query_json(large_object::COUNT).await?;
+    let Some(Count { count: 1.., readable }) = counts.first() else {
+        return Ok(());
+    };
+    let parts = [
+        (
+            Content::LargeObjects,
+            "metadata",
+            &large_object::METADATA_COLUMNS[..],
+            large_object::metadata_query(),
+        ),
+        (
+            Content::LargeObjectData,
+            "content",
+            &large_object::CONTENT_COLUMNS[..],
+            large_object::content_query(*readable),
+        ),
+    ];
+    for (content, name, columns, query) in parts {
+        let id = stream_id(streams.len())?;
+        streams.push(Stream {
+            id,
+            content,
+            object: None,
+            schema: "large objects".to_owned(),
+            name: name.to_owned(),
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            zones: Vec::new(),
+        });
+        units.push(Unit { stream: id, sql: format!("COPY ({query}) TO STDOUT"), lock: None, bytes: 0 });
+    }
+    Ok(())
+}
+
+fn manifest_of(
+    options: &Options,
+    name: &Name,
+    session: &Session,
+    snapshot: &Snapshot,
+    streams: Vec<Stream>,
+) -> Manifest {
+    let info = session.info();
+    Manifest {
+        format: manifest::FORMAT,
+        tool: format!("pgcask {}", env!("CARGO_PKG_VERSION")),
+        id: name.id.clone(),
+        kind: name.kind.clone(),
+        database: info.database.clone(),
+        server: ServerFacts {
+            version: info.version,
+            encoding: info.encoding.clone(),
+            system_identifier: info.system_identifier.clone(),
+            standby: info.is_standby,
+        },
+        snapshot: SnapshotFacts {
+            taken_at: snapshot.taken_at,
+            transactions: snapshot.transactions.clone(),
+            lsn: Some(snapshot.lsn.clone()),
+            timeline: snapshot.timeline,
+        },
+        left_out: LeftOut {
+            selection: !options.selection.is_everything(),
+            rows: options.parts == Parts::Definitions,
+            definitions: options.parts == Parts::Rows,
+            rows_of: options.selection.exclude_data.iter().map(|pattern| pattern.text.clone()).collect(),
+        },
+        recipients: options.recipients.iter().filter_map(|r| r.public_text()).collect(),
+        streams,
+    }
+}
+
+/// What can only be read at the end.
+async fn close(options: &Options, session: &Session, observer: &SharedObserver) -> Result<Closing> {
+    let sequences = reader::read_sequence_values(session).await?;
+    let now = Session::open(&options.source, SessionKind::Source).await?;
+    let catalog_changed = reader::fingerprint(session).await? != reader::fingerprint(&now).await?;
+    if catalog_changed {
+        let message = "the schema was changed while it was backed up: definitions may be of two moments";
+        observer.event(Event::Warning { message: message.to_owned() });
+    }
+    Ok(Closing { sequences, catalog_changed })
+}
+
+fn section(writer: &mut Writer, tag: [u8; 4], bytes: &[u8]) -> Result<Vec<Bytes>> {
+    Ok(writer.section(SectionTag(tag), 1, bytes)?)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| Error::with_source(ErrorKind::Failed, "write a section", error))
+}

@@ -1,0 +1,79 @@
+//! What a backup is asked for, and what it tells at the end.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::pg::ConnectOptions;
+use crate::plan::select::Selection;
+use crate::seal::compress::Level;
+use crate::seal::recipient::Recipient;
+use crate::store::naming::Kind;
+
+/// Which parts of the database go into the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Parts {
+    /// Definitions and rows.
+    #[default]
+    All,
+    /// Definitions only.
+    Definitions,
+    /// Rows only.
+    Rows,
+}
+
+/// What a backup is asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The database.
+    pub source: ConnectOptions,
+    /// The kind of backup.
+    pub kind: Kind,
+    /// How many connections copy at the same time.
+    pub jobs: usize,
+    /// How hard to compress.
+    pub level: Level,
+    /// For whom to seal; nobody means that the archive is not encrypted.
+    pub recipients: Vec<Recipient>,
+    /// Which relations.
+    pub selection: Selection,
+    /// Fail when a pattern of the selection matches nothing, instead of warning.
+    pub strict_names: bool,
+    /// Definitions, rows, or both.
+    pub parts: Parts,
+    /// How long to wait for the locks of all tables.
+    pub lock_timeout: Duration,
+    /// Wait for a snapshot that is serializable beyond doubt (`SERIALIZABLE READ ONLY DEFERRABLE`).
+    pub serializable_deferrable: bool,
+}
+
+/// What a backup tells at the end.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Path or URL of the archive.
+    pub archive: String,
+    /// The backup's id.
+    pub id: String,
+    /// The kind of backup.
+    pub kind: String,
+    /// The database.
+    pub database: String,
+    /// Length of the archive.
+    pub bytes: u64,
+    /// Bytes of COPY text in it.
+    pub plain_bytes: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Tables whose rows are in it.
+    pub tables: u64,
+    /// Objects whose definitions are in it.
+    pub objects: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// SHA-256 of the archive, hexadecimal.
+    pub sha256: String,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// Connections used.
+    pub jobs: usize,
+}

@@ -1,0 +1,143 @@
+//! The relations whose rows are backed up: read in one query, with their sizes, columns and keys.
+
+use serde::Deserialize;
+
+use crate::catalog::ident::{ObjectId, class};
+use crate::catalog::sql;
+use crate::manifest::Content;
+use crate::pg::copy::{ZoneColumn, ZoneType};
+use crate::pg::quote;
+use crate::plan::units::RelationSize;
+
+/// Key columns with zone maps, at most.
+const KEY_ZONES: usize = 2;
+
+/// Time columns with zone maps, at most: finding a column far to the right costs CPU on every row.
+const TIME_ZONES: usize = 2;
+
+/// A table, as the server describes it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Relation {
+    pub(super) oid: u32,
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// `r` table, `p` partitioned table.
+    pub(super) kind: char,
+    #[serde(default)]
+    access_method: Option<String>,
+    heap_bytes: u64,
+    toast_bytes: u64,
+    block_bytes: u64,
+    #[serde(default)]
+    extension: Option<String>,
+    #[serde(default)]
+    condition: Option<String>,
+    pub(super) columns: Vec<Column>,
+}
+
+/// A column that `COPY` reads: neither dropped nor generated.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Column {
+    pub(super) name: String,
+    type_oid: u32,
+    collation: u32,
+    key: bool,
+}
+
+impl Relation {
+    /// The query of all user tables, and of extensions' configuration tables.
+    pub(super) fn query() -> String {
+        format!(
+            "SELECT c.oid::pg_catalog.int8 AS oid, n.nspname AS schema, c.relname AS name, \
+               c.relkind::pg_catalog.text AS kind, am.amname AS access_method, \
+               CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END AS heap_bytes, \
+               CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid) ELSE 0 END AS toast_bytes, \
+               pg_catalog.current_setting('block_size')::pg_catalog.int8 AS block_bytes, \
+               e.extname AS extension, e.condition, \
+               (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, \
+                   'type_oid', a.atttypid::pg_catalog.int8, 'collation', a.attcollation::pg_catalog.int8, \
+                   'key', coalesce(a.attnum = ANY (pk.indkey), false)) ORDER BY a.attnum), '[]'::pg_catalog.json) \
+                 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 \
+                   AND NOT a.attisdropped AND a.attgenerated = '') AS columns \
+             FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
+             LEFT JOIN pg_catalog.pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary \
+             LEFT JOIN (SELECT x.extname, u.oid, x.extcondition[u.at] AS condition FROM pg_catalog.pg_extension x, \
+                 LATERAL pg_catalog.unnest(x.extconfig) WITH ORDINALITY AS u(oid, at)) e ON e.oid = c.oid \
+             WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND (e.oid IS NOT NULL OR ({user} AND {own}))",
+            user = sql::user_schema("c.relnamespace"),
+            own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
+        )
+    }
+
+    pub(super) fn id(&self) -> ObjectId {
+        ObjectId::new(class::PG_CLASS, self.oid)
+    }
+
+    /// Whether the relation itself holds rows.
+    pub(super) fn has_rows(&self) -> bool {
+        self.kind == 'r'
+    }
+
+    pub(super) fn qualified(&self) -> String {
+        quote::qualified(Some(&self.schema), &self.name)
+    }
+
+    pub(super) fn size(&self) -> RelationSize {
+        let Self { heap_bytes, toast_bytes, block_bytes, .. } = *self;
+        RelationSize { heap_bytes, toast_bytes, block_bytes }
+    }
+
+    /// Whether page ranges of it can be read: TID range scans are PostgreSQL 14's, and only a heap has pages whose
+    /// numbers mean anything to us.
+    pub(super) fn is_splittable(&self, server_has_tid_ranges: bool) -> bool {
+        server_has_tid_ranges && self.access_method.as_deref() == Some("heap") && self.extension.is_none()
+    }
+
+    pub(super) fn content(&self) -> Content {
+        match &self.extension {
+            Some(extension) => Content::ExtensionConfig {
+                extension: extension.clone(),
+                condition: self.condition.clone().unwrap_or_default(),
+            },
+            None => Content::Table,
+        }
+    }
+
+    /// Columns worth a zone map: of the primary key, and of time.
+    pub(super) fn zones(&self) -> Vec<ZoneColumn> {
+        let (mut keys, mut times) = (0, 0);
+        let mut zones = Vec::new();
+        for (position, column) in self.columns.iter().enumerate() {
+            let Some(order) = zone_type(column) else { continue };
+            let Ok(position) = u16::try_from(position) else {
+                break;
+            };
+            let wanted = if column.key {
+                keys += 1;
+                keys <= KEY_ZONES
+            } else {
+                times += usize::from(order == ZoneType::Time);
+                order == ZoneType::Time && times <= TIME_ZONES
+            };
+            if wanted {
+                zones.push(ZoneColumn { position, order });
+            }
+        }
+        zones
+    }
+}
+
+/// How values of a column are ordered, for the types whose text shows it (OIDs of `pg_type.dat`, fixed for ever).
+fn zone_type(column: &Column) -> Option<ZoneType> {
+    /// The collations "C" and "POSIX".
+    const BYTE_ORDER: [u32; 2] = [950, 951];
+    match column.type_oid {
+        20 | 21 | 23 | 26 => Some(ZoneType::Integer),
+        1082 | 1114 | 1184 => Some(ZoneType::Time),
+        2950 => Some(ZoneType::Bytes),
+        25 | 1043 if BYTE_ORDER.contains(&column.collation) => Some(ZoneType::Bytes),
+        _ => None,
+    }
+}

@@ -1,0 +1,72 @@
+//! Foreign keys. On a partitioned table only the key of the top is restored: the partitions' own are made with it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::ident::{ObjectId, class};
+use crate::catalog::kind::{Head, Kind, Target};
+use crate::catalog::sql;
+use crate::pg::ServerVersion;
+use crate::pg::quote::ident;
+
+/// A foreign key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// The referencing table.
+    pub table: ObjectId,
+    /// Its quoted, qualified name.
+    pub table_name: String,
+    /// The referenced table.
+    pub references: ObjectId,
+    /// The constraint, as the server writes it.
+    pub constraint: String,
+    /// The referencing table is partitioned: `ONLY` would be refused.
+    #[serde(default)]
+    pub partitioned: bool,
+}
+
+impl Kind for ForeignKey {
+    const NAME: &'static str = "foreign key";
+    const CATALOGS: &'static [&'static str] = &["pg_constraint"];
+
+    fn query(_server: ServerVersion) -> String {
+        format!(
+            "SELECT {id}, tn.nspname AS schema, k.conname AS name, {fields}, \
+               pg_catalog.json_build_array({class}, k.confrelid::pg_catalog.int8) AS references, t.relkind = 'p' AS partitioned \
+             FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid \
+             JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
+             WHERE k.contype = 'f' AND k.conparentid = 0 AND t.relpersistence <> 't' AND {user} AND {own_table} \
+             ORDER BY tn.nspname, t.relname, k.conname",
+            id = sql::id(class::PG_CONSTRAINT, "k.oid"),
+            fields = super::table_constraint::fields(),
+            class = class::PG_CLASS,
+            user = sql::user_schema("t.relnamespace"),
+            own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
+        )
+    }
+
+    fn identity(&self, head: &Head) -> String {
+        format!("CONSTRAINT {} ON {}", ident(&head.name), self.table_name)
+    }
+
+    fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
+        let only = if self.partitioned { "" } else { "ONLY " };
+        let (table, name) = (&self.table_name, ident(&head.name));
+        vec![format!("ALTER TABLE {only}{table} ADD CONSTRAINT {name} {}", self.constraint)]
+    }
+
+    fn drop(&self, head: &Head) -> String {
+        format!("ALTER TABLE {} DROP CONSTRAINT {}", self.table_name, ident(&head.name))
+    }
+
+    fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {
+        None
+    }
+
+    fn after_data_of(&self) -> Vec<ObjectId> {
+        let mut relations = vec![self.table];
+        if self.references != self.table {
+            relations.push(self.references);
+        }
+        relations
+    }
+}

@@ -1,0 +1,135 @@
+//! Indexes (`CREATE INDEX`) that no constraint owns, and their place under a partitioned table's index.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::ident::{ObjectId, class};
+use crate::catalog::kind::{Head, Kind, Target, null_as_default};
+use crate::catalog::sql;
+use crate::pg::ServerVersion;
+use crate::pg::quote::{ident, printable};
+
+/// An index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// The table, partitioned table or materialized view.
+    pub table: ObjectId,
+    /// Its quoted, qualified name.
+    pub table_name: String,
+    /// `CREATE INDEX …`, as the server writes it.
+    pub definition: String,
+    /// The tablespace, where it is not the database's.
+    #[serde(default)]
+    pub tablespace: Option<String>,
+    /// The index of the partitioned table that it is part of, quoted and qualified.
+    #[serde(default)]
+    pub parent: Option<String>,
+    /// The table is clustered on it.
+    #[serde(default)]
+    pub clustered: bool,
+    /// It is the table's replica identity.
+    #[serde(default)]
+    pub replica_identity: bool,
+    /// It can be used; one that was built by a failed `CREATE INDEX CONCURRENTLY` cannot.
+    pub valid: bool,
+    /// Statistics targets of its columns, by position.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub statistics: Vec<(i16, i32)>,
+}
+
+impl Kind for Index {
+    const NAME: &'static str = "index";
+    const CATALOGS: &'static [&'static str] = &["pg_index", "pg_class"];
+
+    fn query(server: ServerVersion) -> String {
+        format!(
+            "SELECT {id}, n.nspname AS schema, c.relname AS name, {fields} \
+             FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             JOIN pg_catalog.pg_class t ON t.oid = i.indrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
+             LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = c.reltablespace \
+             WHERE t.relkind IN ('r', 'p', 'm') AND t.relpersistence <> 't' AND {user} AND {own} AND {own_table} \
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = c.oid AND k.conrelid = t.oid AND k.contype IN ('p', 'u', 'x')) \
+             ORDER BY n.nspname, c.relname",
+            id = sql::id(class::PG_CLASS, "c.oid"),
+            fields = fields(server),
+            user = sql::user_schema("c.relnamespace"),
+            own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
+            own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
+        )
+    }
+
+    fn identity(&self, head: &Head) -> String {
+        format!("INDEX {}", head.qualified())
+    }
+
+    fn tablespace(&self) -> Option<String> {
+        self.tablespace.clone()
+    }
+
+    fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
+        if !self.valid && self.parent.is_none() && !self.definition.contains(" ONLY ") {
+            return Vec::new();
+        }
+        let mut out = Vec::new();
+        if let Some(tablespace) = &self.tablespace {
+            out.push(format!("SET default_tablespace = {}", ident(tablespace)));
+        }
+        out.push(self.definition.clone());
+        if self.tablespace.is_some() {
+            out.push("RESET default_tablespace".to_owned());
+        }
+        out.extend(self.attach(&head.qualified(), &ident(&head.name)));
+        out
+    }
+
+    /// An index has its table's owner.
+    fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {
+        None
+    }
+
+    fn warnings(&self, head: &Head) -> Vec<String> {
+        if self.valid || self.parent.is_some() || self.definition.contains(" ONLY ") {
+            return Vec::new();
+        }
+        vec![format!("index {} is invalid at the source and is left out", printable(&head.qualified()))]
+    }
+
+    fn after_data_of(&self) -> Vec<ObjectId> {
+        vec![self.table]
+    }
+}
+
+impl Index {
+    /// What is said of an index once it exists, by its quoted name and its bare one.
+    pub(super) fn attach(&self, name: &str, bare: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        for (column, target) in &self.statistics {
+            out.push(format!("ALTER INDEX {name} ALTER COLUMN {column} SET STATISTICS {target}"));
+        }
+        if let Some(parent) = &self.parent {
+            out.push(format!("ALTER INDEX {parent} ATTACH PARTITION {name}"));
+        }
+        if self.clustered {
+            out.push(format!("ALTER TABLE {} CLUSTER ON {bare}", self.table_name));
+        }
+        if self.replica_identity {
+            out.push(format!("ALTER TABLE ONLY {} REPLICA IDENTITY USING INDEX {bare}", self.table_name));
+        }
+        out
+    }
+}
+
+/// The columns of an index's query, for index `i`, its class `c`, its table `t` of schema `tn`, tablespace `ts`.
+pub(super) fn fields(_server: ServerVersion) -> String {
+    format!(
+        "pg_catalog.json_build_array({class}, t.oid::pg_catalog.int8) AS table, pg_catalog.format('%I.%I', tn.nspname, t.relname) AS table_name, \
+         pg_catalog.pg_get_indexdef(c.oid) AS definition, ts.spcname AS tablespace, \
+         (SELECT pg_catalog.format('%I.%I', pn.nspname, p.relname) FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
+           JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) AS parent, \
+         (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, h.inhparent::pg_catalog.int8)) FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid) AS depends, \
+         i.indisclustered AS clustered, i.indisreplident AS replica_identity, i.indisvalid AS valid, \
+         (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
+           WHERE a.attrelid = c.oid AND a.attstattarget >= 0) AS statistics",
+        class = class::PG_CLASS,
+    )
+}

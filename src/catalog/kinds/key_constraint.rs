@@ -1,0 +1,90 @@
+//! Primary keys, unique and exclusion constraints: constraints that have an index.
+
+use serde::{Deserialize, Serialize};
+
+use super::index::{self, Index};
+use crate::catalog::ident::{ObjectId, class};
+use crate::catalog::kind::{Head, Kind, Target};
+use crate::catalog::sql;
+use crate::pg::ServerVersion;
+use crate::pg::quote::{ident, qualified};
+
+/// A constraint with its index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyConstraint {
+    /// The index, which has the constraint's name.
+    #[serde(flatten)]
+    pub index: Index,
+    /// `PRIMARY KEY (…)`, `UNIQUE (…)`, `EXCLUDE …`, as the server writes it.
+    pub constraint: String,
+    /// The index's name.
+    pub index_name: String,
+    /// The comment on the index.
+    #[serde(default)]
+    pub index_comment: Option<String>,
+}
+
+impl Kind for KeyConstraint {
+    const NAME: &'static str = "key constraint";
+    const CATALOGS: &'static [&'static str] = &["pg_constraint", "pg_index", "pg_class"];
+
+    fn query(server: ServerVersion) -> String {
+        format!(
+            "SELECT {id}, pg_catalog.json_build_array(pg_catalog.json_build_array({class}, c.oid::pg_catalog.int8)) AS also, \
+               tn.nspname AS schema, k.conname AS name, pg_catalog.pg_get_constraintdef(k.oid) AS constraint, c.relname AS index_name, \
+               pg_catalog.obj_description(c.oid, 'pg_class') AS index_comment, {fields} \
+             FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid \
+             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+             JOIN pg_catalog.pg_class t ON t.oid = k.conrelid AND t.oid = i.indrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
+             LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = c.reltablespace \
+             WHERE k.contype IN ('p', 'u', 'x') AND t.relpersistence <> 't' AND {user} AND {own_table} ORDER BY tn.nspname, t.relname, k.conname",
+            id = sql::id(class::PG_CONSTRAINT, "k.oid"),
+            class = class::PG_CLASS,
+            fields = index::fields(server),
+            user = sql::user_schema("t.relnamespace"),
+            own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
+        )
+    }
+
+    fn identity(&self, head: &Head) -> String {
+        format!("CONSTRAINT {} ON {}", ident(&head.name), self.index.table_name)
+    }
+
+    fn tablespace(&self) -> Option<String> {
+        self.index.tablespace.clone()
+    }
+
+    fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
+        let mut out = Vec::new();
+        if let Some(tablespace) = &self.index.tablespace {
+            out.push(format!("SET default_tablespace = {}", ident(tablespace)));
+        }
+        out.push(format!(
+            "ALTER TABLE ONLY {} ADD CONSTRAINT {} {}",
+            self.index.table_name,
+            ident(&head.name),
+            self.constraint
+        ));
+        if self.index.tablespace.is_some() {
+            out.push("RESET default_tablespace".to_owned());
+        }
+        let name = qualified(head.schema.as_deref(), &self.index_name);
+        out.extend(self.index.attach(&name, &ident(&self.index_name)));
+        if let Some(comment) = &self.index_comment {
+            out.push(format!("COMMENT ON INDEX {name} IS {}", crate::pg::quote::literal(comment)));
+        }
+        out
+    }
+
+    fn drop(&self, head: &Head) -> String {
+        format!("ALTER TABLE {} DROP CONSTRAINT {}", self.index.table_name, ident(&head.name))
+    }
+
+    fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {
+        None
+    }
+
+    fn after_data_of(&self) -> Vec<ObjectId> {
+        vec![self.index.table]
+    }
+}

@@ -1,0 +1,75 @@
+//! Constraints that are added to a table after its rows: CHECK constraints that do not hold for all rows (`NOT VALID`,
+//! `NOT ENFORCED`), and constraint triggers' kin do not belong here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::ident::{ObjectId, class};
+use crate::catalog::kind::{Head, Kind, Target};
+use crate::catalog::sql;
+use crate::pg::ServerVersion;
+use crate::pg::quote::ident;
+
+/// A CHECK constraint that old rows may violate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateCheck {
+    /// The table.
+    pub table: ObjectId,
+    /// Its quoted, qualified name.
+    pub table_name: String,
+    /// The constraint, as the server writes it.
+    pub constraint: String,
+}
+
+impl Kind for LateCheck {
+    const NAME: &'static str = "check constraint";
+    const CATALOGS: &'static [&'static str] = &["pg_constraint"];
+
+    fn query(server: ServerVersion) -> String {
+        format!(
+            "SELECT {id}, tn.nspname AS schema, k.conname AS name, {fields} \
+             FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid \
+             JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
+             WHERE k.contype = 'c' AND NOT ({inline}) AND (k.conislocal OR t.relispartition) AND t.relkind IN ('r', 'p') \
+             AND t.relpersistence <> 't' AND {user} AND {own_table} ORDER BY tn.nspname, t.relname, k.conname",
+            id = sql::id(class::PG_CONSTRAINT, "k.oid"),
+            fields = fields(),
+            inline = super::table::inline_check(server),
+            user = sql::user_schema("t.relnamespace"),
+            own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
+        )
+    }
+
+    fn identity(&self, head: &Head) -> String {
+        format!("CONSTRAINT {} ON {}", ident(&head.name), self.table_name)
+    }
+
+    fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
+        vec![format!(
+            "ALTER TABLE {} ADD CONSTRAINT {} {}",
+            self.table_name,
+            ident(&head.name),
+            self.constraint
+        )]
+    }
+
+    fn drop(&self, head: &Head) -> String {
+        format!("ALTER TABLE {} DROP CONSTRAINT {}", self.table_name, ident(&head.name))
+    }
+
+    fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {
+        None
+    }
+
+    fn after_data_of(&self) -> Vec<ObjectId> {
+        vec![self.table]
+    }
+}
+
+/// The columns that describe constraint `k` of table `t` in schema `tn`.
+pub(super) fn fields() -> String {
+    format!(
+        "pg_catalog.json_build_array({class}, t.oid::pg_catalog.int8) AS table, pg_catalog.format('%I.%I', tn.nspname, t.relname) AS table_name, \
+         pg_catalog.pg_get_constraintdef(k.oid) AS constraint",
+        class = class::PG_CLASS,
+    )
+}

@@ -1,0 +1,101 @@
+//! Large objects (PostgreSQL manual, chapter 35). They are data, not objects of the model: there may be millions, so
+//! they travel as two streams of rows and are recreated by statements over sets, never by a round trip each.
+//!
+//! - metadata: `oid, owner, comment, acl`, where `acl` is JSON as in [`super::acl`] or null for the default;
+//! - content: `oid, offset, data`, in parts of at most [`PART_BYTES`].
+
+/// Columns of the metadata stream.
+pub const METADATA_COLUMNS: [&str; 4] = ["oid", "owner", "comment", "acl"];
+
+/// Columns of the content stream.
+pub const CONTENT_COLUMNS: [&str; 3] = ["oid", "offset", "data"];
+
+/// Bytes read at once of an object that can only be read through its functions.
+pub const PART_BYTES: u32 = 1 << 20;
+
+/// Whether the database has large objects, how many, and whether their pages may be read directly. One row:
+/// `count`, `readable`.
+pub const COUNT: &str = "SELECT pg_catalog.count(*) AS count, \
+     pg_catalog.has_table_privilege('pg_catalog.pg_largeobject', 'SELECT') AS readable \
+     FROM pg_catalog.pg_largeobject_metadata";
+
+/// The query of the metadata stream, for `COPY (…) TO STDOUT`.
+pub fn metadata_query() -> String {
+    let acl = super::sql::acl_json("m.lomacl");
+    format!(
+        "SELECT m.oid, pg_catalog.pg_get_userbyid(m.lomowner), \
+         pg_catalog.obj_description(m.oid, 'pg_largeobject'), {acl} \
+         FROM pg_catalog.pg_largeobject_metadata m ORDER BY m.oid"
+    )
+}
+
+/// The query of the content stream. Pages are read directly where that is allowed (they keep holes as holes), through
+/// `lo_get` otherwise. A page holds a quarter of a block (`LOBLKSIZE` in PostgreSQL's `large_object.h`).
+pub fn content_query(readable: bool) -> String {
+    if readable {
+        return "SELECT l.loid, l.pageno::pg_catalog.int8 OPERATOR(pg_catalog.*) \
+                (pg_catalog.current_setting('block_size')::pg_catalog.int8 OPERATOR(pg_catalog./) 4::pg_catalog.int8), l.data \
+                FROM pg_catalog.pg_largeobject l"
+            .to_owned();
+    }
+    format!(
+        "WITH RECURSIVE part(id, start, bytes) AS (\
+         SELECT m.oid, 0::pg_catalog.int8, pg_catalog.lo_get(m.oid, 0, {PART_BYTES}) FROM pg_catalog.pg_largeobject_metadata m \
+         UNION ALL SELECT p.id, p.start OPERATOR(pg_catalog.+) {PART_BYTES}::pg_catalog.int8, \
+         pg_catalog.lo_get(p.id, p.start OPERATOR(pg_catalog.+) {PART_BYTES}::pg_catalog.int8, {PART_BYTES}) FROM part p \
+         WHERE pg_catalog.octet_length(p.bytes) OPERATOR(pg_catalog.=) {PART_BYTES}) \
+         SELECT id, start, bytes FROM part WHERE pg_catalog.octet_length(bytes) OPERATOR(pg_catalog.>) 0"
+    )
+}
+
+/// Makes the staging tables of a restoring session.
+pub const CREATE_STAGING: &str = "\
+    CREATE TEMPORARY TABLE pgcask_lo_metadata (oid pg_catalog.oid, owner pg_catalog.text, comment pg_catalog.text, acl pg_catalog.text);\
+    CREATE TEMPORARY TABLE pgcask_lo_content (oid pg_catalog.oid, start pg_catalog.int8, data pg_catalog.bytea)";
+
+/// Drops the staging tables.
+pub const DROP_STAGING: &str = "DROP TABLE pg_temp.pgcask_lo_metadata, pg_temp.pgcask_lo_content";
+
+/// Receives the metadata stream.
+pub const COPY_METADATA: &str = "COPY pg_temp.pgcask_lo_metadata FROM STDIN";
+
+/// Receives the content stream.
+pub const COPY_CONTENT: &str = "COPY pg_temp.pgcask_lo_content FROM STDIN";
+
+/// Creates the staged objects, empty.
+pub const CREATE: &str = "SELECT pg_catalog.count(pg_catalog.lo_create(oid)) FROM pg_temp.pgcask_lo_metadata";
+
+/// Writes the staged content, and empties the stage. One page after the other: holes stay holes.
+pub const WRITE: &str = "SELECT pg_catalog.count(*) FROM (SELECT pg_catalog.lo_put(oid, start, data) FROM pg_temp.pgcask_lo_content OFFSET 0) w; \
+     TRUNCATE pg_temp.pgcask_lo_content";
+
+/// Sets comments, and as asked owners and privileges, of the staged objects: a loop on the server.
+pub fn set_attributes(owners: bool, privileges: bool) -> String {
+    let owner = if owners {
+        "IF o.owner <> current_user THEN EXECUTE format('ALTER LARGE OBJECT %s OWNER TO %I', o.oid, o.owner); END IF;"
+    } else {
+        ""
+    };
+    // Owner's rights and nobody else's are the default of a large object; all that differs is granted or revoked.
+    let acl = if privileges {
+        "IF o.acl IS NOT NULL THEN \
+           EXECUTE format('REVOKE ALL ON LARGE OBJECT %s FROM %I', o.oid, o.owner); \
+           FOR p IN SELECT e->>'grantee' AS grantee, e->>'privilege' AS privilege, (e->>'grantable')::boolean AS grantable \
+             FROM json_array_elements(o.acl::json) e LOOP \
+             EXECUTE format('GRANT %s ON LARGE OBJECT %s TO %s%s', p.privilege, o.oid, \
+               CASE WHEN p.grantee IS NULL THEN 'PUBLIC' ELSE quote_ident(p.grantee) END, \
+               CASE WHEN p.grantable THEN ' WITH GRANT OPTION' ELSE '' END); \
+           END LOOP; \
+         END IF;"
+    } else {
+        ""
+    };
+    format!(
+        "SET LOCAL search_path = pg_catalog, pg_temp; DO $pgcask$ DECLARE o record; p record; BEGIN \
+         FOR o IN SELECT * FROM pg_temp.pgcask_lo_metadata LOOP \
+         {owner} \
+         IF o.comment IS NOT NULL THEN EXECUTE format('COMMENT ON LARGE OBJECT %s IS %L', o.oid, o.comment); END IF; \
+         {acl} \
+         END LOOP; END $pgcask$"
+    )
+}

@@ -1,0 +1,148 @@
+//! All objects of a database, with what they depend on.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::acl;
+use super::ident::ObjectId;
+use super::kind::{Head, Target};
+use super::registry::Object;
+use crate::pg::ServerVersion;
+use crate::pg::quote;
+
+/// One object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What every object has.
+    pub head: Head,
+    /// What its kind has.
+    #[serde(flatten)]
+    pub object: Object,
+}
+
+/// The database itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseInfo {
+    /// Its name.
+    pub name: String,
+    /// Its owner.
+    pub owner: String,
+    /// Its encoding.
+    pub encoding: String,
+    /// `LC_COLLATE`.
+    #[serde(default)]
+    pub collate: Option<String>,
+    /// `LC_CTYPE`.
+    #[serde(default)]
+    pub ctype: Option<String>,
+    /// Locale provider: `libc`, `icu`, `builtin`.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// Locale of the provider, where it is not libc.
+    #[serde(default)]
+    pub locale: Option<String>,
+}
+
+/// The catalog of one database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Version of this form; see [`super::encode`].
+    pub format: u32,
+    /// The server it was read from.
+    pub server: ServerVersion,
+    /// The database.
+    pub database: DatabaseInfo,
+    /// The objects, in the order of the registry's kinds.
+    pub entries: Vec<Entry>,
+    /// What could not be carried over, a sentence each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// Where a sequence stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceValue {
+    /// The sequence.
+    pub object: ObjectId,
+    /// The sequence's schema.
+    pub schema: String,
+    /// The sequence's name.
+    pub name: String,
+    /// Its last value.
+    pub last_value: i64,
+    /// Whether that value has been given out.
+    pub is_called: bool,
+}
+
+impl SequenceValue {
+    /// The statement that brings the sequence there.
+    pub fn set(&self) -> String {
+        let name = quote::literal(&quote::qualified(Some(&self.schema), &self.name));
+        format!(
+            "SELECT pg_catalog.setval({name}::pg_catalog.regclass, {}, {})",
+            self.last_value, self.is_called
+        )
+    }
+}
+
+impl Model {
+    /// Positions of the entries by every identity that stands for them.
+    pub fn positions(&self) -> HashMap<ObjectId, usize> {
+        let mut positions = HashMap::with_capacity(self.entries.len() * 2);
+        for (position, entry) in self.entries.iter().enumerate() {
+            positions.extend(entry.head.ids().map(|id| (id, position)));
+        }
+        positions
+    }
+}
+
+impl Head {
+    /// All identities that stand for the object.
+    pub fn ids(&self) -> impl Iterator<Item = ObjectId> + '_ {
+        std::iter::once(self.id).chain(self.also.iter().copied())
+    }
+}
+
+impl Entry {
+    /// Statements for what any object carries: owner, comments, security labels.
+    pub fn attributes(&self, owner: bool) -> Vec<String> {
+        let Self { head, object } = self;
+        let mut statements = Vec::new();
+        if let Some(name) = head.owner.as_deref().filter(|_| owner) {
+            statements.extend(object.set_owner(head, name));
+        }
+        if let Some(comment) = &head.comment {
+            statements.extend(object.set_comment(head, comment));
+        }
+        for (column, comment) in &head.column_comments {
+            if let Some(name) = object.column_name(*column) {
+                let column = format!("{}.{}", head.qualified(), quote::ident(&name));
+                statements.push(format!("COMMENT ON COLUMN {column} IS {}", quote::literal(comment)));
+            }
+        }
+        for label in &head.labels {
+            let on = match object.column_name(label.column).filter(|_| label.column > 0) {
+                Some(name) => format!("COLUMN {}.{}", head.qualified(), quote::ident(&name)),
+                None => object.identity(head),
+            };
+            let (provider, text) = (quote::ident(&label.provider), quote::literal(&label.label));
+            statements.push(format!("SECURITY LABEL FOR {provider} ON {on} IS {text}"));
+        }
+        statements
+    }
+
+    /// Statements that make the object's privileges what they were.
+    pub fn privileges(&self, target: &Target) -> Vec<String> {
+        let Self { head, object } = self;
+        let Some((class, on)) = object.acl_target(head) else {
+            return Vec::new();
+        };
+        let owner = head.owner.as_deref();
+        let mut statements = acl::statements(class, &on, None, owner, head.acl.as_deref(), target);
+        for (column, acl) in object.column_acls() {
+            statements.extend(acl::statements(class, &on, Some(&column), owner, Some(&acl), target));
+        }
+        statements
+    }
+}

@@ -1,0 +1,128 @@
+//! Flags that several commands share.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::select::{Pattern, PatternError, Selection};
+
+/// When output is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Write results as JSON to stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Show no progress bar
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// Which objects are meant.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Selection (patterns as in psql)")]
+pub struct SelectionArgs {
+    /// Only these tables; may be repeated
+    #[arg(short = 't', long = "table", value_name = "PATTERN")]
+    pub tables: Vec<String>,
+    /// Only these schemas; may be repeated
+    #[arg(short = 'n', long = "schema", value_name = "PATTERN")]
+    pub schemas: Vec<String>,
+    /// Not these tables
+    #[arg(short = 'T', long = "exclude-table", value_name = "PATTERN")]
+    pub exclude_tables: Vec<String>,
+    /// Not these schemas
+    #[arg(short = 'N', long = "exclude-schema", value_name = "PATTERN")]
+    pub exclude_schemas: Vec<String>,
+    /// These tables, but not their rows
+    #[arg(long = "exclude-table-data", value_name = "PATTERN")]
+    pub exclude_data: Vec<String>,
+}
+
+impl SelectionArgs {
+    /// The selection, with its patterns read.
+    pub fn resolve(&self) -> Result<Selection> {
+        let tables = |list: &[String]| compile(list, Pattern::table);
+        let schemas = |list: &[String]| compile(list, Pattern::schema);
+        Ok(Selection {
+            tables: tables(&self.tables)?,
+            schemas: schemas(&self.schemas)?,
+            exclude_tables: tables(&self.exclude_tables)?,
+            exclude_schemas: schemas(&self.exclude_schemas)?,
+            exclude_data: tables(&self.exclude_data)?,
+        })
+    }
+}
+
+fn compile(
+    list: &[String],
+    read: fn(&str) -> std::result::Result<Pattern, PatternError>,
+) -> Result<Vec<Pattern>> {
+    list.iter()
+        .map(|text| {
+            read(text).map_err(|error| {
+                Error::with_source(ErrorKind::Usage, "read the selection", error)
+                    .hint("patterns are those of psql: sales.*, \"Mixed Case\", part_[0-9]+")
+            })
+        })
+        .collect()
+}
+
+/// Where a passphrase comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PassphraseArgs {
+    /// Take the passphrase from the first line of this file
+    #[arg(long, value_name = "FILE", env = "PGCASK_PASSPHRASE_FILE", help_heading = "Keys")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Take the passphrase from the first line that this file descriptor gives
+    #[arg(long, value_name = "FD", help_heading = "Keys", conflicts_with = "passphrase_file")]
+    pub passphrase_fd: Option<u32>,
+    /// Take the passphrase from the first line that this shell command prints
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        env = "PGCASK_PASSPHRASE_COMMAND",
+        help_heading = "Keys",
+        conflicts_with_all = ["passphrase_file", "passphrase_fd"]
+    )]
+    pub passphrase_command: Option<String>,
+}
+
+/// How an archive is opened.
+#[derive(Debug, Clone, Default, Args)]
+pub struct UnlockArgs {
+    /// An age identity file; may be repeated
+    #[arg(
+        short = 'i',
+        long = "identity",
+        value_name = "FILE",
+        env = "PGCASK_IDENTITY",
+        value_delimiter = ':',
+        help_heading = "Keys"
+    )]
+    pub identities: Vec<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub passphrase: PassphraseArgs,
+}

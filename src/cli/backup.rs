@@ -1,0 +1,193 @@
+//! `pgcask backup`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::{PassphraseArgs, SelectionArgs};
+use super::printer::{human_bytes, human_count, human_seconds};
+use super::progress::Progress;
+use super::{Context, keys};
+use crate::backup::{Options, Parts};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::SharedObserver;
+use crate::exit::Exit;
+use crate::pg::{ConnectOptions, EnvLookup, PgError};
+use crate::seal::compress::Level;
+use crate::store::Location;
+use crate::store::naming::Kind;
+
+/// Back up a database into one sealed archive
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+EXAMPLES
+  Back up to a directory, sealed with a passphrase:
+    pgcask backup postgres://app@db.example/shop --to /backups --passphrase-file ~/.pgcask-pass
+
+  Seal for a recipient: this host can then write backups and not read them:
+    pgcask keygen --output ~/pgcask.key
+    pgcask backup shop --to s3://backups/prod --recipient age1…
+
+  Only some tables, four connections, a weekly backup:
+    pgcask backup shop --to /backups --table 'sales.*' --exclude-table-data sales.log --jobs 4 --kind weekly
+
+EXIT STATUS
+  0 done · 1 failed · 2 usage · 4 key · 7 server lost · 8 store unreachable or full · 130/143 stopped")]
+pub struct BackupArgs {
+    /// The database: a libpq URL, keyword string or name; default from PG* variables as in psql
+    #[arg(value_name = "DBURL")]
+    pub source: Option<String>,
+    /// Where to: a directory, or `s3://bucket/prefix`, `gs://…`, `az://…`
+    #[arg(long, value_name = "STORE", env = "PGCASK_STORE")]
+    pub to: String,
+    /// Kind of backup: daily, weekly, monthly, pre-deploy, manual
+    #[arg(long, value_name = "KIND", default_value = "daily")]
+    pub kind: String,
+
+    /// Connections that read at the same time [default: the number of processors, at most 8]
+    #[arg(short, long, value_name = "N", help_heading = "Speed")]
+    pub jobs: Option<usize>,
+    /// Compression level of zstd, -7 to 22
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value_t = 1,
+        allow_negative_numbers = true,
+        help_heading = "Speed"
+    )]
+    pub level: i32,
+
+    /// Seal for this recipient: an age public key, or a file of them; may be repeated
+    #[arg(
+        short,
+        long = "recipient",
+        value_name = "RECIPIENT",
+        env = "PGCASK_RECIPIENT",
+        value_delimiter = ',',
+        help_heading = "Keys"
+    )]
+    pub recipients: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub passphrase: PassphraseArgs,
+    /// Do not encrypt: anybody who gets the archive reads all of it
+    #[arg(long, help_heading = "Keys", conflicts_with_all = ["recipients", "passphrase_file", "passphrase_fd", "passphrase_command"])]
+    pub no_encrypt: bool,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub selection: SelectionArgs,
+    /// Definitions only, no rows
+    #[arg(short = 's', long, help_heading = "Selection (patterns as in psql)", conflicts_with = "data_only")]
+    pub schema_only: bool,
+    /// Rows only, no definitions
+    #[arg(short = 'a', long, help_heading = "Selection (patterns as in psql)")]
+    pub data_only: bool,
+    /// Fail when a pattern matches nothing
+    #[arg(long, help_heading = "Selection (patterns as in psql)")]
+    pub strict_names: bool,
+
+    /// Wait at most so many seconds for each table's lock
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Snapshot")]
+    pub lock_timeout: u64,
+    /// Wait for a snapshot that is serializable beyond doubt
+    #[arg(long, help_heading = "Snapshot")]
+    pub serializable_deferrable: bool,
+}
+
+impl BackupArgs {
+    /// The lock timeout as a duration.
+    pub fn lock_deadline(&self) -> Duration {
+        Duration::from_secs(self.lock_timeout)
+    }
+}
+
+/// The default number of connections: one a processor, at most 8, since the server works as hard as we do.
+pub fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).min(8)
+}
+
+/// Files and lists of recipients, read: each line of a file is one, `#` starts a comment.
+pub fn expand_recipients(given: &[String]) -> std::io::Result<Vec<String>> {
+    let mut all = Vec::new();
+    for text in given {
+        let path = PathBuf::from(text);
+        if text.starts_with("age1") || !path.is_file() {
+            all.push(text.clone());
+            continue;
+        }
+        let lines = std::fs::read_to_string(&path)?;
+        let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        all.extend(lines.map(str::to_owned));
+    }
+    Ok(all)
+}
+
+impl BackupArgs {
+    /// Runs the command.
+    pub async fn run(&self, context: &Context) -> Result<Exit> {
+        let printer = context.printer;
+        let source =
+            ConnectOptions::resolve(self.source.as_deref(), &EnvLookup::system()).map_err(PgError::from)?;
+        for warning in &source.warnings {
+            printer.warning(warning);
+        }
+        let kind = self.kind.parse::<Kind>()?;
+        if self.no_encrypt {
+            printer.warning("the archive is not encrypted: whoever gets it reads all of it");
+        }
+        let recipients = keys::recipients(&self.recipients, &self.passphrase, self.no_encrypt)?;
+        let options = Options {
+            source,
+            kind,
+            jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
+            level: Level::new(self.level).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
+            recipients,
+            selection: self.selection.resolve()?,
+            strict_names: self.strict_names,
+            parts: match (self.schema_only, self.data_only) {
+                (true, _) => Parts::Definitions,
+                (_, true) => Parts::Rows,
+                _ => Parts::All,
+            },
+            lock_timeout: self.lock_deadline(),
+            serializable_deferrable: self.serializable_deferrable,
+        };
+        let store = Location::parse(&self.to)?.open()?;
+        let progress = Progress::new(printer, context.bar);
+        let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+        let result = crate::backup::run(&options, &store, Clock::System, &observer, &context.stop).await;
+        progress.finish();
+        let summary = result?;
+        if printer.json {
+            printer.json(&summary)?;
+        } else {
+            printer.line(&summary.archive)?;
+            printer.info(&format!(
+                "{} rows of {} tables, {} → {} in {} ({}/s)",
+                human_count(summary.rows),
+                human_count(summary.tables),
+                human_bytes(summary.plain_bytes),
+                human_bytes(summary.bytes),
+                human_seconds(summary.seconds),
+                rate(summary.plain_bytes, summary.seconds),
+            ));
+        }
+        Ok(Exit::Good)
+    }
+}
+
+/// Bytes per second as people read them.
+pub(super) fn rate(bytes: u64, seconds: f64) -> String {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a figure to look at"
+    )]
+    let rate = (bytes as f64 / seconds.max(0.001)) as u64;
+    human_bytes(rate)
+}

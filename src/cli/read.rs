@@ -1,0 +1,309 @@
+//! `pgcask show`, `pgcask verify`, `pgcask cat`: reading an archive without a server.
+
+use clap::{Args, ValueEnum};
+
+use super::args::UnlockArgs;
+use super::printer::{Printer, human_bytes, human_count};
+use super::progress::Progress;
+use super::{Context, keys};
+use crate::archive::{Report, Totals, Verifier};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Observer as _};
+use crate::exit::Exit;
+use crate::extract::{Extractor, Form};
+use crate::manifest::{Manifest, Stream};
+use crate::opened::{Found, OpenArchive, batches};
+use crate::pg::quote::printable;
+use crate::plan::select::Pattern;
+use crate::store::get::Source;
+
+/// Show what is in an archive
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// The archive: a file or the URL of an object
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: String,
+    /// List every object
+    #[arg(long)]
+    pub toc: bool,
+    /// Show one table: columns, rows, size, chunks
+    #[arg(short, long, value_name = "PATTERN")]
+    pub table: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub unlock: UnlockArgs,
+}
+
+/// Verify an archive: without a key its structure and checksums, with one every byte
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+EXIT STATUS
+  0 good · 3 damaged or not authentic · 4 key · 8 store unreachable")]
+pub struct VerifyArgs {
+    /// The archive: a file or the URL of an object
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: String,
+    /// Check only what can be checked without a key
+    #[arg(long)]
+    pub no_key: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub unlock: UnlockArgs,
+}
+
+/// The form of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RowFormat {
+    /// Comma-separated values with a header (RFC 4180); null is an empty field without quotes.
+    Csv,
+    /// One JSON object a line; values are strings or null.
+    Jsonl,
+    /// INSERT statements.
+    Sql,
+    /// PostgreSQL's COPY text, as it stands in the archive.
+    Copy,
+}
+
+/// Write one table's rows to stdout, reading only its part of the archive
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+EXAMPLES
+  pgcask cat shop.cask sales.orders --format csv -i ~/pgcask.key > orders.csv")]
+pub struct CatArgs {
+    /// The archive: a file or the URL of an object
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: String,
+    /// The table: schema.name
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// The form
+    #[arg(short, long, value_enum, default_value = "csv")]
+    pub format: RowFormat,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub unlock: UnlockArgs,
+}
+
+/// Finds and unlocks an archive.
+pub(super) async fn open(archive: &str, unlock: &UnlockArgs) -> Result<OpenArchive> {
+    let found = Found::locate(Source::open(archive).await?).await?;
+    let identities = keys::identities(unlock, found.located())?;
+    found.unlock(&identities)
+}
+
+impl ShowArgs {
+    /// Runs the command.
+    pub async fn run(&self, context: &Context) -> Result<Exit> {
+        let printer = context.printer;
+        let archive = open(&self.archive, &self.unlock).await?;
+        let manifest = archive.manifest().await?;
+        if let Some(pattern) = &self.table {
+            return show_tables(printer, &archive, &manifest, pattern).await;
+        }
+        let model = archive.model().await?;
+        let toc: Vec<String> = model
+            .iter()
+            .flat_map(|model| &model.entries)
+            .map(|entry| printable(&entry.object.identity(&entry.head)))
+            .collect();
+        let totals =
+            |stream: &Stream| archive.root().stream(stream.id).map(|entry| entry.totals).unwrap_or_default();
+        let rows: u64 = manifest.streams.iter().map(|stream| totals(stream).rows).sum();
+        let plain: u64 = manifest.streams.iter().map(|stream| totals(stream).plain_bytes).sum();
+        if printer.json {
+            printer.json(&serde_json::json!({
+                "archive": self.archive, "bytes": archive.source().size(), "rows": rows, "plain_bytes": plain,
+                "manifest": manifest, "toc": self.toc.then_some(toc),
+            }))?;
+            return Ok(Exit::Good);
+        }
+        let Manifest { id, kind, database, server, snapshot, tool, .. } = &manifest;
+        printer.line(&format!("archive    {} ({})", self.archive, human_bytes(archive.source().size())))?;
+        printer.line(&format!("database   {} on PostgreSQL {}", printable(database), server.version))?;
+        printer.line(&format!("snapshot   {} ({kind}, id {id}, {tool})", snapshot.taken_at))?;
+        printer.line(&format!("content    {} rows, {} of rows", human_count(rows), human_bytes(plain)))?;
+        if self.toc {
+            for line in &toc {
+                printer.line(line)?;
+            }
+            return Ok(Exit::Good);
+        }
+        let mut largest: Vec<&Stream> = manifest.streams.iter().collect();
+        largest.sort_by_key(|stream| std::cmp::Reverse(totals(stream).plain_bytes));
+        printer.line("largest tables")?;
+        for stream in largest.into_iter().take(10) {
+            let Totals { rows, plain_bytes, .. } = totals(stream);
+            printer.line(&format!(
+                "  {:>14} rows {:>12}  {}",
+                human_count(rows),
+                human_bytes(plain_bytes),
+                stream.display()
+            ))?;
+        }
+        Ok(Exit::Good)
+    }
+}
+
+async fn show_tables(
+    printer: Printer,
+    archive: &OpenArchive,
+    manifest: &Manifest,
+    pattern: &str,
+) -> Result<Exit> {
+    let pattern = Pattern::table(pattern)
+        .map_err(|error| Error::with_source(ErrorKind::Usage, "read the table's name", error))?;
+    let mut shown = Vec::new();
+    for stream in manifest.streams.iter().filter(|stream| pattern.matches(&stream.schema, &stream.name)) {
+        let entry = archive.stream(stream)?;
+        let chunks = archive.chunks(stream.id).await?.len();
+        let Totals { rows, plain_bytes, sealed_bytes, hash, .. } = entry.totals;
+        shown.push(serde_json::json!({
+            "table": stream.display(), "columns": stream.columns, "rows": rows, "plain_bytes": plain_bytes,
+            "sealed_bytes": sealed_bytes, "chunks": chunks, "content_hash": hash.to_string(),
+        }));
+        if !printer.json {
+            printer.line(&format!(
+                "{}: {} rows, {} ({} in the archive), {chunks} chunks, content hash {hash}",
+                stream.display(),
+                human_count(rows),
+                human_bytes(plain_bytes),
+                human_bytes(sealed_bytes)
+            ))?;
+            printer.line(&format!("  columns: {}", printable(&stream.columns.join(", "))))?;
+        }
+    }
+    if shown.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Failed,
+            format!("no table in the archive matches {}", pattern.text),
+        )
+        .hint("`pgcask show ARCHIVE --toc` lists what is there"));
+    }
+    if printer.json {
+        printer.json(&shown)?;
+    }
+    Ok(Exit::Good)
+}
+
+impl VerifyArgs {
+    /// Runs the command.
+    pub async fn run(&self, context: &Context) -> Result<Exit> {
+        let printer = context.printer;
+        let source = Source::open(&self.archive).await?;
+        let given = !self.unlock.identities.is_empty() || self.unlock.passphrase.is_given();
+        let verifier = if self.no_key {
+            Verifier::new()
+        } else {
+            // An archive that cannot even be opened is scanned without a key, so that what is damaged is named.
+            match Found::locate(source.clone()).await {
+                Ok(found) if found.located().header.encrypted && !given => {
+                    printer.warning("no key is given: only structure and checksums are checked");
+                    Verifier::new()
+                }
+                Ok(found) => {
+                    let identities = keys::identities(&self.unlock, found.located())?;
+                    match found.unlock(&identities) {
+                        Ok(archive) => Verifier::with_key(archive.opener().clone())?,
+                        Err(error) if error.kind() == ErrorKind::Key => return Err(error),
+                        Err(_) => Verifier::new(),
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Damaged => Verifier::new(),
+                Err(error) => return Err(error),
+            }
+        };
+        let report = scan(&source, verifier, context).await?;
+        print_report(printer, &self.archive, &report)
+    }
+}
+
+/// Feeds the whole archive to a verifier.
+async fn scan(source: &Source, mut verifier: Verifier, context: &Context) -> Result<Report> {
+    const STEP: u64 = 4 << 20;
+    let progress = Progress::new(context.printer, context.bar);
+    progress.event(Event::Total { bytes: source.size(), rows: 0 });
+    let mut at = 0;
+    while at < source.size() {
+        context.stop.check()?;
+        let end = source.size().min(at + STEP);
+        let bytes = source.read(at..end).await?;
+        verifier = tokio::task::spawn_blocking(move || {
+            verifier.feed(&bytes);
+            verifier
+        })
+        .await
+        .map_err(|error| Error::with_source(ErrorKind::Failed, "verify", error))?;
+        progress.event(Event::Progress { bytes: end - at, rows: 0 });
+        at = end;
+    }
+    progress.finish();
+    Ok(verifier.finish())
+}
+
+fn print_report(printer: Printer, archive: &str, report: &Report) -> Result<Exit> {
+    let sound = report.is_sound();
+    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    let sha256: String = report.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    if printer.json {
+        printer.json(&serde_json::json!({
+            "archive": archive, "sound": sound, "findings": findings, "problems": report.problems,
+            "frames": report.frames, "rows": report.rows, "sha256": sha256,
+        }))?;
+    } else {
+        for finding in &findings {
+            printer.line(&format!("damaged: {finding}"))?;
+        }
+        let word = if sound { "sound" } else { "DAMAGED" };
+        printer
+            .line(&format!("{archive}: {word}, {} frames, sha256 {sha256}", human_count(report.frames)))?;
+    }
+    Ok(if sound { Exit::Good } else { Exit::Damaged })
+}
+
+impl CatArgs {
+    /// Runs the command.
+    pub async fn run(&self, context: &Context) -> Result<Exit> {
+        const REQUEST: u64 = 4 << 20;
+        let printer = context.printer;
+        let archive = open(&self.archive, &self.unlock).await?;
+        let manifest = archive.manifest().await?;
+        let stream = find(&manifest, &self.table)?;
+        let form = match self.format {
+            RowFormat::Csv => Form::Csv,
+            RowFormat::Jsonl => Form::Jsonl,
+            RowFormat::Sql => Form::Sql,
+            RowFormat::Copy => Form::Copy,
+        };
+        let extractor = Extractor::new(form, stream.qualified(), stream.columns.clone());
+        printer.bytes(&extractor.header())?;
+        for batch in batches(archive.chunks(stream.id).await?, REQUEST) {
+            context.stop.check()?;
+            let bytes = archive.source().read(batch.range.clone()).await?;
+            for (text, _) in archive.open_batch(stream.id, batch, bytes).await? {
+                printer.bytes(&extractor.block(&text))?;
+            }
+        }
+        printer.detail(&format!("{} read from the store", human_bytes(archive.source().bytes_read())));
+        Ok(Exit::Good)
+    }
+}
+
+/// The one table that is meant.
+fn find<'a>(manifest: &'a Manifest, table: &str) -> Result<&'a Stream> {
+    let pattern = Pattern::table(table)
+        .map_err(|error| Error::with_source(ErrorKind::Usage, "read the table's name", error))?;
+    let found: Vec<&Stream> =
+        manifest.streams.iter().filter(|stream| pattern.matches(&stream.schema, &stream.name)).collect();
+    match found.as_slice() {
+        [one] => Ok(one),
+        [] => Err(Error::new(
+            ErrorKind::Failed,
+            format!("no table in the archive matches {}", printable(table)),
+        )
+        .hint("`pgcask show ARCHIVE --toc` lists what is there")),
+        several => {
+            let names: Vec<String> = several.iter().map(|stream| stream.display()).collect();
+            Err(Error::new(ErrorKind::Usage, format!("several tables match: {}", names.join(", "))))
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `pgcask restore`.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::Context;
+use super::args::{SelectionArgs, UnlockArgs};
+use super::backup::default_jobs;
+use super::printer::{Printer, human_bytes, human_count, human_seconds};
+use super::progress::Progress;
+use super::read::open;
+use crate::error::Result;
+use crate::event::SharedObserver;
+use crate::exit::Exit;
+use crate::pg::{ConnectOptions, EnvLookup, PgError, quote};
+use crate::restore::{Options, Parts, Plan};
+
+/// Restore an archive into a database
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+EXAMPLES
+  Into a new database:
+    pgcask restore /backups/shop/daily/2026-11-23/shop-daily-….cask --into shop_copy --create -i ~/pgcask.key
+
+  What would happen:
+    pgcask restore ARCHIVE --into shop_copy --create --dry-run
+
+  One table into a database that lacks it:
+    pgcask restore ARCHIVE --into shop --table sales.orders
+
+EXIT STATUS
+  0 done and proven · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 the content differs · 7 server lost ·
+  8 store unreachable · 9 refused · 130/143 stopped")]
+pub struct RestoreArgs {
+    /// The archive: a file or the URL of an object
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: String,
+    /// The database to restore into: empty, or new with --create
+    #[arg(long, value_name = "DBURL")]
+    pub into: String,
+    /// Create the database
+    #[arg(short = 'C', long)]
+    pub create: bool,
+    /// Say what would happen, touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Connections that load at the same time [default: the number of processors, at most 8]
+    #[arg(short, long, value_name = "N", help_heading = "Speed")]
+    pub jobs: Option<usize>,
+    /// Memory of the server for one index build (`maintenance_work_mem`), as in postgresql.conf
+    #[arg(long, value_name = "SIZE", help_heading = "Speed")]
+    pub maintenance_work_mem: Option<String>,
+    /// Do not read back what was restored to prove it equal
+    #[arg(long, help_heading = "Speed")]
+    pub no_verify: bool,
+    /// Do not ANALYZE
+    #[arg(long, help_heading = "Speed")]
+    pub no_analyze: bool,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub unlock: UnlockArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub selection: SelectionArgs,
+    /// Definitions only, no rows
+    #[arg(short = 's', long, help_heading = "Selection (patterns as in psql)", conflicts_with = "data_only")]
+    pub schema_only: bool,
+    /// Rows only, into tables that exist
+    #[arg(short = 'a', long, help_heading = "Selection (patterns as in psql)")]
+    pub data_only: bool,
+    /// Only these parts: pre-data, data, post-data; may be repeated
+    #[arg(long = "section", value_name = "PART", help_heading = "Selection (patterns as in psql)")]
+    pub sections: Vec<String>,
+    /// Do not set owners
+    #[arg(short = 'O', long, help_heading = "Selection (patterns as in psql)")]
+    pub no_owner: bool,
+    /// Do not set privileges
+    #[arg(short = 'x', long, help_heading = "Selection (patterns as in psql)")]
+    pub no_acl: bool,
+}
+
+impl RestoreArgs {
+    /// Runs the command.
+    pub async fn run(&self, context: &Context) -> Result<Exit> {
+        let printer = context.printer;
+        let target =
+            ConnectOptions::resolve(Some(&self.into), &EnvLookup::system()).map_err(PgError::from)?;
+        for warning in &target.warnings {
+            printer.warning(warning);
+        }
+        let options = Options {
+            target,
+            create: self.create,
+            jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
+            selection: self.selection.resolve()?,
+            parts: match (self.schema_only, self.data_only) {
+                (true, _) => Parts::Definitions,
+                (_, true) => Parts::Rows,
+                _ => Parts::All,
+            },
+            no_owner: self.no_owner,
+            no_acl: self.no_acl,
+            analyze: !self.no_analyze,
+            verify: !self.no_verify,
+            maintenance_work_mem: self.maintenance_work_mem.clone(),
+        };
+        let archive = open(&self.archive, &self.unlock).await?;
+        if self.dry_run {
+            let plan = crate::restore::dry_run(&options, &archive).await?;
+            return print_plan(printer, &plan);
+        }
+        let progress = Progress::new(printer, context.bar);
+        let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+        let work = crate::restore::run(&options, &archive, &observer, &context.stop);
+        let result = tokio::select! {
+            biased;
+            result = Box::pin(work) => result,
+            () = async { context.stop.requested().await; tokio::time::sleep(GRACE).await } => Err(context.stop.error()),
+        };
+        progress.finish();
+        let summary = result.map_err(|error| {
+            let what = quote::printable(&options.target.display());
+            error.hint(format!(
+                "{what} is left as far as the restore came; drop it, or look at it, before the next try"
+            ))
+        })?;
+        if printer.json {
+            printer.json(&summary)?;
+        } else {
+            let proven = if summary.verified { "content proven equal" } else { "content not proven" };
+            printer.line(&format!(
+                "{}: {} rows in {} tables, {} objects, {}; {proven}",
+                summary.database,
+                human_count(summary.rows),
+                human_count(summary.tables),
+                human_count(summary.objects),
+                human_seconds(summary.total_seconds),
+            ))?;
+        }
+        Ok(Exit::Good)
+    }
+}
+
+/// How long a stopped restore may take to cancel what runs at the server.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+
+fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
+    let refused = plan.findings.iter().any(|finding| finding.fatal);
+    if printer.json {
+        printer.json(plan)?;
+    } else {
+        let create = if plan.create { "create the database, then " } else { "" };
+        printer.line(&format!("would {create}restore into {}:", plan.database))?;
+        for (kind, count) in &plan.objects {
+            printer.line(&format!("  {:>9} {kind}", human_count(*count)))?;
+        }
+        printer.line(&format!(
+            "  {} rows of {} tables, {} of rows, {} to read from the store",
+            human_count(plan.rows),
+            human_count(plan.tables),
+            human_bytes(plan.bytes),
+            human_bytes(plan.read_bytes),
+        ))?;
+        for finding in &plan.findings {
+            let lead = if finding.fatal { "refused" } else { "note" };
+            printer.line(&format!("  {lead}: {}", quote::printable(&finding.message)))?;
+        }
+        printer.line("nothing was touched")?;
+    }
+    Ok(if refused { Exit::Refused } else { Exit::Good })
+}

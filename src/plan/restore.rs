@@ -1,0 +1,614 @@
+//! The order of a restore: which statements come first, which work may run at the same time, what comes last.
+//!
+//! Everything that needs no rows is created first, in one dependency order. Then a [`Schedule`] drives loads, indexes,
+//! keys, statistics and foreign keys: each starts when what it needs is there. What must not act while rows are loaded
+//! (triggers, rules, policies, privileges) comes last, and after it the materialized views are filled.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+
+use super::schedule::{Cycle, Task};
+use crate::catalog::ident::ObjectId;
+
+/// What the plan must know of one object. Its position in the list names it.
+#[derive(Debug, Clone, Default)]
+pub struct Item {
+    /// The kind's name: "table", "index"…
+    pub kind: &'static str,
+    /// All identities that stand for it.
+    pub ids: Vec<ObjectId>,
+    /// What must exist before it.
+    pub depends: Vec<ObjectId>,
+    /// Relations whose rows must be there before it.
+    pub after_data_of: Vec<ObjectId>,
+    /// For a partition: the table that it is part of.
+    pub partition_of: Option<ObjectId>,
+    /// Whether parts of it can be made later, by [`Step::Finish`], when it is in a circle of dependencies.
+    pub detachable: bool,
+    /// Dependencies that only its detachable parts have.
+    pub detached_depends: Vec<ObjectId>,
+    /// For a materialized view: whether it is to be filled.
+    pub refresh: bool,
+    /// Class of priority, 0 first.
+    pub class: u8,
+}
+
+/// The rows of one relation to be loaded.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// The relation; `None` for large objects.
+    pub relation: Option<ObjectId>,
+    /// Bytes of COPY text of each unit: a unit is loaded by one session in one transaction.
+    pub units: Vec<u64>,
+}
+
+/// One step of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Create an item, without its detached parts if it was detached.
+    Create(usize),
+    /// Make the detached parts of an item.
+    Finish(usize),
+    /// Load a unit of a load.
+    Load {
+        /// Position of the load.
+        load: usize,
+        /// Position of the unit.
+        unit: usize,
+    },
+    /// All units of a load are in; nothing to do.
+    Loaded(usize),
+    /// Gather statistics (and mark all visible, where several sessions loaded) before foreign keys are checked.
+    Analyze(usize),
+    /// Fill a materialized view.
+    Refresh(usize),
+}
+
+/// The plan.
+#[derive(Debug, Default)]
+pub struct RestorePlan {
+    /// First, one after the other.
+    pub first: Vec<Step>,
+    /// Then, as the schedule allows.
+    pub parallel: Vec<(Step, Task)>,
+    /// Then, one after the other.
+    pub last: Vec<Step>,
+    /// Then, as the schedule allows: materialized views, their indexes, and what depends on them.
+    pub refresh: Vec<(Step, Task)>,
+    /// The items whose [`Step::Create`] leaves the detachable parts out.
+    pub detached: HashSet<usize>,
+}
+
+/// Kinds that must not act while rows are loaded, or that are cheap and need locks that would keep others waiting.
+const LAST: [&str; 8] = [
+    "trigger",
+    "rule",
+    "policy",
+    "event trigger",
+    "publication",
+    "subscription",
+    "default privileges",
+    "statistics",
+];
+
+/// The order in which `pg_dump` creates kinds, as far as dependencies leave a choice.
+const ORDER: [&str; 12] = [
+    "schema",
+    "language",
+    "extension",
+    "collation",
+    "type",
+    "enum type",
+    "domain",
+    "composite type",
+    "range type",
+    "function",
+    "sequence",
+    "table",
+];
+
+/// Makes the plan.
+///
+/// # Errors
+/// When items depend on one another in a circle that no detachable part breaks.
+pub fn plan(items: &[Item], loads: &[Load], analyze: bool) -> Result<RestorePlan, Cycle> {
+    let mut planner = Planner::new(items, loads);
+    planner.break_circles();
+    planner.steps(analyze);
+    planner.stages()
+}
+
+struct Planner<'a> {
+    items: &'a [Item],
+    loads: &'a [Load],
+    by_id: HashMap<ObjectId, usize>,
+    loads_of: HashMap<ObjectId, Vec<usize>>,
+    indexes_of: HashMap<ObjectId, Vec<usize>>,
+    detached: HashSet<usize>,
+    steps: Vec<Step>,
+    after: Vec<Vec<usize>>,
+    position: HashMap<Step, usize>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(items: &'a [Item], loads: &'a [Load]) -> Self {
+        let mut by_id = HashMap::new();
+        let mut indexes_of: HashMap<ObjectId, Vec<usize>> = HashMap::new();
+        for (position, item) in items.iter().enumerate() {
+            by_id.extend(item.ids.iter().map(|id| (*id, position)));
+            if matches!(item.kind, "index" | "key constraint") {
+                for relation in &item.after_data_of {
+                    indexes_of.entry(*relation).or_default().push(position);
+                }
+            }
+        }
+        let mut loads_of: HashMap<ObjectId, Vec<usize>> = HashMap::new();
+        for (position, load) in loads.iter().enumerate() {
+            // A partition's rows are rows of each table above it.
+            let mut relation = load.relation;
+            for _ in 0..64 {
+                let Some(id) = relation else { break };
+                loads_of.entry(id).or_default().push(position);
+                relation =
+                    by_id.get(&id).and_then(|item| items.get(*item)).and_then(|item| item.partition_of);
+            }
+        }
+        Self {
+            items,
+            loads,
+            by_id,
+            loads_of,
+            indexes_of,
+            detached: HashSet::new(),
+            steps: Vec::new(),
+            after: Vec::new(),
+            position: HashMap::new(),
+        }
+    }
+
+    /// The items that must exist before the creation of `item`.
+    fn needs(&self, item: usize) -> BTreeSet<usize> {
+        let Some(it) = self.items.get(item) else {
+            return BTreeSet::new();
+        };
+        let detached = it.detached_depends.iter().filter(|_| !self.detached.contains(&item));
+        it.depends
+            .iter()
+            .chain(detached)
+            .filter_map(|id| self.by_id.get(id))
+            .copied()
+            .filter(|n| *n != item)
+            .collect()
+    }
+
+    /// Detaches what can be detached, as long as that opens circles.
+    fn break_circles(&mut self) {
+        loop {
+            let circle = self.circle_members();
+            let open: Vec<usize> = circle
+                .into_iter()
+                .filter(|i| {
+                    !self.detached.contains(i) && self.items.get(*i).is_some_and(|item| item.detachable)
+                })
+                .collect();
+            if open.is_empty() {
+                return;
+            }
+            self.detached.extend(open);
+        }
+    }
+
+    /// The items that cannot be ordered: those in a circle, and those that only follow one are left out again by
+    /// also peeling from the end.
+    fn circle_members(&self) -> Vec<usize> {
+        let needs: Vec<BTreeSet<usize>> = (0..self.items.len()).map(|item| self.needs(item)).collect();
+        let forward = unordered(&needs);
+        let mut reversed = vec![BTreeSet::new(); needs.len()];
+        for (item, list) in needs.iter().enumerate() {
+            for need in list {
+                if let Some(set) = reversed.get_mut(*need) {
+                    set.insert(item);
+                }
+            }
+        }
+        let backward = unordered(&reversed);
+        forward.intersection(&backward).copied().collect()
+    }
+
+    fn add(&mut self, step: Step, after: Vec<usize>) -> usize {
+        let position = self.steps.len();
+        self.steps.push(step);
+        self.after.push(after);
+        self.position.insert(step, position);
+        position
+    }
+
+    fn steps(&mut self, analyze: bool) {
+        for item in 0..self.items.len() {
+            self.add(Step::Create(item), Vec::new());
+        }
+        self.load_steps(analyze);
+        self.refresh_steps();
+        for item in 0..self.items.len() {
+            let after = self.creation_needs(item);
+            if let Some(slot) = self.after.get_mut(item) {
+                slot.extend(after);
+            }
+        }
+        let detached: BTreeSet<usize> = self.detached.iter().copied().collect();
+        for item in detached {
+            let Some(it) = self.items.get(item) else { continue };
+            let mut after: Vec<usize> =
+                it.detached_depends.iter().filter_map(|id| self.by_id.get(id)).copied().collect();
+            after.push(item);
+            let finish = self.add(Step::Finish(item), after);
+            // Whoever needs the item needs all of it, except those that are in the circle with it.
+            let dependants: Vec<usize> = (0..self.items.len())
+                .filter(|other| self.needs(*other).contains(&item) && !self.reaches(item, *other))
+                .collect();
+            for other in dependants {
+                if let Some(slot) = self.after.get_mut(other) {
+                    slot.push(finish);
+                }
+            }
+        }
+    }
+
+    /// Whether the detached parts of `item` need `other`, directly or through others.
+    fn reaches(&self, item: usize, other: usize) -> bool {
+        let Some(it) = self.items.get(item) else {
+            return false;
+        };
+        let mut seen = HashSet::new();
+        let mut open: Vec<usize> =
+            it.detached_depends.iter().filter_map(|id| self.by_id.get(id)).copied().collect();
+        while let Some(next) = open.pop() {
+            if next == other {
+                return true;
+            }
+            if seen.insert(next) {
+                open.extend(self.needs(next));
+            }
+        }
+        false
+    }
+
+    fn load_steps(&mut self, analyze: bool) {
+        for (load, info) in self.loads.iter().enumerate() {
+            let table = info.relation.and_then(|id| self.by_id.get(&id)).copied();
+            let units: Vec<usize> = (0..info.units.len())
+                .map(|unit| self.add(Step::Load { load, unit }, table.into_iter().collect()))
+                .collect();
+            let loaded = self.add(Step::Loaded(load), units);
+            if analyze && table.is_some() {
+                let mut after = vec![loaded];
+                // Indexes first: a build would wait for ANALYZE's lock, and ANALYZE reads expression indexes too.
+                let indexes = info.relation.and_then(|id| self.indexes_of.get(&id));
+                after.extend(indexes.into_iter().flatten());
+                self.add(Step::Analyze(load), after);
+            }
+        }
+    }
+
+    fn refresh_steps(&mut self) {
+        let loaded: Vec<usize> = (0..self.loads.len())
+            .filter_map(|load| self.position.get(&Step::Loaded(load)).copied())
+            .collect();
+        for (position, item) in self.items.iter().enumerate() {
+            if item.refresh {
+                // Its query may read any table, through functions too.
+                let mut after = loaded.clone();
+                after.push(position);
+                self.add(Step::Refresh(position), after);
+            }
+        }
+        // A view over another: the lower one is filled first.
+        for position in 0..self.items.len() {
+            let Some(step) = self.position.get(&Step::Refresh(position)).copied() else {
+                continue;
+            };
+            let below = self.refreshes_below(position);
+            if let Some(slot) = self.after.get_mut(step) {
+                slot.extend(below);
+            }
+        }
+    }
+
+    /// The refresh steps of the materialized views that `item` reads, directly or through others.
+    fn refreshes_below(&self, item: usize) -> Vec<usize> {
+        let mut seen = HashSet::from([item]);
+        let mut open: Vec<usize> = self.needs(item).into_iter().collect();
+        let mut found = Vec::new();
+        while let Some(next) = open.pop() {
+            if seen.insert(next) {
+                found.extend(self.position.get(&Step::Refresh(next)).copied());
+                open.extend(self.needs(next));
+            }
+        }
+        found
+    }
+
+    /// The steps that must be done before an item is created.
+    fn creation_needs(&self, item: usize) -> Vec<usize> {
+        let Some(it) = self.items.get(item) else {
+            return Vec::new();
+        };
+        let mut after: Vec<usize> = self.needs(item).into_iter().collect();
+        for relation in &it.after_data_of {
+            for load in self.loads_of.get(relation).into_iter().flatten() {
+                let analyzed = self.position.get(&Step::Analyze(*load)).filter(|_| it.kind == "foreign key");
+                after.extend(analyzed.or_else(|| self.position.get(&Step::Loaded(*load))));
+            }
+            if let Some(view) = self.by_id.get(relation) {
+                after.extend(self.position.get(&Step::Refresh(*view)));
+            }
+        }
+        after
+    }
+
+    /// Parts the steps into stages.
+    fn stages(self) -> Result<RestorePlan, Cycle> {
+        let order = self.order()?;
+        let mut stage = vec![0u8; self.steps.len()];
+        for step in &order {
+            let own = match self.steps.get(*step) {
+                Some(Step::Load { .. }) => 1,
+                Some(Step::Create(item))
+                    if self.items.get(*item).is_some_and(|item| LAST.contains(&item.kind)) =>
+                {
+                    2
+                }
+                Some(Step::Refresh(_)) => 3,
+                _ => 0,
+            };
+            let inherited =
+                self.after.get(*step).into_iter().flatten().filter_map(|other| stage.get(*other)).max();
+            let value = own.max(inherited.copied().unwrap_or(0));
+            if let Some(slot) = stage.get_mut(*step) {
+                *slot = value;
+            }
+        }
+        let mut plan = RestorePlan { detached: self.detached.clone(), ..RestorePlan::default() };
+        let mut task_of = HashMap::new();
+        for position in order {
+            let (Some(step), Some(stage)) = (self.steps.get(position), stage.get(position)) else {
+                continue;
+            };
+            let list = match stage {
+                0 => {
+                    plan.first.push(*step);
+                    continue;
+                }
+                2 => {
+                    plan.last.push(*step);
+                    continue;
+                }
+                1 => &mut plan.parallel,
+                _ => &mut plan.refresh,
+            };
+            let after = self.after.get(position).into_iter().flatten();
+            let after = after.filter_map(|other| task_of.get(&(*stage, *other)).copied()).collect();
+            task_of.insert((*stage, position), list.len());
+            list.push((*step, Task { after, ..self.task(*step) }));
+        }
+        Ok(plan)
+    }
+
+    /// All steps in an order that respects what each needs; among the free ones, in `pg_dump`'s order of kinds.
+    fn order(&self) -> Result<Vec<usize>, Cycle> {
+        let mut waiting: Vec<usize> = Vec::with_capacity(self.after.len());
+        let mut dependants = vec![Vec::new(); self.after.len()];
+        for (step, after) in self.after.iter().enumerate() {
+            let after: BTreeSet<usize> = after.iter().copied().collect();
+            waiting.push(after.len());
+            for other in after {
+                if let Some(list) = dependants.get_mut(other) {
+                    list.push(step);
+                }
+            }
+        }
+        let rank = |step: usize| (self.rank(step), step);
+        let mut free: BinaryHeap<Reverse<(usize, usize)>> = waiting
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count == 0)
+            .map(|(step, _)| Reverse(rank(step)))
+            .collect();
+        let mut order = Vec::with_capacity(waiting.len());
+        while let Some(Reverse((_, step))) = free.pop() {
+            order.push(step);
+            for other in dependants.get(step).into_iter().flatten() {
+                if let Some(count) = waiting.get_mut(*other) {
+                    *count = count.saturating_sub(1);
+                    if *count == 0 {
+                        free.push(Reverse(rank(*other)));
+                    }
+                }
+            }
+        }
+        if order.len() == self.steps.len() {
+            return Ok(order);
+        }
+        let left = waiting.iter().enumerate().filter(|(_, count)| **count > 0);
+        let items = left.filter_map(|(step, _)| match self.steps.get(step) {
+            Some(Step::Create(item) | Step::Finish(item)) => Some(*item),
+            _ => None,
+        });
+        Err(Cycle(items.collect()))
+    }
+
+    fn rank(&self, step: usize) -> usize {
+        match self.steps.get(step) {
+            Some(Step::Create(item)) => {
+                let kind = self.items.get(*item).map_or("", |item| item.kind);
+                ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
+            }
+            _ => ORDER.len() + 1,
+        }
+    }
+
+    /// Cost, class and locks of a step.
+    fn task(&self, step: Step) -> Task {
+        let bytes_of = |load: &usize| self.loads.get(*load).map_or(0, |load| load.units.iter().sum::<u64>());
+        let class_of =
+            |item: Option<&usize>| item.and_then(|i| self.items.get(*i)).map_or(u8::MAX, |i| i.class);
+        let mut task = Task { class: u8::MAX, ..Task::default() };
+        match step {
+            Step::Load { load, unit } => {
+                let info = self.loads.get(load);
+                task.cost = info.and_then(|load| load.units.get(unit)).copied().unwrap_or(0);
+                task.class = class_of(info.and_then(|load| load.relation).and_then(|id| self.by_id.get(&id)));
+            }
+            Step::Analyze(load) => {
+                task.cost = bytes_of(&load) / 16;
+                task.exclusive.extend(self.loads.get(load).and_then(|load| load.relation).map(|id| id.oid));
+            }
+            Step::Create(item) | Step::Finish(item) | Step::Refresh(item) => {
+                let Some(it) = self.items.get(item) else {
+                    return task;
+                };
+                task.class = it.class;
+                let relations: BTreeSet<u32> = it.after_data_of.iter().map(|id| id.oid).collect();
+                let loads = it.after_data_of.iter().filter_map(|id| self.loads_of.get(id)).flatten();
+                task.cost = loads.map(bytes_of).sum::<u64>() / 3;
+                // CREATE INDEX takes SHARE, which does not conflict with itself; keys and the rest take more.
+                if it.kind == "index" {
+                    task.shared.extend(relations);
+                } else {
+                    task.exclusive.extend(relations);
+                }
+            }
+            Step::Loaded(_) => {}
+        }
+        task
+    }
+}
+
+/// The positions that remain when all whose needs are met are taken away, again and again.
+fn unordered(needs: &[BTreeSet<usize>]) -> BTreeSet<usize> {
+    let mut waiting: Vec<usize> = needs.iter().map(BTreeSet::len).collect();
+    let mut dependants = vec![Vec::new(); needs.len()];
+    for (item, list) in needs.iter().enumerate() {
+        for need in list {
+            if let Some(list) = dependants.get_mut(*need) {
+                list.push(item);
+            }
+        }
+    }
+    let mut free: Vec<usize> = (0..needs.len()).filter(|item| waiting.get(*item) == Some(&0)).collect();
+    while let Some(item) = free.pop() {
+        for other in dependants.get(item).into_iter().flatten() {
+            if let Some(count) = waiting.get_mut(*other) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    free.push(*other);
+                }
+            }
+        }
+    }
+    (0..needs.len()).filter(|item| waiting.get(*item).is_some_and(|count| *count > 0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(oid: u32) -> ObjectId {
+        ObjectId::new(1, oid)
+    }
+
+    fn item(kind: &'static str, oid: u32, depends: &[u32], data: &[u32]) -> Item {
+        Item {
+            kind,
+            ids: vec![id(oid)],
+            depends: depends.iter().map(|oid| id(*oid)).collect(),
+            after_data_of: data.iter().map(|oid| id(*oid)).collect(),
+            ..Item::default()
+        }
+    }
+
+    fn load(oid: u32, units: &[u64]) -> Load {
+        Load { relation: Some(id(oid)), units: units.to_vec() }
+    }
+
+    /// Steps of the parallel stage that `step` waits for, directly.
+    fn waits(plan: &RestorePlan, step: Step) -> Vec<Step> {
+        let (_, task) = plan.parallel.iter().find(|(other, _)| *other == step).unwrap();
+        task.after.iter().map(|position| plan.parallel[*position].0).collect()
+    }
+
+    #[test]
+    fn tables_first_then_rows_indexes_statistics_and_foreign_keys() {
+        let items = [
+            item("foreign key", 5, &[1, 2, 3], &[1, 2]),
+            item("table", 1, &[4], &[]),
+            item("table", 2, &[4], &[]),
+            item("key constraint", 3, &[2], &[2]),
+            item("schema", 4, &[], &[]),
+            item("trigger", 6, &[1], &[1]),
+        ];
+        let plan = plan(&items, &[load(1, &[10, 10]), load(2, &[5])], true).unwrap();
+        assert_eq!(plan.first, [Step::Create(4), Step::Create(1), Step::Create(2)]);
+        assert_eq!(waits(&plan, Step::Create(3)), [Step::Loaded(1)]);
+        let foreign = waits(&plan, Step::Create(0));
+        for needed in [Step::Create(3), Step::Analyze(0), Step::Analyze(1)] {
+            assert!(foreign.contains(&needed), "{needed:?}");
+        }
+        assert!(waits(&plan, Step::Analyze(1)).contains(&Step::Create(3)));
+        assert_eq!(plan.last, [Step::Create(5)]);
+    }
+
+    #[test]
+    fn an_index_on_a_partitioned_table_waits_for_every_partition() {
+        let mut leaf = item("table", 2, &[1], &[]);
+        leaf.partition_of = Some(id(1));
+        let items = [item("table", 1, &[], &[]), leaf, item("foreign key", 3, &[1], &[1])];
+        let plan = plan(&items, &[load(2, &[7])], false).unwrap();
+        assert_eq!(waits(&plan, Step::Create(2)), [Step::Loaded(0)]);
+    }
+
+    #[test]
+    fn a_circle_is_broken_at_what_can_be_detached() {
+        let mut table = item("table", 1, &[], &[]);
+        table.detachable = true;
+        table.detached_depends = vec![id(2)];
+        let items = [table, item("function", 2, &[1], &[]), item("view", 3, &[1], &[])];
+        let plan = plan(&items, &[], false).unwrap();
+        assert!(plan.detached.contains(&0));
+        let at = |step| plan.first.iter().position(|other| *other == step).unwrap();
+        assert!(at(Step::Create(0)) < at(Step::Create(1)) && at(Step::Create(1)) < at(Step::Finish(0)));
+        assert!(at(Step::Finish(0)) < at(Step::Create(2)), "who needs the table needs all of it");
+    }
+
+    #[test]
+    fn what_cannot_be_broken_is_named() {
+        let items = [item("function", 1, &[2], &[]), item("function", 2, &[1], &[])];
+        assert_eq!(plan(&items, &[], false).unwrap_err(), Cycle(vec![0, 1]));
+    }
+
+    #[test]
+    fn materialized_views_are_filled_last_and_before_their_indexes() {
+        let mut lower = item("materialized view", 2, &[1], &[]);
+        lower.refresh = true;
+        let mut upper = item("materialized view", 3, &[2], &[]);
+        upper.refresh = true;
+        let items = [item("table", 1, &[], &[]), upper, lower, item("index", 4, &[2], &[2])];
+        let plan = plan(&items, &[load(1, &[1])], true).unwrap();
+        let steps: Vec<Step> = plan.refresh.iter().map(|(step, _)| *step).collect();
+        let at = |step| steps.iter().position(|other| *other == step).unwrap();
+        assert!(at(Step::Refresh(2)) < at(Step::Refresh(1)));
+        assert!(at(Step::Refresh(2)) < at(Step::Create(3)));
+        assert!(plan.first.contains(&Step::Create(1)), "the empty view is there from the start");
+    }
+
+    #[test]
+    fn a_view_that_needs_a_key_waits_for_it() {
+        let items = [
+            item("table", 1, &[], &[]),
+            item("key constraint", 2, &[1], &[1]),
+            item("view", 3, &[1, 2], &[]),
+        ];
+        let plan = plan(&items, &[load(1, &[1])], false).unwrap();
+        assert_eq!(waits(&plan, Step::Create(2)), [Step::Create(1)]);
+    }
+}

@@ -1,0 +1,125 @@
+//! Runs a plan: workers ask the schedule what may start, each over a connection of its own.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+
+use super::steps::Steps;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::pg::Session;
+use crate::plan::restore::Step;
+use crate::plan::schedule::{Schedule, Task, TaskId};
+use crate::stop::Stop;
+
+/// Objects created in one transaction. More would need more locks than a server has by default (`max_locks_per_transaction`
+/// times `max_connections`, 6,400).
+const OBJECTS_IN_TRANSACTION: usize = 200;
+
+/// Runs steps one after the other on one session, many in a transaction.
+pub(super) async fn serial(steps: &Steps, session: &Session, list: &[Step], stop: &Stop) -> Result<()> {
+    for batch in list.chunks(OBJECTS_IN_TRANSACTION) {
+        stop.check()?;
+        session.execute("BEGIN").await?;
+        for step in batch {
+            steps.run(session, *step).await?;
+        }
+        session.execute("COMMIT").await?;
+    }
+    Ok(())
+}
+
+/// What the workers share.
+struct Board {
+    schedule: Mutex<Schedule>,
+    steps_of: Vec<Step>,
+    changed: Notify,
+}
+
+/// Runs tasks as their schedule allows, over all sessions; gives the sessions back.
+pub(super) async fn parallel(
+    steps: &Arc<Steps>,
+    sessions: Vec<Session>,
+    tasks: Vec<(Step, Task)>,
+    stop: &Stop,
+) -> Result<Vec<Session>> {
+    let (steps_of, tasks): (Vec<Step>, Vec<Task>) = tasks.into_iter().unzip();
+    let schedule = Schedule::new(tasks)
+        .map_err(|cycle| Error::with_source(ErrorKind::Failed, "order the work of the restore", cycle))?;
+    let board = Arc::new(Board { schedule: Mutex::new(schedule), steps_of, changed: Notify::new() });
+    let part = stop.part();
+    let mut workers = JoinSet::new();
+    for session in sessions {
+        workers.spawn(worker(Arc::clone(steps), Arc::clone(&board), session, part.clone()));
+    }
+    let (mut back, mut first) = (Vec::new(), None);
+    while let Some(ended) = workers.join_next().await {
+        match ended {
+            Ok(Ok(session)) => back.push(session),
+            Ok(Err(error)) => {
+                part.fail();
+                board.changed.notify_waiters();
+                first.get_or_insert(error);
+            }
+            Err(error) => {
+                part.fail();
+                first.get_or_insert(Error::with_source(ErrorKind::Failed, "a worker ended early", error));
+            }
+        }
+    }
+    match first {
+        Some(_) if stop.by_signal() => Err(stop.error()),
+        Some(error) => Err(error),
+        None => Ok(back),
+    }
+}
+
+async fn worker(steps: Arc<Steps>, board: Arc<Board>, session: Session, part: Stop) -> Result<Session> {
+    loop {
+        // Registered before looking, so that a change in between is not missed.
+        let changed = board.changed.notified();
+        let mut changed = std::pin::pin!(changed);
+        changed.as_mut().enable();
+        part.check()?;
+        let next = {
+            let mut schedule = board.schedule.lock().await;
+            if schedule.is_done() {
+                return Ok(session);
+            }
+            schedule.start_next()
+        };
+        let Some(task) = next else {
+            tokio::select! {
+                () = changed => {}
+                () = part.requested() => {}
+            }
+            continue;
+        };
+        run_one(&steps, &board, &session, task, &part).await?;
+    }
+}
+
+async fn run_one(steps: &Steps, board: &Board, session: &Session, task: TaskId, part: &Stop) -> Result<()> {
+    let began = Instant::now();
+    let Some(step) = board.steps_of.get(task).copied() else {
+        return Ok(());
+    };
+    let canceller = session.canceller();
+    tokio::select! {
+        biased;
+        () = part.requested() => {
+            // Best effort: the end of the session rolls back what is open.
+            drop(canceller.cancel().await);
+            return Err(part.error());
+        }
+        result = steps.run(session, step) => result?,
+    }
+    if let Some(what) = steps.describe(step) {
+        steps.observer().event(Event::Done { what, seconds: began.elapsed().as_secs_f64() });
+    }
+    board.schedule.lock().await.finish(task);
+    board.changed.notify_waiters();
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! What a restore is asked for, and what it tells.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::preflight::Finding;
+use crate::pg::ConnectOptions;
+use crate::plan::select::Selection;
+
+/// Which parts are restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Parts {
+    /// Definitions and rows.
+    #[default]
+    All,
+    /// Definitions only.
+    Definitions,
+    /// Rows only, into tables that exist.
+    Rows,
+}
+
+/// What a restore is asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The database to restore into.
+    pub target: ConnectOptions,
+    /// Create it.
+    pub create: bool,
+    /// How many connections work at the same time.
+    pub jobs: usize,
+    /// Which relations.
+    pub selection: Selection,
+    /// Definitions, rows, or both.
+    pub parts: Parts,
+    /// Do not set owners.
+    pub no_owner: bool,
+    /// Do not set privileges.
+    pub no_acl: bool,
+    /// Gather statistics.
+    pub analyze: bool,
+    /// Read back and prove the content.
+    pub verify: bool,
+    /// `maintenance_work_mem` of our sessions.
+    pub maintenance_work_mem: Option<String>,
+}
+
+/// What a restore would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// The target.
+    pub database: String,
+    /// Whether it would be created.
+    pub create: bool,
+    /// How many objects of each kind would be created.
+    pub objects: Vec<(String, u64)>,
+    /// Tables whose rows would be loaded.
+    pub tables: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Bytes of COPY text to be loaded.
+    pub bytes: u64,
+    /// Bytes to be read from the store.
+    pub read_bytes: u64,
+    /// What stands in the way, and what to know.
+    pub findings: Vec<Finding>,
+}
+
+/// What a restore tells at the end.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// The target.
+    pub database: String,
+    /// How long it took, without the proof of content.
+    pub seconds: f64,
+    /// How long it took in all.
+    pub total_seconds: f64,
+    /// Rows loaded.
+    pub rows: u64,
+    /// Tables loaded.
+    pub tables: u64,
+    /// Objects created.
+    pub objects: u64,
+    /// Whether the content was read back and is equal.
+    pub verified: bool,
+    /// Connections used.
+    pub jobs: usize,
+    /// Seconds of each phase.
+    pub phases: HashMap<&'static str, f64>,
+}

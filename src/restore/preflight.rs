@@ -1,0 +1,180 @@
+//! Everything that would fail, found before anything is touched.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::options::{Options, Parts};
+use super::prepare::Prepared;
+use crate::error::{Error, ErrorKind, Result};
+use crate::pg::quote::{literal, printable};
+use crate::pg::{Session, SessionKind};
+
+/// Something found before the restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The restore cannot be done as asked.
+    pub fatal: bool,
+    /// What it is.
+    pub message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Looks at the target, which is `None` when it is to be created.
+pub(super) async fn check(
+    options: &Options,
+    prepared: &Prepared,
+    session: Option<&Session>,
+) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let maintenance;
+    let server = match session {
+        Some(session) => {
+            if options.create {
+                findings.push(fatal(
+                    format!("the database {} exists already", options.target.display()),
+                    "leave --create out to restore into it, if it is empty",
+                ));
+            } else if options.parts != Parts::Rows && options.selection.is_everything() {
+                findings.extend(not_empty(session).await?);
+            }
+            session
+        }
+        None => {
+            let options = options.target.with_database("postgres");
+            maintenance = Session::open(&options, SessionKind::Target).await?;
+            &maintenance
+        }
+    };
+    if server.info().is_standby {
+        findings.push(fatal(
+            "the target is a standby: nothing can be written there".to_owned(),
+            "use the primary",
+        ));
+    }
+    findings.extend(versions(prepared, server));
+    if options.parts != Parts::Rows {
+        findings.extend(extensions(prepared, server).await?);
+        findings.extend(roles(options, prepared, server).await?);
+        findings.extend(tablespaces(prepared, server).await?);
+    }
+    let encoding = &prepared.manifest.server.encoding;
+    if session.is_some() && &server.info().encoding != encoding {
+        let message =
+            format!("the target's encoding is {}, the archive's {encoding}", server.info().encoding);
+        findings.push(Finding {
+            fatal: false,
+            message,
+            hint: Some("characters that it lacks will fail".to_owned()),
+        });
+    }
+    Ok(findings)
+}
+
+/// Fails when something fatal was found, with all of it.
+pub(super) fn refuse(findings: &[Finding]) -> Result<()> {
+    let fatal: Vec<&Finding> = findings.iter().filter(|finding| finding.fatal).collect();
+    if fatal.is_empty() {
+        return Ok(());
+    }
+    let messages: Vec<&str> = fatal.iter().map(|finding| finding.message.as_str()).collect();
+    let mut error =
+        Error::new(ErrorKind::Refused, format!("the restore is refused: {}", messages.join("; ")));
+    for hint in fatal.iter().filter_map(|finding| finding.hint.as_ref()) {
+        error = error.hint(hint.clone());
+    }
+    Err(error)
+}
+
+fn fatal(message: String, hint: &str) -> Finding {
+    Finding { fatal: true, message, hint: Some(hint.to_owned()) }
+}
+
+async fn not_empty(session: &Session) -> Result<Option<Finding>> {
+    let sql = format!(
+        "SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {} AND {}",
+        crate::catalog::sql::user_schema("c.relnamespace"),
+        crate::catalog::sql::not_extension_member(crate::catalog::ident::class::PG_CLASS, "c.oid")
+    );
+    let count = session.query_one_text(&sql).await?.unwrap_or_default();
+    Ok((count != "0").then(|| {
+        fatal(
+            format!(
+                "the database {} is not empty: it has {count} relations",
+                printable(&session.info().database)
+            ),
+            "restore into a new one with --create, or choose tables with --table",
+        )
+    }))
+}
+
+fn versions(prepared: &Prepared, server: &Session) -> Option<Finding> {
+    let (from, to) = (prepared.manifest.server.version, server.version());
+    (from.major() > to.major()).then(|| Finding {
+        fatal: false,
+        message: format!(
+            "the archive is of PostgreSQL {from}, the target {to} is older: newer features will fail"
+        ),
+        hint: None,
+    })
+}
+
+async fn extensions(prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
+    let wanted = prepared.model.entries.iter().filter(|entry| entry.object.kind() == "extension");
+    let wanted: BTreeSet<&str> = wanted.map(|entry| entry.head.name.as_str()).collect();
+    let missing = missing(server, &wanted, "SELECT name FROM pg_catalog.pg_available_extensions").await?;
+    let finding = |name: String| {
+        fatal(
+            format!("the extension {} is not available on the target", printable(&name)),
+            "install its package on the target's host",
+        )
+    };
+    Ok(missing.into_iter().map(finding).collect())
+}
+
+async fn roles(options: &Options, prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    for entry in &prepared.model.entries {
+        if !options.no_owner {
+            wanted.extend(entry.head.owner.as_deref());
+        }
+        if !options.no_acl {
+            for item in entry.head.acl.iter().flatten() {
+                wanted.insert(&item.grantor);
+                wanted.extend(item.grantee.as_deref());
+            }
+        }
+    }
+    let missing = missing(server, &wanted, "SELECT rolname FROM pg_catalog.pg_roles").await?;
+    let finding = |name: String| {
+        fatal(
+            format!("the role {} does not exist on the target", printable(&name)),
+            "create it, or give --no-owner and --no-acl",
+        )
+    };
+    Ok(missing.into_iter().map(finding).collect())
+}
+
+async fn tablespaces(prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
+    let wanted: BTreeSet<String> =
+        prepared.model.entries.iter().filter_map(|entry| entry.object.tablespace()).collect();
+    let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+    let missing = missing(server, &wanted, "SELECT spcname FROM pg_catalog.pg_tablespace").await?;
+    let finding = |name: String| {
+        fatal(format!("the tablespace {} does not exist on the target", printable(&name)), "create it")
+    };
+    Ok(missing.into_iter().map(finding).collect())
+}
+
+/// Those of `wanted` that the query `have` does not give.
+async fn missing(server: &Session, wanted: &BTreeSet<&str>, have: &str) -> Result<Vec<String>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list: Vec<String> = wanted.iter().map(|name| format!("({})", literal(name))).collect();
+    let sql = format!("SELECT w.name FROM (VALUES {}) w(name) WHERE w.name NOT IN ({have})", list.join(", "));
+    let rows = server.query_text(&sql).await?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+}

@@ -1,0 +1,163 @@
+//! Proves that what is in the tables is what was backed up: every row is read back and hashed as at backup, and the
+//! sums are compared. Rows of a partitioned table may lie in another partition than before (hash partitions of types
+//! whose hash differs between servers): then the sums of the whole must agree.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::steps::Steps;
+use crate::catalog::ident::ObjectId;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::event::{Event, SharedObserver};
+use crate::manifest::{Content, Stream};
+use crate::pg::Session;
+use crate::pg::copy::{ContentHash, LargeRows, RowHasher};
+use crate::plan::units::{PageRange, RelationSize, split};
+use crate::stop::Stop;
+
+/// Reads all loaded tables back and compares.
+///
+/// # Errors
+/// [`ErrorKind::Validation`], naming every table that differs.
+pub(super) async fn prove(
+    steps: &Arc<Steps>,
+    sessions: &[Session],
+    observer: &SharedObserver,
+    stop: &Stop,
+) -> Result<()> {
+    let hasher = RowHasher::new(steps.archive.opener().content_hash_secret()?);
+    let units = units(steps, sessions.first()).await?;
+    let queue = std::sync::Mutex::new(units);
+    let large = LargeRows::default();
+    let work = sessions.iter().map(|session| {
+        let (queue, hasher, large) = (&queue, &hasher, &large);
+        async move {
+            let mut found: HashMap<usize, ContentHash> = HashMap::new();
+            loop {
+                stop.check()?;
+                let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+                let Some(unit) = next else {
+                    return Ok::<_, Error>(found);
+                };
+                *found.entry(unit.load).or_default() += read(session, &unit.sql, hasher, large).await?;
+            }
+        }
+    });
+    let parts: Vec<HashMap<usize, ContentHash>> =
+        stream::iter(work).buffer_unordered(sessions.len().max(1)).try_collect().await?;
+    let mut found: HashMap<usize, ContentHash> = HashMap::new();
+    for (load, hash) in parts.into_iter().flatten() {
+        *found.entry(load).or_default() += hash;
+    }
+    compare(steps, &found, observer)
+}
+
+/// Reads rows and hashes them on a thread for such work.
+async fn read(session: &Session, sql: &str, hasher: &RowHasher, large: &LargeRows) -> Result<ContentHash> {
+    let (mut blocks, done) = session.copy_out(sql, large);
+    let hash = async {
+        let mut sum = ContentHash::default();
+        while let Some(block) = blocks.recv().await {
+            let hasher = hasher.clone();
+            let part = tokio::task::spawn_blocking(move || hasher.block(&block.bytes)).await;
+            sum += part.map_err(|error| Error::with_source(ErrorKind::Failed, "hash rows", error))?;
+        }
+        Ok::<_, Error>(sum)
+    };
+    let (told, sum) = tokio::join!(done, hash);
+    told.context(|| "read back what was restored".to_owned())?;
+    sum
+}
+
+/// A range of a table to be read back.
+struct Unit {
+    load: usize,
+    sql: String,
+}
+
+async fn units(steps: &Steps, session: Option<&Session>) -> Result<Vec<Unit>> {
+    let Some(session) = session else {
+        return Ok(Vec::new());
+    };
+    let ranges = session.version().at_least(14);
+    let block_bytes = u64::from(session.info().block_size);
+    let mut units = Vec::new();
+    for (load, plan) in steps.loads.iter().enumerate() {
+        let stream = &plan.stream;
+        if !is_proven(stream) {
+            continue;
+        }
+        let bytes: u64 = plan.units.iter().flatten().map(|chunk| u64::from(chunk.plain_bytes)).sum();
+        let mut parts = vec![PageRange::ALL];
+        if ranges && bytes >= crate::limits::UNIT_BYTES && steps.is_heap(stream) {
+            let name = crate::pg::quote::literal(&stream.qualified());
+            let sql = format!("SELECT pg_catalog.pg_relation_size({name}::pg_catalog.regclass)");
+            let size = session.query_one_text(&sql).await?.and_then(|text| text.parse().ok()).unwrap_or(0);
+            parts = split(RelationSize { heap_bytes: size, toast_bytes: 0, block_bytes }, true);
+        }
+        for part in parts {
+            units.push((bytes, Unit { load, sql: copy_sql(stream, part) }));
+        }
+    }
+    units.sort_by_key(|(bytes, _)| *bytes);
+    Ok(units.into_iter().map(|(_, unit)| unit).collect())
+}
+
+/// Rows that can be read back alone: not those of large objects, nor of configuration tables, in which the extension
+/// has rows of its own.
+fn is_proven(stream: &Stream) -> bool {
+    stream.content == Content::Table
+}
+
+fn copy_sql(stream: &Stream, part: PageRange) -> String {
+    let name = stream.qualified();
+    match part.condition() {
+        None => format!("COPY {name}{} TO STDOUT", stream.column_list()),
+        Some(condition) => {
+            let columns = crate::pg::quote::ident_list(stream.columns.iter().map(String::as_str));
+            format!("COPY (SELECT {columns} FROM ONLY {name} WHERE {condition}) TO STDOUT")
+        }
+    }
+}
+
+fn compare(steps: &Steps, found: &HashMap<usize, ContentHash>, observer: &SharedObserver) -> Result<()> {
+    // By the topmost table: (expected, found, names).
+    let mut whole: BTreeMap<ObjectId, (ContentHash, ContentHash, Vec<String>)> = BTreeMap::new();
+    for (load, plan) in steps.loads.iter().enumerate().filter(|(_, plan)| is_proven(&plan.stream)) {
+        let mut expected = ContentHash::default();
+        for chunk in plan.units.iter().flatten() {
+            expected += ContentHash { rows: u64::from(chunk.rows), sum: chunk.hash.0 };
+        }
+        let found = found.get(&load).copied().unwrap_or_default();
+        let top = steps.topmost(plan.stream.object.unwrap_or(ObjectId::new(0, plan.stream.id)));
+        let (all_expected, all_found, names) = whole.entry(top).or_default();
+        *all_expected += expected;
+        *all_found += found;
+        if expected != found {
+            names.push(format!(
+                "{} ({} rows expected, {} found)",
+                plan.stream.display(),
+                expected.rows,
+                found.rows
+            ));
+        }
+    }
+    let mut different = Vec::new();
+    for (expected, found, names) in whole.into_values() {
+        if expected != found {
+            different.extend(names);
+        } else if !names.is_empty() {
+            let message = format!("rows moved between partitions, none is missing: {}", names.join(", "));
+            observer.event(Event::Info { message });
+        }
+    }
+    if different.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the content differs from what was backed up: {}", different.join("; "));
+    Err(Error::new(ErrorKind::Validation, message).hint(
+        "did something write to the target while it was restored? restore into a new database and compare",
+    ))
+}

@@ -1,0 +1,240 @@
+//! What each step of a restore does on a session.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::loader;
+use crate::archive::ChunkEntry;
+use crate::catalog::ident::ObjectId;
+use crate::catalog::kind::Target;
+use crate::catalog::large_object;
+use crate::catalog::model::Entry;
+use crate::error::{Context as _, Result};
+use crate::event::SharedObserver;
+use crate::manifest::{Content, Stream};
+use crate::opened::OpenArchive;
+use crate::pg::Session;
+use crate::pg::quote::printable;
+use crate::plan::restore::Step;
+use crate::stop::Stop;
+
+/// A stream to be loaded, cut into units.
+#[derive(Debug)]
+pub(super) struct LoadPlan {
+    pub(super) stream: Stream,
+    /// The chunks of each unit.
+    pub(super) units: Vec<Vec<ChunkEntry>>,
+}
+
+impl LoadPlan {
+    /// One session loads it all, into a table that was just created: it can empty the table in the same transaction, so that rows are frozen as they
+    /// come (`COPY … FREEZE`) and need no vacuum.
+    fn is_frozen(&self, keep_rows: bool) -> bool {
+        !keep_rows && self.units.len() == 1 && self.stream.content == Content::Table
+    }
+}
+
+/// What is needed to run the steps of one restore.
+#[derive(Debug)]
+pub(super) struct Steps {
+    pub(super) archive: OpenArchive,
+    pub(super) entries: Vec<Entry>,
+    pub(super) loads: Vec<LoadPlan>,
+    pub(super) target: Target,
+    pub(super) detached: std::collections::HashSet<usize>,
+    pub(super) no_owner: bool,
+    pub(super) no_acl: bool,
+    /// The tables existed before and keep their rows.
+    pub(super) keep_rows: bool,
+    pub(super) observer: SharedObserver,
+    /// Positions of the entries by identity.
+    pub(super) by_id: HashMap<ObjectId, usize>,
+    /// Rows loaded so far.
+    pub(super) rows: AtomicU64,
+}
+
+impl Steps {
+    pub(super) fn observer(&self) -> &SharedObserver {
+        &self.observer
+    }
+
+    /// What a step does, for people; nothing for steps that do nothing.
+    pub(super) fn describe(&self, step: Step) -> Option<String> {
+        let identity = |item: usize| self.entries.get(item).map(|e| printable(&e.object.identity(&e.head)));
+        let stream = |load: usize| self.loads.get(load).map(|load| load.stream.display());
+        match step {
+            Step::Create(item) => identity(item).map(|name| format!("create {name}")),
+            Step::Finish(item) => identity(item).map(|name| format!("complete {name}")),
+            Step::Load { load, unit } => stream(load).map(|name| format!("load {name} part {}", unit + 1)),
+            Step::Loaded(_) => None,
+            Step::Analyze(load) => stream(load).map(|name| format!("analyze {name}")),
+            Step::Refresh(item) => identity(item).map(|name| format!("fill {name}")),
+        }
+    }
+
+    /// Whether the load is of large objects' metadata, which is loaded before all else.
+    pub(super) fn is_large_objects(&self, load: usize) -> bool {
+        self.loads.get(load).is_some_and(|load| load.stream.content == Content::LargeObjects)
+    }
+
+    /// Whether the stream's table is a heap, whose pages can be read by ranges.
+    pub(super) fn is_heap(&self, stream: &Stream) -> bool {
+        let entry = stream.object.and_then(|id| self.by_id.get(&id)).and_then(|at| self.entries.get(*at));
+        entry.is_some_and(|entry| entry.object.access_method().is_none())
+    }
+
+    /// The table at the top of the partition tree that a relation is in.
+    pub(super) fn topmost(&self, relation: ObjectId) -> ObjectId {
+        let mut top = relation;
+        for _ in 0..64 {
+            let entry = self.by_id.get(&top).and_then(|at| self.entries.get(*at));
+            match entry.and_then(|entry| entry.object.partition_of()) {
+                Some(parent) => top = parent,
+                None => break,
+            }
+        }
+        top
+    }
+
+    /// Sets the privileges of all entries.
+    pub(super) async fn privileges(&self, session: &Session, stop: &Stop) -> Result<()> {
+        for batch in self.entries.chunks(200) {
+            stop.check()?;
+            session.execute("BEGIN").await?;
+            for entry in batch {
+                let doing =
+                    || format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)));
+                run_all(session, &entry.privileges(&self.target)).await.context(doing)?;
+            }
+            session.execute("COMMIT").await?;
+        }
+        Ok(())
+    }
+
+    /// Runs one step.
+    pub(super) async fn run(&self, session: &Session, step: Step) -> Result<()> {
+        let doing = || self.describe(step).unwrap_or_default();
+        match step {
+            Step::Create(item) => self.create(session, item).await.context(doing),
+            Step::Finish(item) => self.finish(session, item).await.context(doing),
+            Step::Load { load, unit } => self.load(session, load, unit).await.context(doing),
+            Step::Loaded(_) => Ok(()),
+            Step::Analyze(load) => self.analyze(session, load).await.context(doing),
+            Step::Refresh(item) => self.refresh(session, item).await.context(doing),
+        }
+    }
+
+    async fn create(&self, session: &Session, item: usize) -> Result<()> {
+        let Some(entry) = self.entries.get(item) else { return Ok(()) };
+        if self.detached.contains(&item) {
+            return run_all(session, &entry.object.create_without_detached(&entry.head, &self.target)).await;
+        }
+        let mut statements = entry.object.create(&entry.head, &self.target);
+        statements.extend(entry.attributes(!self.no_owner));
+        run_all(session, &statements).await
+    }
+
+    /// Completes a detached object. Only now it gets its owner: who owns a half-made one could not complete it.
+    async fn finish(&self, session: &Session, item: usize) -> Result<()> {
+        let Some(entry) = self.entries.get(item) else { return Ok(()) };
+        let mut statements = entry.object.create_detached(&entry.head, &self.target);
+        statements.extend(entry.attributes(!self.no_owner));
+        run_all(session, &statements).await
+    }
+
+    async fn load(&self, session: &Session, load: usize, unit: usize) -> Result<()> {
+        let Some(plan) = self.loads.get(load) else {
+            return Ok(());
+        };
+        let chunks = plan.units.get(unit).cloned().unwrap_or_default();
+        let rows = match &plan.stream.content {
+            Content::LargeObjects | Content::LargeObjectData => {
+                self.load_large_objects(session, plan, chunks).await?
+            }
+            Content::Table | Content::ExtensionConfig { .. } => {
+                self.load_table(session, plan, chunks).await?
+            }
+        };
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn load_table(&self, session: &Session, plan: &LoadPlan, chunks: Vec<ChunkEntry>) -> Result<u64> {
+        let name = plan.stream.qualified();
+        let columns = plan.stream.column_list();
+        session.execute("BEGIN").await?;
+        let options = if plan.is_frozen(self.keep_rows) {
+            session.execute(&format!("TRUNCATE TABLE ONLY {name}")).await?;
+            " WITH (FREEZE)"
+        } else {
+            ""
+        };
+        let sql = format!("COPY {name}{columns} FROM STDIN{options}");
+        let rows = loader::load(session, &sql, &self.archive, plan.stream.id, chunks, &self.observer).await?;
+        session.execute("COMMIT").await?;
+        Ok(rows)
+    }
+
+    /// Stages the rows and lets the server make objects of them, in one transaction.
+    async fn load_large_objects(
+        &self,
+        session: &Session,
+        plan: &LoadPlan,
+        chunks: Vec<ChunkEntry>,
+    ) -> Result<u64> {
+        let metadata = plan.stream.content == Content::LargeObjects;
+        let (sql, stream) = if metadata {
+            (large_object::COPY_METADATA, plan.stream.id)
+        } else {
+            (large_object::COPY_CONTENT, plan.stream.id)
+        };
+        session.execute("BEGIN").await?;
+        session.execute(large_object::CREATE_STAGING).await?;
+        let mut rows = 0;
+        if metadata {
+            rows = loader::load(session, sql, &self.archive, stream, chunks, &self.observer).await?;
+            session.execute(large_object::CREATE).await?;
+            session.execute(&large_object::set_attributes(!self.no_owner, !self.no_acl)).await?;
+        } else {
+            for chunk in chunks {
+                rows +=
+                    loader::load(session, sql, &self.archive, stream, vec![chunk], &self.observer).await?;
+                session.execute(large_object::WRITE).await?;
+            }
+        }
+        session.execute(large_object::DROP_STAGING).await?;
+        session.execute("COMMIT").await?;
+        Ok(rows)
+    }
+
+    async fn analyze(&self, session: &Session, load: usize) -> Result<()> {
+        let Some(plan) = self.loads.get(load) else {
+            return Ok(());
+        };
+        let name = plan.stream.qualified();
+        // Rows that several sessions loaded are not frozen: marking them all visible now makes the foreign keys'
+        // checks twice as fast, and spares the server an anti-wraparound vacuum later.
+        let sql = if plan.is_frozen(self.keep_rows) {
+            format!("ANALYZE {name}")
+        } else {
+            format!("VACUUM (FREEZE, ANALYZE) {name}")
+        };
+        session.execute(&sql).await?;
+        Ok(())
+    }
+
+    async fn refresh(&self, session: &Session, item: usize) -> Result<()> {
+        let Some(entry) = self.entries.get(item) else {
+            return Ok(());
+        };
+        session.execute(&format!("REFRESH MATERIALIZED VIEW {}", entry.head.qualified())).await?;
+        Ok(())
+    }
+}
+
+async fn run_all(session: &Session, statements: &[String]) -> Result<()> {
+    for statement in statements {
+        session.execute(statement).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! Who may read: the data key is wrapped once for each recipient, and any one of them can unwrap it.
+
+pub mod passphrase;
+pub mod x25519;
+
+use sha2::{Digest as _, Sha256};
+
+use super::SealError;
+use super::data_key::DataKey;
+pub use passphrase::{KdfCost, Passphrase};
+pub use x25519::generate_identity;
+
+/// How a data key is wrapped. The numbers stand in archives: they are never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WrapKind {
+    /// Not wrapped at all: the archive is not encrypted.
+    Clear,
+    /// AES-256-GCM under Argon2id of a passphrase.
+    Passphrase,
+    /// An age file (age-encryption.org/v1) whose content is the data key.
+    Age,
+    /// A kind that this version does not know. It is kept and skipped.
+    Unknown(u16),
+}
+
+impl WrapKind {
+    /// The number in the archive.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Clear => 0,
+            Self::Passphrase => 1,
+            Self::Age => 2,
+            Self::Unknown(code) => code,
+        }
+    }
+
+    /// The kind with this number.
+    pub const fn from_code(code: u16) -> Self {
+        match code {
+            0 => Self::Clear,
+            1 => Self::Passphrase,
+            2 => Self::Age,
+            code => Self::Unknown(code),
+        }
+    }
+}
+
+/// Eight bytes that tell recipients apart: of an age recipient the first of SHA-256 of its text, of a passphrase the
+/// first of SHA-256 of its random salt. Shown as hex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(pub [u8; 8]);
+
+impl Fingerprint {
+    fn of(bytes: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        Self(*digest.first_chunk().unwrap_or(&[0; 8]))
+    }
+}
+
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A data key wrapped for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// How.
+    pub kind: WrapKind,
+    /// For whom.
+    pub fingerprint: Fingerprint,
+    /// What the kind needs to unwrap it.
+    pub body: Vec<u8>,
+}
+
+/// One who may read an archive; it can be sealed for, not opened with.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Recipient {
+    /// Whoever knows the passphrase.
+    Passphrase(Passphrase, KdfCost),
+    /// The holder of an age identity.
+    Age(age::x25519::Recipient),
+}
+
+impl Recipient {
+    /// Whoever knows the passphrase, at the default cost.
+    pub const fn passphrase(passphrase: Passphrase) -> Self {
+        Self::Passphrase(passphrase, KdfCost::DEFAULT)
+    }
+
+    /// An age recipient, as `age1…`.
+    ///
+    /// # Errors
+    /// [`SealError::BadRecipient`].
+    pub fn parse(text: &str) -> Result<Self, SealError> {
+        x25519::parse_recipient(text).map(Self::Age)
+    }
+
+    /// The public text of a recipient that has one: what the sealed metadata keeps, so that a later archive can be
+    /// sealed for the same.
+    pub fn public_text(&self) -> Option<String> {
+        match self {
+            Self::Passphrase(..) => None,
+            Self::Age(recipient) => Some(recipient.to_string()),
+        }
+    }
+
+    /// Wraps a data key for this recipient.
+    ///
+    /// # Errors
+    /// [`SealError::Random`], [`SealError::KdfParameters`], [`SealError::BadRecipient`].
+    pub fn wrap(&self, key: &DataKey, archive_id: &[u8; 16]) -> Result<WrappedKey, SealError> {
+        match self {
+            Self::Passphrase(passphrase, cost) => passphrase::wrap(passphrase, *cost, key, archive_id),
+            Self::Age(recipient) => x25519::wrap(recipient, key),
+        }
+    }
+}
+
+/// One that can open archives sealed for it.
+#[non_exhaustive]
+pub enum Identity {
+    /// A passphrase.
+    Passphrase(Passphrase),
+    /// An age identity.
+    Age(Box<dyn age::Identity + Send + Sync>),
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Passphrase(_) => "Identity::Passphrase(secret)",
+            Self::Age(_) => "Identity::Age(secret)",
+        })
+    }
+}
+
+impl Identity {
+    /// All identities of an age identity file: one a line, `#` begins a comment.
+    ///
+    /// # Errors
+    /// [`SealError::BadIdentity`] naming the line, never showing it.
+    pub fn parse_file(text: &str) -> Result<Vec<Self>, SealError> {
+        x25519::parse_identities(text)
+    }
+
+    /// The data key, or `None` when it is not wrapped for this identity (for a passphrase also: when it is wrong).
+    ///
+    /// # Errors
+    /// [`SealError::BadStanza`] and [`SealError::KdfParameters`] for a wrapped key that no writer makes.
+    pub fn unwrap_key(&self, wrapped: &WrappedKey, id: &[u8; 16]) -> Result<Option<DataKey>, SealError> {
+        match (self, wrapped.kind) {
+            (Self::Passphrase(passphrase), WrapKind::Passphrase) => {
+                passphrase::unwrap_key(passphrase, &wrapped.body, id)
+            }
+            (Self::Age(identity), WrapKind::Age) => x25519::unwrap_key(identity.as_ref(), &wrapped.body),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The data key of an archive that is not encrypted, stored as it is.
+pub fn wrap_clear(key: &DataKey) -> WrappedKey {
+    WrappedKey { kind: WrapKind::Clear, fingerprint: Fingerprint([0; 8]), body: key.expose().to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_recipient_unwraps_and_nobody_else() {
+        let (key, id) = (DataKey::generate().unwrap(), [3; 16]);
+        let (secret, public) = generate_identity();
+        let (other, _) = generate_identity();
+        let cheap = KdfCost { memory_kib: 64, passes: 1, lanes: 1 };
+        let phrase = || Passphrase::new("correct horse").unwrap();
+        let wraps = [
+            Recipient::Passphrase(phrase(), cheap).wrap(&key, &id).unwrap(),
+            Recipient::parse(&public).unwrap().wrap(&key, &id).unwrap(),
+            WrappedKey { kind: WrapKind::Unknown(77), fingerprint: Fingerprint([1; 8]), body: vec![1, 2] },
+        ];
+        let file = format!("# created: today\r\n\n{}\n{}\n", &*other, &*secret);
+        let identities = Identity::parse_file(&file).unwrap();
+        let opened = |identity: &Identity| -> Vec<bool> {
+            wraps
+                .iter()
+                .map(|w| identity.unwrap_key(w, &id).unwrap().is_some_and(|k| k.expose() == key.expose()))
+                .collect()
+        };
+        assert_eq!(opened(&identities[0]), [false, false, false]);
+        assert_eq!(opened(&identities[1]), [false, true, false]);
+        assert_eq!(opened(&Identity::Passphrase(phrase())), [true, false, false]);
+        assert_eq!(opened(&Identity::Passphrase(Passphrase::new("wrong").unwrap())), [false; 3]);
+        let moved = Identity::Passphrase(phrase()).unwrap_key(&wraps[0], &[4; 16]).unwrap();
+        assert!(moved.is_none(), "a wrap of another archive does not open");
+    }
+
+    #[test]
+    fn a_flipped_wrap_never_gives_a_key() {
+        let (key, id) = (DataKey::generate().unwrap(), [3; 16]);
+        let (secret, public) = generate_identity();
+        let wrapped = Recipient::parse(&public).unwrap().wrap(&key, &id).unwrap();
+        let identity = Identity::parse_file(&secret).unwrap().remove(0);
+        for bit in 0..wrapped.body.len() * 8 {
+            let mut bad = wrapped.clone();
+            bad.body[bit / 8] ^= 1 << (bit % 8);
+            let got = identity.unwrap_key(&bad, &id);
+            assert!(!matches!(got, Ok(Some(_))), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn kinds_round_trip_and_unknown_ones_stay() {
+        for code in [0, 1, 2, 3, 900] {
+            assert_eq!(WrapKind::from_code(code).code(), code);
+        }
+        assert_eq!(Fingerprint([0xAB, 0, 1, 2, 3, 4, 5, 6]).to_string(), "ab00010203040506");
+    }
+}

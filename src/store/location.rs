@@ -1,0 +1,160 @@
+//! Places: directories and URLs of object stores.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use url::Url;
+
+use super::StoreError;
+
+/// A place where archives lie: a directory, or a prefix in a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// `s3://bucket/prefix`, `gs://…`, `az://…`.
+    Url(Url),
+}
+
+/// An opened place.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) client: Arc<dyn ObjectStore>,
+    pub(super) prefix: Path,
+    /// For messages and results: what stands before a key.
+    base: String,
+}
+
+impl Location {
+    /// Reads a location.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a URL of a scheme that is not known, or without a bucket.
+    pub fn parse(text: &str) -> Result<Self, StoreError> {
+        let invalid = |why: &str| StoreError::Invalid { text: text.to_owned(), why: why.to_owned() };
+        if text.is_empty() {
+            return Err(invalid("it is empty"));
+        }
+        let Some((scheme, _)) = text.split_once("://") else {
+            return Ok(Self::Directory(PathBuf::from(text)));
+        };
+        let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
+        match scheme {
+            "file" => {
+                url.to_file_path().map(Self::Directory).map_err(|()| invalid("it is no path of this machine"))
+            }
+            "s3" | "gs" | "az" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(Self::Url(url)),
+            "s3" | "gs" | "az" => Err(invalid("it names no bucket")),
+            _ => Err(invalid("known are directories, s3://, gs:// and az://")),
+        }
+    }
+
+    /// Opens the place. A directory is created; credentials of object stores come from the environment, as their own
+    /// tools take them (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_…`).
+    ///
+    /// # Errors
+    /// When the directory cannot be made, or the client's configuration is wrong.
+    pub fn open(&self) -> Result<Store, StoreError> {
+        match self {
+            Self::Directory(directory) => {
+                let place = directory.display().to_string();
+                let io = |error: std::io::Error| {
+                    let error = object_store::Error::Generic { store: "directory", source: Box::new(error) };
+                    StoreError::from_client(&place, &error)
+                };
+                std::fs::create_dir_all(directory).map_err(io)?;
+                let directory = directory.canonicalize().map_err(io)?;
+                let base = format!("{}/", directory.display());
+                let client = local(&directory)?;
+                Ok(Store { client, prefix: Path::default(), base })
+            }
+            Self::Url(url) => {
+                let mut base = url.to_string();
+                if !base.ends_with('/') {
+                    base.push('/');
+                }
+                let (client, prefix) = client(url)?;
+                Ok(Store { client, prefix, base })
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Path or URL of a key, for people.
+    pub fn display(&self, key: &str) -> String {
+        format!("{}{key}", self.base)
+    }
+
+    /// The client's path of a key.
+    pub(super) fn path(&self, key: &str) -> Path {
+        self.prefix.parts().chain(Path::from(key).parts()).collect()
+    }
+}
+
+/// A client of one directory. `fsync`: what is reported as written has reached the disk.
+pub(super) fn local(directory: &FilePath) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let client = LocalFileSystem::new_with_prefix(directory)
+        .map_err(|error| StoreError::from_client(&directory.display().to_string(), &error))?;
+    Ok(Arc::new(client.with_fsync(true).with_automatic_cleanup(false)))
+}
+
+/// A client for a URL, and the path in it.
+pub(super) fn client(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
+    let wrong = |error: object_store::Error| StoreError::from_client(url.as_str(), &error);
+    let bucket = url.host_str().unwrap_or_default();
+    let path = Path::from_url_path(url.path())
+        .map_err(|error| StoreError::Invalid { text: url.to_string(), why: error.to_string() })?;
+    let client: Arc<dyn ObjectStore> = match url.scheme() {
+        "gs" => Arc::new(
+            object_store::gcp::GoogleCloudStorageBuilder::from_env()
+                .with_bucket_name(bucket)
+                .build()
+                .map_err(wrong)?,
+        ),
+        "az" => Arc::new(
+            object_store::azure::MicrosoftAzureBuilder::from_env()
+                .with_container_name(bucket)
+                .build()
+                .map_err(wrong)?,
+        ),
+        _ => {
+            let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            let endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
+            let mut builder = object_store::aws::AmazonS3Builder::from_env().with_bucket_name(bucket);
+            if let Some(endpoint) = endpoint {
+                let plain = endpoint.starts_with("http://");
+                builder = builder.with_endpoint(endpoint).with_allow_http(plain);
+                if variable("AWS_REGION").is_none() && variable("AWS_DEFAULT_REGION").is_none() {
+                    builder = builder.with_region("us-east-1");
+                }
+            }
+            Arc::new(builder.build().map_err(wrong)?)
+        }
+    };
+    Ok((client, path))
+}
+
+/// Length of an object.
+pub(super) async fn size_of(client: &dyn ObjectStore, path: &Path, place: &str) -> Result<u64, StoreError> {
+    let meta = client.head(path).await.map_err(|error| StoreError::from_client(place, &error))?;
+    Ok(meta.size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_and_urls() {
+        assert_eq!(Location::parse("/backups").unwrap(), Location::Directory("/backups".into()));
+        assert_eq!(Location::parse("file:///backups").unwrap(), Location::Directory("/backups".into()));
+        assert!(matches!(Location::parse("s3://bucket/prod").unwrap(), Location::Url(_)));
+        for wrong in ["", "s3://", "ftp://host/x"] {
+            assert!(matches!(Location::parse(wrong), Err(StoreError::Invalid { .. })), "{wrong}");
+        }
+    }
+}

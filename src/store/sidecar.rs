@@ -1,0 +1,61 @@
+//! What stands beside an archive: `.sha256` and `.json`. Neither ever changes.
+
+use serde::{Deserialize, Serialize};
+
+/// The line of a `.sha256` file: what `sha256sum -c` reads.
+pub fn sha256_line(hex: &str, file_name: &str) -> String {
+    format!("{hex}  {file_name}\n")
+}
+
+/// The `.json` sidecar. No secret and no row of a table is in it; unknown fields are ignored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Version of this form.
+    pub format: u32,
+    /// The backup's id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// The database's true name.
+    pub database: String,
+    /// Version of the server.
+    pub server_version: String,
+    /// File name of the archive.
+    pub archive: String,
+    /// When the snapshot was taken, RFC 3339.
+    pub snapshot_at: String,
+    /// When the backup ended, RFC 3339.
+    pub finished_at: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Length of the archive.
+    pub bytes: u64,
+    /// Bytes of COPY text in it.
+    pub plain_bytes: u64,
+    /// Tables whose rows are in it.
+    pub tables: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Objects whose definitions are in it.
+    pub objects: u64,
+    /// SHA-256 of the archive.
+    pub sha256: String,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// Fingerprints of the keys that open it.
+    pub keys: Vec<String>,
+    /// Level of zstd.
+    pub level: i32,
+    /// Name and version of the program.
+    pub tool: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_what_sha256sum_reads() {
+        assert_eq!(sha256_line("ab", "x.cask"), "ab  x.cask\n");
+    }
+}

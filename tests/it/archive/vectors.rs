@@ -1,0 +1,162 @@
+//! The published vectors: archives with their expectation in a text file beside them, so that the reader of a stranger
+//! can be judged by them too. `tests/vectors/reader.py` is such a reader, written from `docs/format.md` alone.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use pgcask::archive::{
+    ChunkFacts, ChunkHead, ContentHash, Error, OpenScratch, Options, Report, Totals, Writer,
+};
+use pgcask::seal::recipient::{Identity, Passphrase, Recipient, generate_identity};
+use sha2::{Digest as _, Sha256};
+
+use super::{CATALOG, META, frames, open, read_stream, repair_frame, slice, text, verify};
+
+const PASSPHRASE: &str = "correct horse battery staple";
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for byte in bytes {
+        write!(out, "{byte:02x}").unwrap();
+    }
+    out
+}
+
+/// The identities that an expectation file gives.
+fn identities(expectation: &str) -> Vec<Identity> {
+    let values = |key: &'static str| expectation.lines().filter_map(move |line| line.strip_prefix(key));
+    let mut found: Vec<Identity> =
+        values("passphrase: ").map(|phrase| Identity::Passphrase(Passphrase::new(phrase).unwrap())).collect();
+    values("identity: ").for_each(|secret| found.extend(Identity::parse_file(secret).unwrap()));
+    found
+}
+
+/// What a reader finds: one line each, the same lines as `reader.py` prints.
+fn describe(bytes: &[u8], keys: &[Identity]) -> Result<String, Error> {
+    let archive = open(bytes, keys)?;
+    let report: Report = verify(bytes, Some(&archive));
+    if let Some(error) = report.findings.into_iter().next() {
+        return Err(error);
+    }
+    let mut lines = vec![
+        format!("archive: {} {}\n", archive.header.id, hex(&report.sha256)),
+        format!("header: {} {}\n", archive.header.encrypted, archive.header.created_micros),
+    ];
+    let mut scratch = OpenScratch::new()?;
+    for section in &archive.root.sections {
+        let mut digest = Sha256::new();
+        for (part, frame) in (0..).zip(&section.parts) {
+            let frame = slice(bytes, frame.range());
+            digest.update(archive.opener.open_part(frame, section, part, &mut scratch)?);
+        }
+        let (tag, version, digest) = (section.tag, section.version, hex(&digest.finalize()));
+        lines.push(format!("section: {tag} {version} {} {digest}\n", section.bytes));
+    }
+    for stream in &archive.root.streams {
+        let (name, totals) = (String::from_utf8_lossy(&stream.name), stream.totals);
+        let digest = hex(&Sha256::digest(read_stream(bytes, &archive, stream.stream)?));
+        let Totals { chunks, rows, plain_bytes, hash, .. } = totals;
+        let stream = stream.stream;
+        lines.push(format!("stream: {stream} {name} {chunks} {rows} {plain_bytes} {hash} {digest}\n"));
+    }
+    Ok(lines.concat())
+}
+
+#[test]
+fn every_vector_is_as_expected() {
+    let mut seen = 0;
+    for entry in fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "cask") {
+            continue;
+        }
+        let expectation = fs::read_to_string(path.with_extension("txt")).unwrap();
+        let found = describe(&fs::read(&path).unwrap(), &identities(&expectation));
+        let found = found.unwrap_or_else(|error| format!("error: {error}\n"));
+        let expected: String = expectation
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with("identity: ") && !line.starts_with("passphrase: "))
+            .collect();
+        assert_eq!(found, expected, "{}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 10, "only {seen} vectors");
+}
+
+/// The vectors are written once and kept: they prove that old archives stay readable. This wrote them:
+/// `cargo test --test it write_vectors -- --ignored`.
+#[test]
+#[ignore = "writes into the source tree, with fresh keys"]
+fn write_vectors() {
+    let (secret, public) = generate_identity();
+    let (stranger, _) = generate_identity();
+    let passphrase = || Recipient::passphrase(Passphrase::new(PASSPHRASE).unwrap());
+    let age = || Recipient::parse(&public).unwrap();
+    let (by_age, by_phrase) = (format!("identity: {}\n", *secret), format!("passphrase: {PASSPHRASE}\n"));
+    let clear = archive(vec![], 3, b"the catalog");
+    save("clear", "", &clear);
+    save("clear-large-section", "", &archive(vec![], 1, &b"0123456789".repeat(220_000)));
+    save("paged", "", &archive(vec![], 1100, b"many chunks"));
+    save("passphrase", &by_phrase, &archive(vec![passphrase()], 3, b"the catalog"));
+    save("several-recipients", &by_age, &archive(vec![passphrase(), age()], 3, b"the catalog"));
+    let sealed = archive(vec![age()], 3, b"the catalog");
+    save("age", &by_age, &sealed);
+    save("no-matching-identity", &format!("identity: {}\n", *stranger), &sealed);
+    let wrong = archive(vec![passphrase()], 1, b"");
+    save("wrong-passphrase", "passphrase: incorrect horse\n", &wrong);
+
+    let opened = open(&sealed, &identities(&by_age)).unwrap();
+    let ranges = frames(&sealed, &opened);
+    let changed = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = sealed.clone();
+        change(&mut bytes);
+        bytes
+    };
+    save("flipped-bit", &by_age, &changed(&|bytes| bytes[ranges[2].start + 40] ^= 8));
+    save("truncated", &by_age, &sealed[..ranges[4].end]);
+    let forged = changed(&|bytes| {
+        bytes[ranges[3].start + 40] ^= 8;
+        repair_frame(&mut bytes[ranges[3].clone()]);
+    });
+    save("forged-chunk", &by_age, &forged);
+    let doubled = [&sealed[..ranges[2].end], &sealed[ranges[2].start..]].concat();
+    save("doubled-frame", &by_age, &doubled);
+    let dropped = [&sealed[..ranges[2].start], &sealed[ranges[2].end..]].concat();
+    save("dropped-frame", &by_age, &dropped);
+    let footer = sealed.len() - 1;
+    save("footer-flipped", &by_age, &changed(&|bytes| bytes[footer] ^= 1));
+}
+
+fn archive(recipients: Vec<Recipient>, chunks: u32, catalog: &[u8]) -> Vec<u8> {
+    let options = Options { created_micros: 1_794_000_000_123_456, recipients, ..Options::default() };
+    let mut writer = Writer::new(&options).unwrap();
+    let mut bytes = writer.section(META, 1, b"{\"kind\":\"daily\"}").unwrap().concat();
+    bytes.extend(writer.section(CATALOG, 2, catalog).unwrap().concat());
+    for (stream, name) in [(1, "public.orders"), (2, "public.\u{e9}tat"), (40, "empty")] {
+        writer.declare(stream, name.as_bytes()).unwrap();
+    }
+    let sealer = writer.sealer();
+    let mut scratch = sealer.scratch().unwrap();
+    for (stream, number) in (0..chunks).map(|number| (1, number)).chain([(2, 0)]) {
+        let text = text(stream, number % 20);
+        let head = ChunkHead { stream, number, rows: number % 20 + 2 };
+        let digest: [u8; 32] = Sha256::digest(&text).into();
+        let hash = ContentHash(u128::from_le_bytes(*digest.first_chunk().unwrap()));
+        let facts = ChunkFacts { hash, zone_map: number.to_le_bytes().to_vec() };
+        let frame = sealer.seal_chunk(head, &text, facts, &mut scratch).unwrap();
+        bytes.extend(writer.push(frame).unwrap().concat());
+    }
+    bytes.extend(writer.finish().unwrap().bytes.concat());
+    bytes
+}
+
+fn save(name: &str, keys: &str, bytes: &[u8]) {
+    let found = describe(bytes, &identities(keys)).unwrap_or_else(|error| format!("error: {error}\n"));
+    fs::write(folder().join(name).with_extension("cask"), bytes).unwrap();
+    fs::write(folder().join(name).with_extension("txt"), format!("{keys}{found}")).unwrap();
+}

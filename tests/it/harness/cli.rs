@@ -1,0 +1,119 @@
+//! Runs the real binary.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// What a run gave.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// The JSON object on the last line of the output.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let line = self.stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Fails unless the run ended with this code.
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// The binary, in a clean environment.
+pub(crate) fn pgcask<I: AsRef<str>>(args: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgcask"));
+    command
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .env("PATH", std::env::var("PATH").unwrap());
+    for arg in args {
+        command.arg(arg.as_ref());
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// Starts a command, its output kept.
+pub(crate) fn spawn(command: &mut Command) -> Child {
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for a started command.
+pub(crate) fn wait(child: Child) -> Run {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// Sends a signal, by name.
+pub(crate) fn signal(child: &Child, name: &str) {
+    super::output(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]));
+}
+
+/// A folder with a passphrase in `pass`, and room for a store.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pass"), "correct horse battery staple\n").unwrap();
+    folder
+}
+
+/// `--passphrase-file` of a [`folder`].
+pub(crate) fn pass(folder: &Path) -> String {
+    format!("--passphrase-file={}", folder.join("pass").display())
+}
+
+/// Backs up a database into `folder/store`; gives the JSON result.
+pub(crate) fn backup(folder: &Path, url: &str, more: &[&str]) -> serde_json::Value {
+    let store = folder.join("store").display().to_string();
+    let mut command = pgcask([
+        "backup",
+        url,
+        "--to",
+        &store,
+        "--json",
+        "--jobs",
+        "2",
+        &pass(folder),
+    ]);
+    run(command.args(more)).expect(0).json()
+}
+
+/// Restores an archive; gives the run.
+pub(crate) fn restore(folder: &Path, archive: &str, url: &str, more: &[&str]) -> Run {
+    run(pgcask([
+        "restore",
+        archive,
+        "--into",
+        url,
+        "--json",
+        "--jobs",
+        "2",
+        &pass(folder),
+    ])
+    .args(more))
+}
