@@ -21,7 +21,7 @@ const SCRIPT: &str = r#"
         kill -"$signal" "$pid"; wait "$pid"
     else
         kill -"$last" "$pid"; wait "$pid"
-        if [ -n "$remove" ]; then cd / && rm -rf "$remove"; fi
+        echo "$remove" | while IFS= read -r path; do rm -rf "$path"; done
     fi 2>/dev/null
 "#;
 
@@ -34,8 +34,8 @@ pub struct Spec<'a> {
     pub log: &'a Path,
     /// The signal that stops it when this process is gone.
     pub last_signal: &'static str,
-    /// The folder that goes with it, if any.
-    pub remove: Option<&'a Path>,
+    /// Folders and files that go with it.
+    pub remove: &'a [PathBuf],
     /// Which user it runs as, if not this one.
     pub user: Option<RunAs>,
 }
@@ -51,14 +51,18 @@ pub struct Leash {
 impl Leash {
     /// Starts the command; returns at once, whether or not the server is ready.
     pub fn start(spec: &Spec<'_>) -> Result<Self> {
+        let remove: Vec<_> = spec
+            .remove
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let remove = remove.join("\n");
         let mut shell = Command::new("/bin/sh");
         shell
             .args(["-c", SCRIPT, "leash"])
             .arg(spec.log)
             .arg(spec.last_signal);
-        shell
-            .arg(spec.remove.unwrap_or_else(|| Path::new("")))
-            .args(spec.command);
+        shell.arg(remove).args(spec.command);
         shell
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

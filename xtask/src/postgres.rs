@@ -267,7 +267,7 @@ impl Postgres {
             log: &self.log_path(),
             // Nobody will read temporary data again: no need for a last checkpoint.
             last_signal: if kept { "INT" } else { "QUIT" },
-            remove: Some(&self.dir),
+            remove: std::slice::from_ref(&self.dir),
             user: self.user,
         })?;
         let deadline = Instant::now() + START_TIMEOUT;
