@@ -174,12 +174,11 @@ impl From<archive::Error> for Error {
             | archive::Error::NotAuthentic { .. } => {
                 (ErrorKind::Damaged, Some("take another archive; `pgcask verify` lists all that is damaged"))
             }
-            archive::Error::WrongKey => (ErrorKind::Key, None),
             archive::Error::NoMatchingIdentity { .. } => {
                 (ErrorKind::Key, Some("give --identity or --passphrase-file of one of those recipients"))
             }
             archive::Error::Version { .. } => (ErrorKind::Failed, Some("a newer pgcask reads it")),
-            archive::Error::Seal(_) => (ErrorKind::Key, None),
+            archive::Error::WrongKey | archive::Error::Seal(_) => (ErrorKind::Key, None),
             _ => (ErrorKind::Failed, None),
         };
         let made = Self::new(kind, error.to_string());
@@ -193,9 +192,8 @@ impl From<archive::Error> for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let (kind, hint) = match &error {
-            StoreError::NotFound { .. } => (ErrorKind::Failed, None),
             StoreError::Invalid { .. } => (ErrorKind::Usage, None),
-            StoreError::AlreadyExists { .. } => (ErrorKind::Failed, None),
+            StoreError::NotFound { .. } | StoreError::AlreadyExists { .. } => (ErrorKind::Failed, None),
             StoreError::Length { .. } => (ErrorKind::Damaged, None),
             StoreError::Full { .. } => {
                 (ErrorKind::Store, Some("make room, or choose another store with --to"))

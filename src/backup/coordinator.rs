@@ -22,6 +22,7 @@ use crate::pg::snapshot::{Snapshot, parallel_snapshot_is_safe};
 use crate::pg::{Session, SessionKind};
 use crate::plan::choose::choose;
 use crate::plan::units::{PageRange, split};
+use crate::seal::recipient::Recipient;
 use crate::stop::Stop;
 
 /// What the pipeline made.
@@ -304,7 +305,7 @@ fn manifest_of(
             definitions: options.parts == Parts::Rows,
             rows_of: options.selection.exclude_data.iter().map(|pattern| pattern.text.clone()).collect(),
         },
-        recipients: options.recipients.iter().filter_map(|r| r.public_text()).collect(),
+        recipients: options.recipients.iter().filter_map(Recipient::public_text).collect(),
         streams,
     }
 }

@@ -31,7 +31,7 @@ use crate::pg::copy::{LargeRows, RowHasher};
 use crate::pg::lock::LockTarget;
 use crate::stop::Stop;
 use crate::store::put::Upload;
-use crate::store::sidecar::Metadata;
+use crate::store::sidecar::{Metadata, hex};
 use crate::store::{Store, naming, publish};
 use coordinator::{Made, Name};
 
@@ -157,7 +157,7 @@ fn metadata_of(options: &Options, made: &Made, key: &str, clock: Clock) -> Metad
         tables: u64::try_from(manifest.streams.len()).unwrap_or(u64::MAX),
         rows: archive.totals.rows,
         objects: *objects,
-        sha256: archive.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: hex(&archive.sha256),
         encrypted: !options.recipients.is_empty(),
         keys: archive.recipients.iter().map(ToString::to_string).collect(),
         level: options.level.get(),

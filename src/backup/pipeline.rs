@@ -57,8 +57,8 @@ pub(super) async fn copy_all(
         .unwrap_or_else(|error| Err(Error::with_source(ErrorKind::Failed, "the writer ended early", error)));
     match (first, written) {
         (None, Ok(writer)) => Ok((writer, session)),
-        (_, Err(error)) => Err(error),
-        (Some(error), Ok(_)) => Err(error),
+        // The writer's failure is the cause of what it caused in the workers.
+        (_, Err(error)) | (Some(error), Ok(_)) => Err(error),
     }
 }
 
@@ -84,7 +84,7 @@ async fn guard(task: impl Stoppable, part: Stop) -> Result<()> {
 
 /// Takes units until none is left.
 async fn work(mut worker: Worker, shared: Arc<Shared>) -> Result<()> {
-    let _cancel = CancelOnDrop(Some(worker.canceller()));
+    let cancel = CancelOnDrop(Some(worker.canceller()));
     loop {
         let next = shared.open.lock().await.pop();
         let Some(unit) = next else { break };
@@ -92,7 +92,7 @@ async fn work(mut worker: Worker, shared: Arc<Shared>) -> Result<()> {
             shared.refused.lock().await.push(unit);
         }
     }
-    _cancel.disarm();
+    cancel.disarm();
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use super::encode::FORMAT;
 use super::ident::{ObjectId, class};
 use super::kind::{Head, SecurityLabel};
 use super::model::{DatabaseInfo, Entry, Model, SequenceValue};
-use super::registry::ALL;
+use super::registry::{ALL, Object};
 use crate::pg::{PgError, ServerVersion, Session};
 
 /// The first OID that users' objects get (`FirstNormalObjectId` in PostgreSQL's `transam.h`).
@@ -105,16 +105,27 @@ async fn attach_labels(session: &Session, model: &mut Model, positions: &Positio
         oid: u32,
         column: i16,
         provider: String,
-        label: String,
+        text: String,
     }
     let sql = "SELECT l.classoid::pg_catalog.int8 AS class, l.objoid::pg_catalog.int8 AS oid, l.objsubid AS column, \
-               l.provider, l.label FROM pg_catalog.pg_seclabel l";
-    for Label { class, oid, column, provider, label } in session.query_json(sql).await? {
+               l.provider, l.label AS text FROM pg_catalog.pg_seclabel l";
+    for Label { class, oid, column, provider, text } in session.query_json(sql).await? {
         if let Some(entry) = entry_of(model, positions, class, oid) {
-            entry.head.labels.push(SecurityLabel { provider, label, column });
+            entry.head.labels.push(SecurityLabel { provider, label: text, column });
         }
     }
     Ok(())
+}
+
+/// Positions of extensions by their members, which have no entries: who needs a member needs the extension.
+fn extension_members(model: &Model) -> Positions {
+    let mut members = HashMap::new();
+    for (position, entry) in model.entries.iter().enumerate() {
+        if let Object::Extension(extension) = &entry.object {
+            members.extend(extension.members.iter().map(|id| (*id, position)));
+        }
+    }
+    members
 }
 
 /// Reads `pg_depend` in one go and turns it into edges between entries.
@@ -130,6 +141,7 @@ async fn attach_dependencies(
          d.refobjid::pg_catalog.int8, d.deptype::pg_catalog.text FROM pg_catalog.pg_depend d \
          WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S') AND d.objid >= {FIRST_USER_OID}"
     );
+    let members = extension_members(model);
     for row in session.query_text(&sql).await? {
         let [class, oid, ref_class, ref_oid, kind] = row.as_slice() else {
             continue;
@@ -141,7 +153,8 @@ async fn attach_dependencies(
         let (Some(from), Some(to)) = (id(class, oid), id(ref_class, ref_oid)) else {
             continue;
         };
-        let (Some(from_at), Some(to_at)) = (positions.get(&from), positions.get(&to)) else {
+        let to_at = positions.get(&to).or_else(|| members.get(&to));
+        let (Some(from_at), Some(to_at)) = (positions.get(&from), to_at) else {
             continue;
         };
         if from_at == to_at {
@@ -190,13 +203,13 @@ pub async fn read_sequence_values(session: &Session) -> Result<Vec<SequenceValue
              LATERAL pg_catalog.pg_get_sequence_data(s.oid::pg_catalog.oid::pg_catalog.regclass) v"
         )
     } else {
-        // A query made of the sequence's own quoted name, run by the server for each row of this one.
+        // A query made of the sequence's own quoted name, run by the server for each row of this one. `ts_stat` is the
+        // one function that runs a query's text on every server, also on those built without XML.
         format!(
-            "SELECT x.oid, x.schema, x.name, \
-             (pg_catalog.xpath('/row/last_value/text()', x.row))[1]::pg_catalog.text::pg_catalog.int8 AS last_value, \
-             (pg_catalog.xpath('/row/is_called/text()', x.row))[1]::pg_catalog.text::pg_catalog.bool AS is_called \
-             FROM (SELECT s.*, pg_catalog.query_to_xml(pg_catalog.format('SELECT last_value, is_called FROM %I.%I', \
-             s.schema, s.name), false, true, '') AS row FROM ({sequences}) s) x"
+            "SELECT s.oid, s.schema, s.name, pg_catalog.split_part(t.word, ' ', 1)::pg_catalog.int8 AS last_value, \
+             pg_catalog.split_part(t.word, ' ', 2)::pg_catalog.bool AS is_called FROM ({sequences}) s, \
+             LATERAL pg_catalog.ts_stat(pg_catalog.format('SELECT pg_catalog.array_to_tsvector(ARRAY[\
+             last_value::pg_catalog.text || '' '' || is_called::pg_catalog.text]) FROM %I.%I', s.schema, s.name)) t"
         )
     };
     let rows: Vec<Row> = session.query_json(&sql).await?;

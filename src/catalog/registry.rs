@@ -149,6 +149,7 @@ kinds! {
     ForeignServer(kinds::foreign_server::ForeignServer) = "foreign server";
     UserMapping(kinds::user_mapping::UserMapping) = "user mapping";
     EventTrigger(kinds::event_trigger::EventTrigger) = "event trigger";
+    SystemAcl(kinds::system_acl::SystemAcl) = "system privileges";
     Publication(kinds::publication::Publication) = "publication";
     Subscription(kinds::subscription::Subscription) = "subscription";
     Sequence(kinds::sequence::Sequence) = "sequence";

@@ -46,22 +46,19 @@ impl KeygenArgs {
             "# created: {created}\n# public key: {recipient}\n{}\n",
             *secret
         ));
-        match &self.output {
-            Some(path) => {
-                let doing = || format!("write the identity to {}", path.display());
-                let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-                file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-                    .map_err(|error| Error::with_source(ErrorKind::Failed, doing(), error))?;
-                if context.printer.json {
-                    context.printer.json(&Made { recipient: &recipient, identity_file: Some(path) })?;
-                } else {
-                    context.printer.line(&recipient)?;
-                }
+        if let Some(path) = &self.output {
+            let doing = || format!("write the identity to {}", path.display());
+            let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+                .map_err(|error| Error::with_source(ErrorKind::Failed, doing(), error))?;
+            if context.printer.json {
+                context.printer.json(&Made { recipient: &recipient, identity_file: Some(path) })?;
+            } else {
+                context.printer.line(&recipient)?;
             }
-            None => {
-                context.printer.bytes(text.as_bytes())?;
-                context.printer.info(&format!("public key: {recipient}"));
-            }
+        } else {
+            context.printer.bytes(text.as_bytes())?;
+            context.printer.info(&format!("public key: {recipient}"));
         }
         Ok(Exit::Good)
     }

@@ -16,6 +16,7 @@ use crate::opened::{Found, OpenArchive, batches};
 use crate::pg::quote::printable;
 use crate::plan::select::Pattern;
 use crate::store::get::Source;
+use crate::store::sidecar::hex;
 
 /// Show what is in an archive
 #[derive(Debug, Clone, Args)]
@@ -243,7 +244,7 @@ async fn scan(source: &Source, mut verifier: Verifier, context: &Context) -> Res
 fn print_report(printer: Printer, archive: &str, report: &Report) -> Result<Exit> {
     let sound = report.is_sound();
     let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
-    let sha256: String = report.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&report.sha256);
     if printer.json {
         printer.json(&serde_json::json!({
             "archive": archive, "sound": sound, "findings": findings, "problems": report.problems,

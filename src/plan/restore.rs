@@ -80,13 +80,14 @@ pub struct RestorePlan {
 }
 
 /// Kinds that must not act while rows are loaded, or that are cheap and need locks that would keep others waiting.
-const LAST: [&str; 8] = [
+const LAST: [&str; 9] = [
     "trigger",
     "rule",
     "policy",
     "event trigger",
     "publication",
     "subscription",
+    "system privileges",
     "default privileges",
     "statistics",
 ];

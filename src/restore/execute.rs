@@ -65,7 +65,9 @@ pub(super) async fn parallel(
             }
             Err(error) => {
                 part.fail();
-                first.get_or_insert(Error::with_source(ErrorKind::Failed, "a worker ended early", error));
+                first.get_or_insert_with(|| {
+                    Error::with_source(ErrorKind::Failed, "a worker ended early", error)
+                });
             }
         }
     }

@@ -179,8 +179,12 @@ async fn run_plan(
 
 async fn set_sequences(session: &Session, steps: &Steps, closing: &crate::manifest::Closing) -> Result<()> {
     let restored = |object| steps.by_id.contains_key(object);
-    let statements: Vec<String> =
-        closing.sequences.iter().filter(|value| restored(&value.object)).map(|value| value.set()).collect();
+    let statements: Vec<String> = closing
+        .sequences
+        .iter()
+        .filter(|value| restored(&value.object))
+        .map(super::catalog::model::SequenceValue::set)
+        .collect();
     for batch in statements.chunks(200) {
         session.execute(&batch.join("; ")).await?;
     }

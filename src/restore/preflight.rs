@@ -30,23 +30,20 @@ pub(super) async fn check(
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let maintenance;
-    let server = match session {
-        Some(session) => {
-            if options.create {
-                findings.push(fatal(
-                    format!("the database {} exists already", options.target.display()),
-                    "leave --create out to restore into it, if it is empty",
-                ));
-            } else if options.parts != Parts::Rows && options.selection.is_everything() {
-                findings.extend(not_empty(session).await?);
-            }
-            session
+    let server = if let Some(session) = session {
+        if options.create {
+            findings.push(fatal(
+                format!("the database {} exists already", options.target.display()),
+                "leave --create out to restore into it, if it is empty",
+            ));
+        } else if options.parts != Parts::Rows && options.selection.is_everything() {
+            findings.extend(not_empty(session).await?);
         }
-        None => {
-            let options = options.target.with_database("postgres");
-            maintenance = Session::open(&options, SessionKind::Target).await?;
-            &maintenance
-        }
+        session
+    } else {
+        let options = options.target.with_database("postgres");
+        maintenance = Session::open(&options, SessionKind::Target).await?;
+        &maintenance
     };
     if server.info().is_standby {
         findings.push(fatal(

@@ -131,7 +131,7 @@ fn compare(steps: &Steps, found: &HashMap<usize, ContentHash>, observer: &Shared
             expected += ContentHash { rows: u64::from(chunk.rows), sum: chunk.hash.0 };
         }
         let found = found.get(&load).copied().unwrap_or_default();
-        let top = steps.topmost(plan.stream.object.unwrap_or(ObjectId::new(0, plan.stream.id)));
+        let top = steps.topmost(plan.stream.object.unwrap_or_else(|| ObjectId::new(0, plan.stream.id)));
         let (all_expected, all_found, names) = whole.entry(top).or_default();
         *all_expected += expected;
         *all_found += found;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
+use super::sidecar::hex;
 
 /// Longest escaped name in a key. File systems take 255 bytes for a whole file name.
 const MAX_NAME: usize = 100;
@@ -103,7 +104,7 @@ pub fn escape(name: &str) -> String {
     }
     if out.len() > MAX_NAME {
         let hash = Sha256::digest(name.as_bytes());
-        let tail: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let tail = hex(hash.get(..8).unwrap_or_default());
         out.truncate(MAX_NAME - tail.len() - 1);
         out.push('~');
         out.push_str(&tail);

@@ -103,13 +103,13 @@ impl Upload {
         while !self.under_way.is_empty() {
             self.join_one().await?;
         }
-        if let Some(mut multipart) = self.multipart.take() {
-            if let Err(error) = multipart.complete().await {
-                let error = StoreError::from_client(&self.place, &error);
-                // The first error tells what happened; a failing abort would only hide it.
-                drop(multipart.abort().await);
-                return Err(error);
-            }
+        if let Some(mut multipart) = self.multipart.take()
+            && let Err(error) = multipart.complete().await
+        {
+            let error = StoreError::from_client(&self.place, &error);
+            // The first error tells what happened; a failing abort would only hide it.
+            drop(multipart.abort().await);
+            return Err(error);
         }
         let found = size_of(self.store.client.as_ref(), &self.path, &self.place).await?;
         if found != self.written {

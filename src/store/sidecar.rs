@@ -2,6 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        text.push_str(&format!("{byte:02x}"));
+        text
+    })
+}
+
 /// The line of a `.sha256` file: what `sha256sum -c` reads.
 pub fn sha256_line(hex: &str, file_name: &str) -> String {
     format!("{hex}  {file_name}\n")

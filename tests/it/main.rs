@@ -2,14 +2,22 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::string_slice,
+    clippy::print_stderr,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stderr,
+    clippy::unwrap_in_result,
+    clippy::format_collect,
     reason = "test code may panic and print"
 )]
 
+mod architecture;
 mod archive;
 mod connect;
+mod faults;
 mod harness;
 mod pooler;
+mod reading;
 mod roundtrip;
+mod s3;
+mod tidy;

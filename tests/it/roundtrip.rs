@@ -62,9 +62,8 @@ fn every_kind_comes_back_the_same() {
     std::thread::scope(|scope| {
         let threads: Vec<_> =
             versions().into_iter().map(|major| scope.spawn(move || every_fixture(major))).collect();
-        let results: Vec<_> = threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-        for result in results {
-            if let Err(panic) = result {
+        for thread in threads {
+            if let Err(panic) = thread.join() {
                 std::panic::resume_unwind(panic);
             }
         }

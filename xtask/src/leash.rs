@@ -51,23 +51,12 @@ pub struct Leash {
 impl Leash {
     /// Starts the command; returns at once, whether or not the server is ready.
     pub fn start(spec: &Spec<'_>) -> Result<Self> {
-        let remove: Vec<_> = spec
-            .remove
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
+        let remove: Vec<_> = spec.remove.iter().map(|path| path.display().to_string()).collect();
         let remove = remove.join("\n");
         let mut shell = Command::new("/bin/sh");
-        shell
-            .args(["-c", SCRIPT, "leash"])
-            .arg(spec.log)
-            .arg(spec.last_signal);
+        shell.args(["-c", SCRIPT, "leash"]).arg(spec.log).arg(spec.last_signal);
         shell.arg(remove).args(spec.command);
-        shell
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .current_dir("/");
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).current_dir("/");
         if let Some(user) = spec.user {
             user.apply(&mut shell);
         }
@@ -75,15 +64,8 @@ impl Leash {
         let stdout = shell.stdout.take().ok_or("the shell has no stdout")?;
         let mut first_line = String::new();
         BufReader::new(stdout).read_line(&mut first_line)?;
-        let pid = first_line
-            .trim()
-            .parse()
-            .context(|| "read the server's process id".to_owned())?;
-        Ok(Self {
-            shell,
-            pid,
-            log: spec.log.to_path_buf(),
-        })
+        let pid = first_line.trim().parse().context(|| "read the server's process id".to_owned())?;
+        Ok(Self { shell, pid, log: spec.log.to_path_buf() })
     }
 
     /// Process id of the server (not of the shell).
@@ -100,19 +82,15 @@ impl Leash {
 
     /// What the server wrote so far.
     pub fn log(&self) -> String {
-        std::fs::read(&self.log).map_or_else(
-            |_| String::new(),
-            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
-        )
+        std::fs::read(&self.log)
+            .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Sends a signal (`INT`, `KILL`…), waits for the end, and leaves the folder in place.
     pub fn stop(mut self, signal: &str) -> Result<()> {
         let mut pipe = self.shell.stdin.take().ok_or("the leash has no pipe")?;
         writeln!(pipe, "{signal}").context(|| "reach the leash".to_owned())?;
-        self.shell
-            .wait()
-            .context(|| "wait for the server's end".to_owned())?;
+        self.shell.wait().context(|| "wait for the server's end".to_owned())?;
         Ok(())
     }
 }

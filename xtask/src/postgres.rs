@@ -43,9 +43,7 @@ impl Build {
             Self::System(major) => {
                 let bin = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"));
                 let found = bin.join("postgres").exists();
-                found
-                    .then_some(bin)
-                    .ok_or_else(|| format!("PostgreSQL {major} is not installed").into())
+                found.then_some(bin).ok_or_else(|| format!("PostgreSQL {major} is not installed").into())
             }
         }
     }
@@ -106,14 +104,7 @@ impl Postgres {
         };
         let port = if options.tcp { free_port()? } else { SOCKET_PORT };
         let port = AtomicU16::new(port);
-        let server = Self {
-            bin,
-            dir,
-            port,
-            options,
-            user,
-            leash: Mutex::new(None),
-        };
+        let server = Self { bin, dir, port, options, user, leash: Mutex::new(None) };
         if !data.join("PG_VERSION").exists() {
             let template = template(build, &server.bin, &server.options.initdb, user)?;
             let mut copy = Command::new("cp");
@@ -125,10 +116,7 @@ impl Postgres {
 
     /// The folder with the data.
     pub fn data(&self) -> PathBuf {
-        self.options
-            .keep_in
-            .clone()
-            .unwrap_or_else(|| self.dir.join("data"))
+        self.options.keep_in.clone().unwrap_or_else(|| self.dir.join("data"))
     }
 
     /// The folder with the server's socket.
@@ -164,25 +152,16 @@ impl Postgres {
 
     /// The server's log.
     pub fn log(&self) -> String {
-        std::fs::read(self.log_path()).map_or_else(
-            |_| String::new(),
-            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
-        )
+        std::fs::read(self.log_path())
+            .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// A command of the client tools (`psql`, `pg_dump`…) that connects to a database of this server.
     pub fn client(&self, program: &str, db: &str) -> Result<Command> {
         let mut command = Command::new(install::ensure(&package::TOOLS)?.join(program));
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command
-            .env("PGHOST", &self.dir)
-            .env("PGPORT", self.port().to_string());
-        command
-            .env("PGUSER", "postgres")
-            .env("PGDATABASE", db)
-            .env("LC_ALL", "C.UTF-8");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("PGHOST", &self.dir).env("PGPORT", self.port().to_string());
+        command.env("PGUSER", "postgres").env("PGDATABASE", db).env("LC_ALL", "C.UTF-8");
         command.env("PGAPPNAME", "pgcask-harness").stdin(Stdio::null());
         Ok(command)
     }
@@ -197,9 +176,7 @@ impl Postgres {
         let mut psql = self.client("psql", db)?;
         psql.args(["-F", mark]);
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
-        psql.stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = psql.spawn().context(|| "start psql".to_owned())?;
         let mut stdin = child.stdin.take().ok_or("psql has no stdin")?;
         let text = sql.to_owned();
@@ -292,10 +269,7 @@ impl Postgres {
 
     fn all_settings(&self) -> Vec<(String, String)> {
         let own = [
-            (
-                "listen_addresses",
-                if self.options.tcp { "127.0.0.1" } else { "" },
-            ),
+            ("listen_addresses", if self.options.tcp { "127.0.0.1" } else { "" }),
             ("port", &self.port().to_string()),
             ("unix_socket_directories", &self.dir.display().to_string()),
             ("fsync", if self.options.durable { "on" } else { "off" }),
@@ -304,9 +278,7 @@ impl Postgres {
             ("log_line_prefix", "%m [%p] %a "),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        own.into_iter()
-            .chain(self.options.settings.iter().cloned())
-            .collect()
+        own.into_iter().chain(self.options.settings.iter().cloned()).collect()
     }
 
     fn end(&self, signal: &str) -> Result<()> {
@@ -341,10 +313,7 @@ pub fn free_port() -> Result<u16> {
 pub fn temporary_folder(user: Option<RunAs>) -> Result<PathBuf> {
     let base = Some(std::env::temp_dir()).filter(|dir| dir.as_os_str().len() <= 60);
     let base = base.unwrap_or_else(|| PathBuf::from("/tmp"));
-    let dir = tempfile::Builder::new()
-        .prefix("pgcask-")
-        .tempdir_in(&base)?
-        .keep();
+    let dir = tempfile::Builder::new().prefix("pgcask-").tempdir_in(&base)?.keep();
     if let Some(user) = user {
         user.own(&dir)?;
     }
@@ -367,16 +336,9 @@ fn template(build: Build, bin: &Path, arguments: &[String], user: Option<RunAs>)
     if !template.is_dir() {
         let fresh = tempfile::Builder::new().prefix(".initdb-").tempdir_in(&root)?;
         let mut initdb = Command::new(bin.join("initdb"));
-        initdb
-            .arg("-D")
-            .arg(fresh.path())
-            .args(["--username=postgres", "--auth=trust", "--no-sync"]);
+        initdb.arg("-D").arg(fresh.path()).args(["--username=postgres", "--auth=trust", "--no-sync"]);
         initdb.args(["--encoding=UTF8", "--locale=C"]).args(arguments);
-        initdb
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("LC_ALL", "C")
-            .current_dir("/");
+        initdb.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").current_dir("/");
         if let Some(user) = user {
             user.own(fresh.path())?;
             user.apply(&mut initdb);

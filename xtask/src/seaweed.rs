@@ -66,33 +66,17 @@ impl S3 {
         for service in ["s3", "filer"] {
             command.push(format!("-{service}.localSocket={}", dir.join(service).display()));
         }
-        for (service, port) in [
-            ("s3", port),
-            ("filer", filer),
-            ("master", free_port()?),
-            ("volume", free_port()?),
-        ] {
+        for (service, port) in
+            [("s3", port), ("filer", filer), ("master", free_port()?), ("volume", free_port()?)]
+        {
             let grpc = free_port()?;
             command.push(format!("-{service}.port={port}"));
             command.push(format!("-{service}.port.grpc={grpc}"));
-            remove.push(PathBuf::from(format!(
-                "/tmp/seaweedfs-{service}-grpc-{grpc}.sock"
-            )));
+            remove.push(PathBuf::from(format!("/tmp/seaweedfs-{service}-grpc-{grpc}.sock")));
         }
         let log = dir.join("log");
-        let spec = Spec {
-            command: &command,
-            log: &log,
-            last_signal: "KILL",
-            remove: &remove,
-            user,
-        };
-        let server = Self {
-            leash: Some(Leash::start(&spec)?),
-            remove,
-            port,
-            filer,
-        };
+        let spec = Spec { command: &command, log: &log, last_signal: "KILL", remove: &remove, user };
+        let server = Self { leash: Some(Leash::start(&spec)?), remove, port, filer };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -171,9 +155,6 @@ fn ask(port: u16, method: &str, path: &str) -> Result<u16> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
-    let status = answer
-        .split_whitespace()
-        .nth(1)
-        .and_then(|status| status.parse().ok());
+    let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok());
     status.ok_or_else(|| format!("port {port} does not speak HTTP").into())
 }

@@ -22,15 +22,12 @@ impl RunAs {
         }
         let name = std::env::var("PGCASK_TEST_USER").unwrap_or_else(|_| "nobody".to_owned());
         let passwd = std::fs::read_to_string("/etc/passwd").context(|| "read /etc/passwd".to_owned())?;
-        let account = passwd
-            .lines()
-            .map(|line| line.split(':').collect::<Vec<_>>())
-            .find_map(|fields| {
-                let [account, _, uid, gid, ..] = fields.as_slice() else {
-                    return None;
-                };
-                (*account == name).then_some((uid.parse().ok()?, gid.parse().ok()?))
-            });
+        let account = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find_map(|fields| {
+            let [account, _, uid, gid, ..] = fields.as_slice() else {
+                return None;
+            };
+            (*account == name).then_some((uid.parse().ok()?, gid.parse().ok()?))
+        });
         let (uid, gid) = account.ok_or_else(|| {
             format!("servers don't run as root and there is no user {name}: name one in PGCASK_TEST_USER")
         })?;
@@ -56,7 +53,5 @@ impl RunAs {
 
 /// Who owns this process, by what the kernel says about it.
 pub fn effective_uid() -> Result<u32> {
-    Ok(std::fs::metadata("/proc/self")
-        .context(|| "read /proc/self".to_owned())?
-        .uid())
+    Ok(std::fs::metadata("/proc/self").context(|| "read /proc/self".to_owned())?.uid())
 }

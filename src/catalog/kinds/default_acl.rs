@@ -23,9 +23,6 @@ pub struct DefaultAcl {
     /// The privileges that they got if nothing were set. Those of a schema are added to these, so it has none.
     #[serde(default, deserialize_with = "null_as_default")]
     pub baseline: Vec<AclItem>,
-    /// All privileges that the source's server knows for such objects.
-    #[serde(default, deserialize_with = "null_as_default")]
-    pub all: Vec<String>,
 }
 
 /// The privileges of one grantee, by one grantor: one `aclitem`.
@@ -96,17 +93,26 @@ impl DefaultAcl {
         let kept = kept.iter().take_while(|entry| rest.any(|f| f.same(entry))).count();
         let (kept, granted) = to.split_at(kept);
         let revoked = from.iter().filter(|f| !kept.iter().any(|k| k.same(f)));
-        let mut statements: Vec<String> =
-            revoked.map(|f| format!("{prefix} REVOKE ALL ON {objects} FROM {}", f.grantee())).collect();
+        let list = |privileges: &[&str]| {
+            let known: Vec<&str> = privileges.iter().copied().filter(|p| knows(p)).collect();
+            known.join(", ")
+        };
+        // Privileges are named one by one, never `ALL`: what only the target knows stays as it is there.
+        let mut statements = Vec::new();
+        for entry in revoked {
+            let list = list(&[&entry.plain[..], &entry.grantable[..]].concat());
+            if !list.is_empty() {
+                let grantee = entry.grantee();
+                statements.push(format!("{prefix} REVOKE {list} ON {objects} FROM {grantee}"));
+            }
+        }
         for entry in granted {
             for (privileges, option) in [(&entry.plain, ""), (&entry.grantable, " WITH GRANT OPTION")] {
-                let whole = !self.all.is_empty() && self.all.iter().all(|p| privileges.contains(&p.as_str()));
-                let list: Vec<&str> = privileges.iter().copied().filter(|p| knows(p)).collect();
-                if list.is_empty() {
-                    continue;
+                let list = list(privileges);
+                if !list.is_empty() {
+                    let grantee = entry.grantee();
+                    statements.push(format!("{prefix} GRANT {list} ON {objects} TO {grantee}{option}"));
                 }
-                let list = if whole { "ALL".to_owned() } else { list.join(", ") };
-                statements.push(format!("{prefix} GRANT {list} ON {objects} TO {}{option}", entry.grantee()));
             }
         }
         statements
@@ -124,9 +130,7 @@ impl Kind for DefaultAcl {
         format!(
             "SELECT {id}, n.nspname AS schema, pg_catalog.pg_get_userbyid(o.defaclrole) AS name, \
              pg_catalog.pg_get_userbyid(o.defaclrole) AS role, o.defaclobjtype AS object_type, \
-             {privileges} AS privileges, {baseline} AS baseline, \
-             (SELECT pg_catalog.json_agg(a.privilege_type) FROM pg_catalog.aclexplode({default}) a \
-             WHERE a.grantee = o.defaclrole) AS \"all\" \
+             {privileges} AS privileges, {baseline} AS baseline \
              FROM pg_catalog.pg_default_acl o LEFT JOIN pg_catalog.pg_namespace n ON n.oid = o.defaclnamespace",
             id = sql::id(class::PG_DEFAULT_ACL, "o.oid"),
             privileges = sql::acl_json("o.defaclacl"),

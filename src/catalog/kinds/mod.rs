@@ -36,6 +36,7 @@ pub mod sequence_owner;
 pub mod shell_type;
 pub mod statistics;
 pub mod subscription;
+pub mod system_acl;
 pub mod table;
 pub mod table_constraint;
 pub mod transform;

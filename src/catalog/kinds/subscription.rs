@@ -51,15 +51,40 @@ pub struct Subscription {
     pub failover: bool,
 }
 
-/// The connection string, which only superusers may read. A column that may not be read fails the whole query, so it
-/// is named in a query of its own, which runs only if it may: `ts_stat` is the one function that runs a query's text
-/// on every server, and pieces of the string are the words it counts (they have to be shorter than 2 KiB).
-const CONNECTION: &str = "CASE WHEN pg_catalog.has_column_privilege('pg_catalog.pg_subscription', 'subconninfo', 'SELECT') \
-    THEN (SELECT pg_catalog.string_agg(pg_catalog.substr(t.word, pg_catalog.strpos(t.word, ':') + 1), '' \
-    ORDER BY pg_catalog.split_part(t.word, ':', 1)::pg_catalog.int4) FROM pg_catalog.ts_stat(pg_catalog.format(\
-    'SELECT pg_catalog.array_to_tsvector(pg_catalog.array_agg(i || '':'' || pg_catalog.substr(s.subconninfo, i * 500 + 1, 500))) \
-    FROM pg_catalog.pg_subscription s, pg_catalog.generate_series(0, pg_catalog.length(s.subconninfo) / 500) i \
-    WHERE s.oid = %s', o.oid)) t) END";
+/// The text that `query` yields, an expression of its SQL's text. Who names a column that it may not read fails as a
+/// whole, so such a column is named in a query of its own, which runs only if it may: `ts_stat` is the one function
+/// that runs a query's text on every server, and pieces of the text are the words it counts (of less than 2 KiB).
+fn text_of(query: &str) -> String {
+    format!(
+        "(SELECT pg_catalog.string_agg(pg_catalog.substr(t.word, pg_catalog.strpos(t.word, ':') + 1), '' \
+         ORDER BY pg_catalog.split_part(t.word, ':', 1)::pg_catalog.int4) FROM pg_catalog.ts_stat(\
+         'SELECT pg_catalog.array_to_tsvector(pg_catalog.array_agg(i || '':'' || pg_catalog.substr(q.t, i * 500 + 1, 500))) \
+         FROM (' || {query} || ') q(t), pg_catalog.generate_series(0, pg_catalog.length(q.t) / 500) i') t)"
+    )
+}
+
+/// The connection string, or null: only superusers may read it.
+fn connection() -> String {
+    format!(
+        "CASE WHEN pg_catalog.has_column_privilege('pg_catalog.pg_subscription', 'subconninfo', 'SELECT') THEN {} END",
+        text_of("'SELECT subconninfo FROM pg_catalog.pg_subscription WHERE oid = ' || o.oid")
+    )
+}
+
+/// The rows on 13, where only superusers may read even the OIDs; others see none.
+fn rows_of_13() -> String {
+    format!(
+        "(SELECT x.* FROM pg_catalog.json_to_recordset(CASE WHEN \
+         pg_catalog.has_table_privilege('pg_catalog.pg_subscription', 'SELECT') THEN {}::pg_catalog.json END) \
+         AS x(oid pg_catalog.oid, subdbid pg_catalog.oid, subname pg_catalog.text, subowner pg_catalog.oid, \
+         subenabled pg_catalog.bool, subslotname pg_catalog.text, subsynccommit pg_catalog.text, \
+         subpublications pg_catalog.json))",
+        text_of(
+            "'SELECT coalesce(pg_catalog.json_agg(pg_catalog.to_json(s)), ''[]'')::pg_catalog.text \
+                 FROM pg_catalog.pg_subscription s'"
+        )
+    )
+}
 
 impl Subscription {
     fn options(&self, head: &Head, target: ServerVersion) -> Vec<String> {
@@ -130,13 +155,22 @@ impl Kind for Subscription {
             owner: Some("o.subowner"),
             acl: None,
         };
-        subscriptions.query(
+        let query = subscriptions.query(
             &format!(
-                "{CONNECTION} AS connection, pg_catalog.to_json(o.subpublications) AS publications, o.subslotname AS slot, \
-                 o.subenabled AS enabled, o.subsynccommit AS synchronous_commit{}",
-                later_columns(server)
+                "{connection} AS connection, pg_catalog.to_json(o.subpublications) AS publications, o.subslotname AS slot, \
+                 o.subenabled AS enabled, o.subsynccommit AS synchronous_commit{later}",
+                connection = connection(),
+                later = later_columns(server)
             ),
             "o.subdbid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())",
+        );
+        if server.at_least(14) {
+            return query;
+        }
+        query.replacen(
+            "FROM pg_catalog.pg_subscription o WHERE",
+            &format!("FROM {} o WHERE", rows_of_13()),
+            1,
         )
     }
 
@@ -155,6 +189,16 @@ impl Kind for Subscription {
             quote::ident_list(self.publications.iter().map(String::as_str)),
             self.options(head, target.version).join(", ")
         )]
+    }
+
+    fn set_owner(&self, head: &Head, owner: &str) -> Option<String> {
+        self.connection.as_ref()?;
+        Some(format!("ALTER {} OWNER TO {}", self.identity(head), quote::ident(owner)))
+    }
+
+    fn set_comment(&self, head: &Head, comment: &str) -> Option<String> {
+        self.connection.as_ref()?;
+        Some(format!("COMMENT ON {} IS {}", self.identity(head), quote::literal(comment)))
     }
 
     fn warnings(&self, head: &Head) -> Vec<String> {

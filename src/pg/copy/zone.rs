@@ -177,6 +177,7 @@ mod tests {
         tracker.finish().bounds.remove(0)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with what is optional")]
     fn pair(a: &str, b: &str) -> Option<(String, String)> {
         Some((a.to_owned(), b.to_owned()))
     }

@@ -28,10 +28,7 @@ impl Run {
 /// The binary, in a clean environment.
 pub(crate) fn pgcask<I: AsRef<str>>(args: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgcask"));
-    command
-        .env_clear()
-        .env("HOME", "/nonexistent")
-        .env("PATH", std::env::var("PATH").unwrap());
+    command.env_clear().env("HOME", "/nonexistent").env("PATH", std::env::var("PATH").unwrap());
     for arg in args {
         command.arg(arg.as_ref());
     }
@@ -43,31 +40,19 @@ pub(crate) fn pgcask<I: AsRef<str>>(args: impl IntoIterator<Item = I>) -> Comman
 pub(crate) fn run(command: &mut Command) -> Run {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Run {
-        code: output.status.code().unwrap_or(-1),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    }
+    Run { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// Starts a command, its output kept.
 pub(crate) fn spawn(command: &mut Command) -> Child {
-    command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Waits for a started command.
 pub(crate) fn wait(child: Child) -> Run {
     let output = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Run {
-        code: output.status.code().unwrap_or(-1),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    }
+    Run { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// Sends a signal, by name.
@@ -90,30 +75,33 @@ pub(crate) fn pass(folder: &Path) -> String {
 /// Backs up a database into `folder/store`; gives the JSON result.
 pub(crate) fn backup(folder: &Path, url: &str, more: &[&str]) -> serde_json::Value {
     let store = folder.join("store").display().to_string();
-    let mut command = pgcask([
-        "backup",
-        url,
-        "--to",
-        &store,
-        "--json",
-        "--jobs",
-        "2",
-        &pass(folder),
-    ]);
+    let mut command = pgcask(["backup", url, "--to", &store, "--json", "--jobs", "2", &pass(folder)]);
     run(command.args(more)).expect(0).json()
 }
 
 /// Restores an archive; gives the run.
 pub(crate) fn restore(folder: &Path, archive: &str, url: &str, more: &[&str]) -> Run {
-    run(pgcask([
-        "restore",
-        archive,
-        "--into",
-        url,
-        "--json",
-        "--jobs",
-        "2",
-        &pass(folder),
-    ])
-    .args(more))
+    run(pgcask(["restore", archive, "--into", url, "--json", "--jobs", "2", &pass(folder)]).args(more))
+}
+
+#[test]
+fn a_run_gives_its_code_and_its_words() {
+    let version = run(&mut pgcask(["--version"])).expect(0);
+    let expected = concat!("pgcask ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!((version.stdout.as_str(), version.stderr.as_str()), (expected, ""));
+    let usage = run(&mut pgcask(["no-such-command"])).expect(2);
+    assert!(usage.stdout.is_empty() && usage.stderr.contains("no-such-command"), "{usage:?}");
+}
+
+#[test]
+fn a_started_run_is_stopped_by_a_signal() {
+    // A server that takes the connection and never says a word.
+    let mute = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("postgres://u@127.0.0.1:{}/d?sslmode=disable", mute.local_addr().unwrap().port());
+    let folder = folder();
+    let store = folder.path().join("store").display().to_string();
+    let child = spawn(&mut pgcask(["backup", &url, "--to", &store, &pass(folder.path())]));
+    let (_connection, _) = mute.accept().unwrap();
+    signal(&child, "TERM");
+    wait(child).expect(143);
 }

@@ -35,23 +35,14 @@ static NEXT_DATABASE: AtomicU32 = AtomicU32::new(1);
 /// The major versions under test: `PGCASK_TEST_PG=13,18`, or the default list.
 pub(crate) fn versions() -> Vec<u32> {
     let list = std::env::var("PGCASK_TEST_PG").unwrap_or_else(|_| DEFAULT_VERSIONS.to_owned());
-    let parse = |word: &str| {
-        word.trim()
-            .parse()
-            .unwrap_or_else(|_| panic!("PGCASK_TEST_PG={list}: no version"))
-    };
-    list.split(',')
-        .filter(|word| !word.trim().is_empty())
-        .map(parse)
-        .collect()
+    let parse =
+        |word: &str| word.trim().parse().unwrap_or_else(|_| panic!("PGCASK_TEST_PG={list}: no version"));
+    list.split(',').filter(|word| !word.trim().is_empty()).map(parse).collect()
 }
 
 /// The newest version under test: for tests that one version is enough for.
 pub(crate) fn newest() -> u32 {
-    versions()
-        .into_iter()
-        .max()
-        .expect("PGCASK_TEST_PG names no version")
+    versions().into_iter().max().expect("PGCASK_TEST_PG names no version")
 }
 
 /// Runs a test on each version under test, on the shared servers. A failure names the version.
@@ -87,20 +78,11 @@ impl Server {
 
     /// A server of one's own, with settings: `&["wal_level=logical"]`.
     pub(crate) fn private(major: u32, settings: &[&str]) -> Self {
-        let all = settings.iter().fold(
-            Options {
-                tcp: true,
-                ..Options::default()
-            },
-            |all, setting| {
-                let (name, value) = setting.split_once('=').expect("a setting is name=value");
-                all.set(name, value)
-            },
-        );
-        Self::with(
-            Build::Major(major),
-            all.set("max_connections", "200").set("max_wal_size", "4GB"),
-        )
+        let all = settings.iter().fold(Options { tcp: true, ..Options::default() }, |all, setting| {
+            let (name, value) = setting.split_once('=').expect("a setting is name=value");
+            all.set(name, value)
+        });
+        Self::with(Build::Major(major), all.set("max_connections", "200").set("max_wal_size", "4GB"))
     }
 
     /// A server of one's own with all choices: arguments of `initdb`, another build, no TCP.
@@ -120,11 +102,7 @@ impl Server {
     pub(crate) fn create_db_with(&self, options: &str) -> Db<'_> {
         let (name, log_start) = (self.fresh_name(), self.log().len());
         self.sql("postgres", &format!("CREATE DATABASE {name} {options}"));
-        Db {
-            server: self,
-            name,
-            log_start,
-        }
+        Db { server: self, name, log_start }
     }
 
     /// A name that no database has. Whoever creates one wraps it with [`Server::adopt`], so that it is dropped.
@@ -134,11 +112,7 @@ impl Server {
 
     /// Takes care of a database that something else creates.
     pub(crate) fn adopt(&self, name: String) -> Db<'_> {
-        Db {
-            server: self,
-            name,
-            log_start: self.log().len(),
-        }
+        Db { server: self, name, log_start: self.log().len() }
     }
 
     /// A URL of a database on 127.0.0.1, as superuser.
@@ -169,8 +143,7 @@ impl Server {
     /// Runs SQL, fails the test if it fails, and returns the rows: one a line, columns parted by `|`.
     #[track_caller]
     pub(crate) fn sql(&self, db: &str, sql: &str) -> String {
-        self.try_sql(db, sql)
-            .unwrap_or_else(|error| panic!("{error}\nin: {}", shorten(sql)))
+        self.try_sql(db, sql).unwrap_or_else(|error| panic!("{error}\nin: {}", shorten(sql)))
     }
 
     /// Runs SQL; the error is psql's message.
@@ -181,11 +154,7 @@ impl Server {
     /// Runs a script file, which must succeed.
     #[track_caller]
     pub(crate) fn script(&self, db: &str, file: &Path) {
-        super::output(
-            self.client("psql", db)
-                .args(["-Xq", "-v", "ON_ERROR_STOP=1", "-f"])
-                .arg(file),
-        );
+        super::output(self.client("psql", db).args(["-Xq", "-v", "ON_ERROR_STOP=1", "-f"]).arg(file));
     }
 
     /// The rows of a query, as text; null is the empty text.
@@ -193,27 +162,18 @@ impl Server {
     pub(crate) fn rows(&self, db: &str, query: &str) -> Vec<Vec<String>> {
         let answer = self.postgres.sql_parted(db, query, MARK);
         let answer = answer.unwrap_or_else(|error| panic!("{error}\nin: {}", shorten(query)));
-        answer
-            .lines()
-            .map(|line| line.split(MARK).map(str::to_owned).collect())
-            .collect()
+        answer.lines().map(|line| line.split(MARK).map(str::to_owned).collect()).collect()
     }
 
     /// The first value of a query.
     #[track_caller]
     pub(crate) fn value(&self, db: &str, query: &str) -> String {
-        self.rows(db, query)
-            .into_iter()
-            .flatten()
-            .next()
-            .unwrap_or_default()
+        self.rows(db, query).into_iter().flatten().next().unwrap_or_default()
     }
 
     /// A program of the client tools 18.6 (`pg_dump`, `pg_restore`, `pgbench`…), set to connect to a database.
     pub(crate) fn client(&self, program: &str, db: &str) -> Command {
-        self.postgres
-            .client(program, db)
-            .unwrap_or_else(|error| panic!("{error}"))
+        self.postgres.client(program, db).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A session for tests that need more than SQL in and text out.
@@ -301,10 +261,7 @@ impl Drop for Db<'_> {
 
 fn show_log(log: &str) {
     let lines: Vec<_> = log.lines().collect();
-    let shown = lines
-        .iter()
-        .skip(lines.len().saturating_sub(LOG_LINES))
-        .map(Deref::deref);
+    let shown = lines.iter().skip(lines.len().saturating_sub(LOG_LINES)).map(Deref::deref);
     eprintln!("server log:\n{}", shown.collect::<Vec<_>>().join("\n"));
 }
 
@@ -342,36 +299,19 @@ fn a_private_server_keeps_committed_rows_through_stop_and_crash() {
     server.kill9();
     server.launch();
     assert_ne!(server.pid(), before);
-    assert_eq!(
-        server.sql(&db, "SELECT string_agg(id::text, ',' ORDER BY id) FROM t"),
-        "1,2"
-    );
-    assert!(
-        server
-            .log()
-            .contains("database system was not properly shut down")
-    );
+    assert_eq!(server.sql(&db, "SELECT string_agg(id::text, ',' ORDER BY id) FROM t"), "1,2");
+    assert!(server.log().contains("database system was not properly shut down"));
 }
 
 #[tokio::test]
 async fn a_server_answers_by_socket_and_by_tcp() {
-    let server = Server::with(
-        Build::Tools,
-        Options {
-            tcp: true,
-            ..Options::default()
-        },
-    );
+    let server = Server::with(Build::Tools, Options { tcp: true, ..Options::default() });
     let db = server.create_db();
     let by_socket = server.connect(&db).await;
-    let row = by_socket
-        .query_one("SELECT inet_server_port() IS NULL, version()", &[])
-        .await
-        .unwrap();
+    let row = by_socket.query_one("SELECT inet_server_port() IS NULL, version()", &[]).await.unwrap();
     assert!(row.get::<_, bool>(0) && row.get::<_, &str>(1).starts_with("PostgreSQL 18.6"));
-    let (client, connection) = tokio_postgres::connect(&server.url(&db), tokio_postgres::NoTls)
-        .await
-        .unwrap();
+    let (client, connection) =
+        tokio_postgres::connect(&server.url(&db), tokio_postgres::NoTls).await.unwrap();
     let session = tokio::spawn(connection);
     let row = client.query_one("SELECT inet_server_port()", &[]).await.unwrap();
     assert_eq!(row.get::<_, i32>(0), i32::from(server.port()));
@@ -385,9 +325,6 @@ fn the_end_of_the_server_leaves_nothing_behind() {
     let (pid, dir) = (server.pid(), server.socket_dir().to_owned());
     assert!(Path::new(&format!("/proc/{pid}")).exists() && server.data().starts_with(&dir));
     drop(server);
-    assert!(
-        !Path::new(&format!("/proc/{pid}")).exists(),
-        "the postmaster still runs"
-    );
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "the postmaster still runs");
     assert!(!dir.exists(), "{} is still there", dir.display());
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use xtask::seaweed::S3;
+pub(crate) use xtask::seaweed::SECRET_KEY as SECRET;
 
 /// A running S3 server; gone with the value, or with the test process.
 #[derive(Debug)]
@@ -44,9 +45,7 @@ impl S3Server {
 
     /// Makes a bucket.
     pub(crate) fn create_bucket(&self, name: &str) {
-        self.s3
-            .create_bucket(name)
-            .unwrap_or_else(|error| panic!("{error}\n{}", self.s3.log()));
+        self.s3.create_bucket(name).unwrap_or_else(|error| panic!("{error}\n{}", self.s3.log()));
     }
 
     /// Makes a bucket of a name that no other test has.
@@ -70,33 +69,19 @@ async fn the_server_keeps_bytes_and_refuses_a_wrong_secret() {
 
     let mut server = S3Server::start();
     let bucket = server.fresh_bucket();
-    let builder = AmazonS3Builder::new()
-        .with_endpoint(server.endpoint())
-        .with_allow_http(true);
-    let builder = builder
-        .with_region(xtask::seaweed::REGION)
-        .with_bucket_name(bucket);
+    let builder = AmazonS3Builder::new().with_endpoint(server.endpoint()).with_allow_http(true);
+    let builder = builder.with_region(xtask::seaweed::REGION).with_bucket_name(bucket);
     let builder = builder.with_access_key_id(xtask::seaweed::ACCESS_KEY);
-    let store = builder
-        .clone()
-        .with_secret_access_key(xtask::seaweed::SECRET_KEY)
-        .build()
-        .unwrap();
+    let store = builder.clone().with_secret_access_key(xtask::seaweed::SECRET_KEY).build().unwrap();
     let path = object_store::path::Path::from("a/b");
     let once = PutOptions::from(PutMode::Create);
     store.put_opts(&path, "cask".into(), once.clone()).await.unwrap();
     assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "cask");
     let again = store.put_opts(&path, "other".into(), once).await.unwrap_err();
-    assert!(
-        matches!(again, object_store::Error::AlreadyExists { .. }),
-        "{again}"
-    );
+    assert!(matches!(again, object_store::Error::AlreadyExists { .. }), "{again}");
     let wrong = builder.with_secret_access_key("wrong").build().unwrap();
     let refused = wrong.get(&path).await.unwrap_err();
-    assert!(
-        matches!(refused, object_store::Error::PermissionDenied { .. }),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, object_store::Error::PermissionDenied { .. }), "{refused:?}");
     server.kill9();
     assert!(std::net::TcpStream::connect(server.endpoint().trim_start_matches("http://")).is_err());
 }
