@@ -11,7 +11,7 @@ usage: cargo xtask COMMAND
   test [--pg 15,18] [--filter TEXT] [--accept]   run all tests, on these versions of PostgreSQL
   check                         formatting, lints, docs, licences: what to run before each commit
   ci                            exactly what continuous integration runs
-  demo [--orders N]             a guided tour on a throw-away server: backup, disaster, recovery, proof
+  demo [--orders N] [--program FILE]   a guided tour on a throw-away server: backup, disaster, recovery, proof
   bench [--prepare] [--help]    against pg_dump and pg_restore, interleaved in one run
   fuzz [TARGET]... [--seconds N]   look for inputs that break the parsers";
 

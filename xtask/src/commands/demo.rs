@@ -42,6 +42,7 @@ const PROOF: &str = r"SELECT count(*) || ' rows, sum of hashes '
 /// Runs the command.
 pub(crate) fn run_demo(args: &[String]) -> Result<()> {
     let mut orders = DEFAULT_ORDERS;
+    let mut program = None;
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
         match arg.as_str() {
@@ -49,12 +50,13 @@ pub(crate) fn run_demo(args: &[String]) -> Result<()> {
                 let text = value(arg, &mut rest)?;
                 orders = text.parse().context(|| format!("read --orders {text}"))?;
             }
+            "--program" => program = Some(PathBuf::from(value(arg, &mut rest)?)),
             other => unknown(other)?,
         }
     }
-    run("cargo", &["build", "--quiet", "--release", "--bin", "pgcask"])?;
+    let program = program.map_or_else(built, Ok)?;
     let folder = tempfile::Builder::new().prefix("pgcask-demo-").tempdir()?;
-    Tour { server: start()?, folder: folder.path().to_path_buf() }.walk(orders)
+    Tour { server: start()?, folder: folder.path().to_path_buf(), program }.walk(orders)
 }
 
 fn start() -> Result<Postgres> {
@@ -65,6 +67,7 @@ fn start() -> Result<Postgres> {
 struct Tour {
     server: Postgres,
     folder: PathBuf,
+    program: PathBuf,
 }
 
 impl Tour {
@@ -129,10 +132,9 @@ impl Tour {
             args.join(" ").replace(&hidden, "~").replace(&self.server.url("shop"), "shop")
         ));
         let began = Instant::now();
-        let program = target_directory().join("release/pgcask");
-        let mut command = Command::new(&program);
+        let mut command = Command::new(&self.program);
         command.args(args).stdin(Stdio::null()).stderr(Stdio::inherit());
-        let output = command.output().context(|| format!("run {}", program.display()))?;
+        let output = command.output().context(|| format!("run {}", self.program.display()))?;
         if !output.status.success() {
             return Err(format!("pgcask failed: {}", output.status).into());
         }
@@ -143,9 +145,10 @@ impl Tour {
     }
 }
 
-/// Where cargo builds.
-fn target_directory() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| install::repository().join("target"), PathBuf::from)
+/// The program as users get it, built now.
+fn built() -> Result<PathBuf> {
+    run("cargo", &["build", "--quiet", "--release", "--bin", "pgcask"])?;
+    Ok(install::target_directory().join("release/pgcask"))
 }
 
 fn path(path: &Path) -> Result<&str> {
