@@ -101,8 +101,38 @@ pub fn statements(
     }
     let rest: Vec<&AclItem> =
         known.into_iter().filter(|item| !as_default.contains(&item.grantee.as_deref())).collect();
-    out.extend(grants(on, column, owner, &rest));
+    out.extend(grants(on, column, owner, &grantors_first(owner, rest)));
     out
+}
+
+/// The items in their order, but each after the one that lets its grantor grant. An array can have them the other way
+/// round: a grantor may have got the right again from somebody else, and lost it from whom he had it first.
+fn grantors_first<'a>(owner: Option<&str>, items: Vec<&'a AclItem>) -> Vec<&'a AclItem> {
+    let mut ordered: Vec<&AclItem> = Vec::with_capacity(items.len());
+    let mut waiting = items;
+    while !waiting.is_empty() {
+        let before = ordered.len();
+        let mut later = Vec::new();
+        for item in waiting {
+            let may = Some(item.grantor.as_str()) == owner
+                || ordered.iter().any(|other| {
+                    other.grantable
+                        && other.privilege == item.privilege
+                        && other.grantee.as_ref() == Some(&item.grantor)
+                });
+            if may {
+                ordered.push(item);
+            } else {
+                later.push(item);
+            }
+        }
+        waiting = later;
+        if ordered.len() == before {
+            // The right to grant is not in this list: a column's may come from the table's.
+            ordered.append(&mut waiting);
+        }
+    }
+    ordered
 }
 
 /// Whether the grantee has just what the class gives by default.
@@ -184,6 +214,22 @@ mod tests {
                 "GRANT EXECUTE ON FUNCTION f() TO \"bob\" WITH GRANT OPTION",
                 "SET ROLE \"bob\"; GRANT EXECUTE ON FUNCTION f() TO \"eve\"; RESET ROLE",
             ]
+        );
+    }
+
+    #[test]
+    fn a_grantor_has_the_right_before_he_grants_it() {
+        let acl = [
+            item("own", Some("own"), "EXECUTE", false),
+            item("bob", Some("eve"), "EXECUTE", false),
+            item("ann", Some("bob"), "EXECUTE", true),
+            item("own", Some("ann"), "EXECUTE", true),
+        ];
+        let grantees: Vec<String> =
+            function(&acl).iter().filter_map(|sql| Some(sql.split_once("TO ")?.1.to_owned())).collect();
+        assert_eq!(
+            grantees,
+            ["\"ann\" WITH GRANT OPTION", "\"bob\" WITH GRANT OPTION; RESET ROLE", "\"eve\"; RESET ROLE",]
         );
     }
 

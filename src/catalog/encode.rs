@@ -3,7 +3,11 @@
 //! A reader ignores fields that it does not know and takes defaults for those that it misses. An object of a kind that
 //! it does not know makes the whole unreadable to it: leaving it out would lose it silently.
 
-use super::model::Model;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::model::{Entry, Model};
+use crate::pg::quote;
 
 /// The version that is written.
 pub const FORMAT: u32 = 1;
@@ -21,14 +25,80 @@ pub fn encode(model: &Model) -> Result<Vec<u8>, ModelError> {
     serde_json::to_vec(model).map_err(|error| ModelError(error.to_string()))
 }
 
-/// The model of these bytes.
+/// The model of these bytes. Never panics, whatever they are.
 ///
 /// # Errors
-/// When they are no model, or one of a later version that says that older readers cannot understand it.
+/// When they are no model, naming the object that is none where one is at fault; or when they are of a later version that
+/// says that older readers cannot understand it.
 pub fn decode(bytes: &[u8]) -> Result<Model, ModelError> {
-    let model: Model = serde_json::from_slice(bytes).map_err(|error| ModelError(error.to_string()))?;
-    if model.format > FORMAT {
-        return Err(ModelError(format!("version {} is newer than this program", model.format)));
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
     }
-    Ok(model)
+    // First, since a later version may differ in all else.
+    let version: Version = serde_json::from_slice(bytes).map_err(|error| ModelError(error.to_string()))?;
+    if version.format > FORMAT {
+        return Err(ModelError(format!("version {} is newer than this program", version.format)));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let entry = broken_entry(bytes).map(|name| format!("{name}: ")).unwrap_or_default();
+        ModelError(format!("{entry}{error}"))
+    })
+}
+
+/// What the first entry that cannot be decoded calls itself.
+fn broken_entry(bytes: &[u8]) -> Option<String> {
+    let model: Value = serde_json::from_slice(bytes).ok()?;
+    let entries = model.get("entries")?.as_array()?;
+    let (position, entry) =
+        entries.iter().enumerate().find(|(_, entry)| Entry::deserialize(*entry).is_err())?;
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(quote::printable);
+    let head = entry.get("head");
+    let kind = text(entry.get("kind")).unwrap_or_else(|| "object".to_owned());
+    let name = text(head.and_then(|head| head.get("name"))).unwrap_or_default();
+    let schema =
+        text(head.and_then(|head| head.get("schema"))).map(|schema| schema + ".").unwrap_or_default();
+    Some(format!("{kind} {schema}{name} (entry {position})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(entry: &str) -> String {
+        format!(
+            r#"{{"format": 1, "server": 180004, "added_later": 1, "entries": [{entry}],
+                "database": {{"name": "d", "owner": "o", "encoding": "UTF8"}}}}"#
+        )
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_missing_ones_have_defaults() {
+        let entry =
+            r#"{"head": {"id": [2615, 9], "name": "s", "new": 1}, "kind": "schema", "object": {"more": 2}}"#;
+        let decoded = decode(model(entry).as_bytes()).unwrap();
+        assert_eq!(decoded.entries[0].head.qualified(), "\"s\"");
+        assert_eq!(decode(&encode(&decoded).unwrap()).unwrap(), decoded);
+    }
+
+    #[test]
+    fn a_broken_entry_is_named() {
+        let good = r#"{"head": {"id": [2615, 9], "name": "s"}, "kind": "schema", "object": {}}"#;
+        let bad =
+            r#"{"head": {"id": [1259, 9], "schema": "s", "name": "t\nx"}, "kind": "sequence", "object": {}}"#;
+        let error = decode(model(&format!("{good}, {bad}")).as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("sequence s.t\\nx (entry 1): missing field `options`"), "{error}");
+        let unknown = r#"{"head": {"id": [1, 9], "name": "n"}, "kind": "property graph", "object": {}}"#;
+        let error = decode(model(unknown).as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("property graph n (entry 0)"), "{error}");
+    }
+
+    #[test]
+    fn a_later_version_and_garbage_are_refused() {
+        let error = decode(br#"{"format": 2, "all": "else"}"#).unwrap_err().to_string();
+        assert_eq!(error, "the catalog in the archive: version 2 is newer than this program");
+        for bytes in [&b""[..], b"{", b"[]", b"\xff\xfe", b"{\"format\": -1}"] {
+            assert!(decode(bytes).is_err());
+        }
+    }
 }

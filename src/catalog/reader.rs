@@ -11,6 +11,7 @@ use super::ident::{ObjectId, class};
 use super::kind::{Head, SecurityLabel};
 use super::model::{DatabaseInfo, Entry, Model, SequenceValue};
 use super::registry::{ALL, Object};
+use crate::pg::quote::{printable, qualified};
 use crate::pg::{PgError, ServerVersion, Session};
 
 /// The first OID that users' objects get (`FirstNormalObjectId` in PostgreSQL's `transam.h`).
@@ -180,47 +181,60 @@ async fn attach_dependencies(
 /// Where all sequences stand, in one query. They are not part of any snapshot: read last, they are never behind the
 /// rows that use them.
 ///
+/// Of an extension's sequences only those count that it declares as configuration. Unlogged sequences cannot be read
+/// on a standby, and are empty after it is promoted: they are left out there.
+///
 /// # Errors
-/// Those of the query: a sequence that may not be read is one.
+/// Those of the query; a sequence that may not be read is one.
 pub async fn read_sequence_values(session: &Session) -> Result<Vec<SequenceValue>, PgError> {
     #[derive(Deserialize)]
     struct Row {
         oid: u32,
         schema: String,
         name: String,
-        last_value: i64,
-        is_called: bool,
+        last_value: Option<i64>,
+        is_called: Option<bool>,
     }
+    let sql = sequence_values_sql(session.version());
+    let rows: Vec<Row> = session.query_json(&sql).await?;
+    let value = |Row { oid, schema, name, last_value, is_called }| {
+        let (Some(last_value), Some(is_called)) = (last_value, is_called) else {
+            let name = printable(&qualified(Some(&schema), &name));
+            return Err(PgError::Answer {
+                statement: "the query of the sequences' values".to_owned(),
+                reason: format!("sequence {name} may not be read, or was dropped meanwhile"),
+            });
+        };
+        let object = ObjectId::new(class::PG_CLASS, oid);
+        Ok(SequenceValue { object, schema, name, last_value, is_called })
+    };
+    rows.into_iter().map(value).collect()
+}
+
+fn sequence_values_sql(server: ServerVersion) -> String {
     let sequences = format!(
         "SELECT c.oid::pg_catalog.int8 AS oid, n.nspname AS schema, c.relname AS name FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {}",
-        super::sql::user_schema("c.relnamespace")
+         WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {user} \
+         AND NOT (c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery()) \
+         AND ({own} OR EXISTS (SELECT FROM pg_catalog.pg_extension x WHERE c.oid = ANY (x.extconfig)))",
+        user = super::sql::user_schema("c.relnamespace"),
+        own = super::sql::not_extension_member(class::PG_CLASS, "c.oid"),
     );
-    let sql = if session.version().at_least(18) {
-        format!(
+    if server.at_least(18) {
+        return format!(
             "SELECT s.oid, s.schema, s.name, v.last_value, v.is_called FROM ({sequences}) s, \
              LATERAL pg_catalog.pg_get_sequence_data(s.oid::pg_catalog.oid::pg_catalog.regclass) v"
-        )
-    } else {
-        // A query made of the sequence's own quoted name, run by the server for each row of this one. `ts_stat` is the
-        // one function that runs a query's text on every server, also on those built without XML.
-        format!(
-            "SELECT s.oid, s.schema, s.name, pg_catalog.split_part(t.word, ' ', 1)::pg_catalog.int8 AS last_value, \
-             pg_catalog.split_part(t.word, ' ', 2)::pg_catalog.bool AS is_called FROM ({sequences}) s, \
-             LATERAL pg_catalog.ts_stat(pg_catalog.format('SELECT pg_catalog.array_to_tsvector(ARRAY[\
-             last_value::pg_catalog.text || '' '' || is_called::pg_catalog.text]) FROM %I.%I', s.schema, s.name)) t"
-        )
-    };
-    let rows: Vec<Row> = session.query_json(&sql).await?;
-    let value = |Row { oid, schema, name, last_value, is_called }| SequenceValue {
-        object: ObjectId::new(class::PG_CLASS, oid),
-        schema,
-        name,
-        last_value,
-        is_called,
-    };
-    Ok(rows.into_iter().map(value).collect())
+        );
+    }
+    // A query made of the sequence's own quoted name, run by the server for each row of this one. `ts_stat` is the
+    // one function that runs a query's text on every server, also on those built without XML.
+    format!(
+        "SELECT s.oid, s.schema, s.name, pg_catalog.split_part(t.word, ' ', 1)::pg_catalog.int8 AS last_value, \
+         pg_catalog.split_part(t.word, ' ', 2)::pg_catalog.bool AS is_called FROM ({sequences}) s, \
+         LATERAL pg_catalog.ts_stat(pg_catalog.format('SELECT pg_catalog.array_to_tsvector(ARRAY[\
+         last_value::pg_catalog.text || '' '' || is_called::pg_catalog.text]) FROM %I.%I', s.schema, s.name)) t"
+    )
 }
 
 /// A fingerprint of the definitions that the session sees: identities and row versions of users' objects.

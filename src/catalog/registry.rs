@@ -155,11 +155,13 @@ kinds! {
     Sequence(kinds::sequence::Sequence) = "sequence";
     Table(kinds::table::Table) = "table";
     ForeignTable(kinds::foreign_table::ForeignTable) = "foreign table";
+    IdentitySequence(kinds::identity_sequence::IdentitySequence) = "identity sequence";
     SequenceOwner(kinds::sequence_owner::SequenceOwner) = "sequence owner";
     View(kinds::view::View) = "view";
     MaterializedView(kinds::materialized_view::MaterializedView) = "materialized view";
     Index(kinds::index::Index) = "index";
     KeyConstraint(kinds::key_constraint::KeyConstraint) = "key constraint";
+    ReplicaIdentity(kinds::replica_identity::ReplicaIdentity) = "replica identity";
     LateCheck(kinds::table_constraint::LateCheck) = "check constraint";
     ForeignKey(kinds::foreign_key::ForeignKey) = "foreign key";
     Statistics(kinds::statistics::Statistics) = "statistics";

@@ -52,7 +52,8 @@ pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<Objec
         present.contains(id) || positions.get(id).is_none_or(|position| keep.contains(position))
     };
     for (position, Entry { head, object }) in model.entries.iter().enumerate() {
-        let belongs = !object.after_data_of().is_empty() || object.kind() == "sequence owner";
+        let belongs = !object.after_data_of().is_empty()
+            || matches!(object.kind(), "sequence owner" | "identity sequence");
         let all = object.after_data_of().iter().chain(&head.depends).all(|id| has(&keep, id));
         // At least one of its relations is restored, and it is not there already.
         let kept = |id: &ObjectId| positions.get(id).is_some_and(|position| keep.contains(position));

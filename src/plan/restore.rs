@@ -255,7 +255,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether the detached parts of `item` need `other`, directly or through others.
+    /// Whether the detached parts of `item` need `other`, directly or through others and their detached parts.
     fn reaches(&self, item: usize, other: usize) -> bool {
         let Some(it) = self.items.get(item) else {
             return false;
@@ -269,6 +269,9 @@ impl<'a> Planner<'a> {
             }
             if seen.insert(next) {
                 open.extend(self.needs(next));
+                // Two circles may hang together: what the parts of another detached item need counts too.
+                let parts = self.items.get(next).map(|it| it.detached_depends.as_slice()).unwrap_or_default();
+                open.extend(parts.iter().filter_map(|id| self.by_id.get(id)).copied());
             }
         }
         false

@@ -6,6 +6,7 @@ use crate::catalog::acl::AclItem;
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Target, null_as_default};
 use crate::catalog::sql;
+use crate::catalog::sql_types::{NamedValue, options, options_clause};
 use crate::pg::ServerVersion;
 use crate::pg::quote::{ident, printable};
 
@@ -50,6 +51,15 @@ pub struct Column {
     /// The statistics target, where one is set.
     #[serde(default)]
     pub statistics: Option<i32>,
+    /// Options for the foreign-data wrapper, for columns of foreign tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    pub wrapper_options: Vec<NamedValue>,
+    /// A parent's column has a default, and this inherited one has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drops_default: bool,
+    /// NOT NULL although no parent's column is (before PostgreSQL 18, where constraints tell).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_null_below: bool,
     /// Attribute options.
     #[serde(default, deserialize_with = "null_as_default")]
     pub options: Vec<String>,
@@ -83,6 +93,20 @@ impl Column {
         } else {
             "NULL"
         };
+        let parents = |condition: &str| {
+            format!(
+                "EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_attribute u ON u.attrelid = h.inhparent \
+                   AND u.attname = a.attname AND {condition} WHERE h.inhrelid = a.attrelid)"
+            )
+        };
+        let not_null_below = if server.at_least(18) {
+            "false".to_owned()
+        } else {
+            format!(
+                "CASE WHEN a.attinhcount > 0 AND a.attnotnull THEN NOT {} ELSE false END",
+                parents("u.attnotnull")
+            )
+        };
         format!(
             "(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('number', a.attnum, 'name', a.attname, \
                'type', pg_catalog.format_type(a.atttypid, a.atttypmod), \
@@ -99,6 +123,8 @@ impl Column {
                  WHERE sd.classid = {class}::pg_catalog.oid AND sd.refclassid = {class}::pg_catalog.oid AND sd.refobjid = a.attrelid AND sd.refobjsubid = a.attnum AND sd.deptype = 'i') END, \
                'storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::pg_catalog.text END, 'compression', {compression}, \
                'statistics', CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END, 'options', pg_catalog.array_to_json(a.attoptions), \
+               'wrapper_options', CASE WHEN a.attfdwoptions IS NOT NULL THEN {wrapper_options} END, 'not_null_below', {not_null_below}, \
+               'drops_default', CASE WHEN a.attinhcount > 0 AND d.oid IS NULL AND a.attidentity = '' THEN {default_above} ELSE false END, \
                'local', a.attislocal, 'acl', {acl}) ORDER BY a.attnum) \
              FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
              LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
@@ -106,16 +132,16 @@ impl Column {
             attrdef = class::PG_ATTRDEF,
             class = class::PG_CLASS,
             options = super::sequence::options_sql("s"),
+            wrapper_options = options("a.attfdwoptions"),
+            default_above = parents("u.atthasdef AND u.attgenerated = ''"),
             acl = sql::acl_json("a.attacl"),
         )
     }
 
     /// The column in `CREATE TABLE`.
-    pub fn definition(&self, not_null: Option<&NotNull>, target: &Target) -> String {
-        let mut text = format!("{} {}", ident(&self.name), self.type_name);
-        if let Some(method) = self.compression.as_ref().filter(|_| target.version.at_least(14)) {
-            text.push_str(if method == "l" { " COMPRESSION lz4" } else { " COMPRESSION pglz" });
-        }
+    pub fn definition(&self, not_null: Option<&NotNull>) -> String {
+        let mut text =
+            format!("{} {}{}", ident(&self.name), self.type_name, options_clause(&self.wrapper_options));
         if let Some(collation) = &self.collation {
             text.push_str(&format!(" COLLATE {collation}"));
         }
@@ -152,7 +178,7 @@ impl Column {
     pub fn attributes(&self, table: &str, own: bool, target: &Target) -> Vec<String> {
         let alter = format!("ALTER TABLE ONLY {table} ALTER COLUMN {}", ident(&self.name));
         let mut out = Vec::new();
-        if !own && self.not_null && !target.version.at_least(18) {
+        if !own && (self.not_null_below || self.not_null && !target.version.at_least(18)) {
             out.push(format!("{alter} SET NOT NULL"));
         }
         if let Some(storage) = &self.storage {
@@ -163,6 +189,9 @@ impl Column {
                 _ => "EXTENDED",
             };
             out.push(format!("{alter} SET STORAGE {name}"));
+        }
+        if let Some(method) = self.compression.as_ref().filter(|_| target.version.at_least(14)) {
+            out.push(format!("{alter} SET COMPRESSION {}", if method == "l" { "lz4" } else { "pglz" }));
         }
         if let Some(target) = self.statistics {
             out.push(format!("{alter} SET STATISTICS {target}"));
@@ -179,7 +208,8 @@ impl Column {
                 "ALTER TABLE {table} ALTER COLUMN {} ADD GENERATED {when} AS IDENTITY (SEQUENCE NAME {sequence} {options})",
                 ident(&self.name)
             ));
-            if let Some(persistence) = persistence {
+            // Sequences that are not as their table, and the statement, are PostgreSQL 15's.
+            if let Some(persistence) = persistence.as_ref().filter(|_| target.version.at_least(15)) {
                 out.push(format!("ALTER SEQUENCE {sequence} SET {persistence}"));
             }
         }

@@ -31,7 +31,7 @@ impl Kind for ForeignKey {
     fn query(_server: ServerVersion) -> String {
         format!(
             "SELECT {id}, tn.nspname AS schema, k.conname AS name, {fields}, \
-               pg_catalog.json_build_array({class}, k.confrelid::pg_catalog.int8) AS references, t.relkind = 'p' AS partitioned \
+               pg_catalog.json_build_array({class}, k.confrelid::pg_catalog.int8) AS references, t.relkind = 'p' AS partitioned, {below} AS depends \
              FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid \
              JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
              WHERE k.contype = 'f' AND k.conparentid = 0 AND t.relpersistence <> 't' AND {user} AND {own_table} \
@@ -39,6 +39,7 @@ impl Kind for ForeignKey {
             id = sql::id(class::PG_CONSTRAINT, "k.oid"),
             fields = super::table_constraint::fields(),
             class = class::PG_CLASS,
+            below = super::index::tree("k.conindid"),
             user = sql::user_schema("t.relnamespace"),
             own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
         )

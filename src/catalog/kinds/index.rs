@@ -26,9 +26,9 @@ pub struct Index {
     /// The table is clustered on it.
     #[serde(default)]
     pub clustered: bool,
-    /// It is the table's replica identity.
+    /// It is one of a partitioned table: valid when all partitions have their part of it.
     #[serde(default)]
-    pub replica_identity: bool,
+    pub partitioned: bool,
     /// It can be used; one that was built by a failed `CREATE INDEX CONCURRENTLY` cannot.
     pub valid: bool,
     /// Statistics targets of its columns, by position.
@@ -67,7 +67,7 @@ impl Kind for Index {
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
-        if !self.valid && self.parent.is_none() && !self.definition.contains(" ONLY ") {
+        if self.is_broken() {
             return Vec::new();
         }
         let mut out = Vec::new();
@@ -88,7 +88,7 @@ impl Kind for Index {
     }
 
     fn warnings(&self, head: &Head) -> Vec<String> {
-        if self.valid || self.parent.is_some() || self.definition.contains(" ONLY ") {
+        if !self.is_broken() {
             return Vec::new();
         }
         vec![format!("index {} is invalid at the source and is left out", printable(&head.qualified()))]
@@ -100,6 +100,11 @@ impl Kind for Index {
 }
 
 impl Index {
+    /// Left behind by a build that failed.
+    fn is_broken(&self) -> bool {
+        !self.valid && !self.partitioned
+    }
+
     /// What is said of an index once it exists, by its quoted name and its bare one.
     pub(super) fn attach(&self, name: &str, bare: &str) -> Vec<String> {
         let mut out = Vec::new();
@@ -111,9 +116,6 @@ impl Index {
         }
         if self.clustered {
             out.push(format!("ALTER TABLE {} CLUSTER ON {bare}", self.table_name));
-        }
-        if self.replica_identity {
-            out.push(format!("ALTER TABLE ONLY {} REPLICA IDENTITY USING INDEX {bare}", self.table_name));
         }
         out
     }
@@ -127,9 +129,19 @@ pub(super) fn fields(_server: ServerVersion) -> String {
          (SELECT pg_catalog.format('%I.%I', pn.nspname, p.relname) FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
            JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) AS parent, \
          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, h.inhparent::pg_catalog.int8)) FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid) AS depends, \
-         i.indisclustered AS clustered, i.indisreplident AS replica_identity, i.indisvalid AS valid, \
+         i.indisclustered AS clustered, i.indisvalid AS valid, c.relkind = 'I' AS partitioned, \
          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
            WHERE a.attrelid = c.oid AND a.attstattarget >= 0) AS statistics",
+        class = class::PG_CLASS,
+    )
+}
+
+/// An SQL expression: the identities of the index with this OID expression and of all its parts on partitions, as a JSON
+/// array; null where it is no partitioned index. Only when all parts are attached is a partitioned index valid.
+pub(super) fn tree(oid: &str) -> String {
+    format!(
+        "(SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, it.relid::pg_catalog.oid::pg_catalog.int8)) \
+         FROM pg_catalog.pg_partition_tree({oid}) it)",
         class = class::PG_CLASS,
     )
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::index::{self, Index};
 use crate::catalog::ident::{ObjectId, class};
-use crate::catalog::kind::{Head, Kind, Target};
+use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
 use crate::pg::quote::{ident, qualified};
@@ -19,6 +19,9 @@ pub struct KeyConstraint {
     pub constraint: String,
     /// The index's name.
     pub index_name: String,
+    /// Storage parameters of the index of a key; those of an exclusion constraint stand in `constraint`.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub options: Vec<String>,
     /// The comment on the index.
     #[serde(default)]
     pub index_comment: Option<String>,
@@ -32,6 +35,7 @@ impl Kind for KeyConstraint {
         format!(
             "SELECT {id}, pg_catalog.json_build_array(pg_catalog.json_build_array({class}, c.oid::pg_catalog.int8)) AS also, \
                tn.nspname AS schema, k.conname AS name, pg_catalog.pg_get_constraintdef(k.oid) AS constraint, c.relname AS index_name, \
+               CASE WHEN k.contype <> 'x' THEN pg_catalog.array_to_json(c.reloptions) END AS options, \
                pg_catalog.obj_description(c.oid, 'pg_class') AS index_comment, {fields} \
              FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid \
              JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
@@ -63,7 +67,7 @@ impl Kind for KeyConstraint {
             "ALTER TABLE ONLY {} ADD CONSTRAINT {} {}",
             self.index.table_name,
             ident(&head.name),
-            self.constraint
+            self.definition()
         ));
         if self.index.tablespace.is_some() {
             out.push("RESET default_tablespace".to_owned());
@@ -86,5 +90,20 @@ impl Kind for KeyConstraint {
 
     fn after_data_of(&self) -> Vec<ObjectId> {
         vec![self.index.table]
+    }
+}
+
+impl KeyConstraint {
+    /// The constraint with the storage parameters of its index, which `pg_get_constraintdef` leaves out of keys. They
+    /// stand between the columns and what is said of deferring.
+    fn definition(&self) -> String {
+        if self.options.is_empty() {
+            return self.constraint.clone();
+        }
+        let timing = [" DEFERRABLE INITIALLY DEFERRED", " DEFERRABLE"];
+        let timing =
+            timing.iter().find(|timing| self.constraint.ends_with(**timing)).copied().unwrap_or_default();
+        let columns = self.constraint.strip_suffix(timing).unwrap_or(&self.constraint);
+        format!("{columns} WITH ({}){timing}", sql::options(&self.options))
     }
 }

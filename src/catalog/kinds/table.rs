@@ -6,12 +6,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::column::{Column, NotNull};
+use super::table_query;
 use crate::catalog::acl::{AclClass, AclItem};
-use crate::catalog::ident::{ObjectId, class};
+use crate::catalog::ident::ObjectId;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
-use crate::pg::quote::{ident, ident_list};
+use crate::pg::quote::{ident, ident_list, literal};
 
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,13 +44,13 @@ pub struct Table {
     /// Storage parameters, `toast.` ones among them.
     #[serde(default, deserialize_with = "null_as_default")]
     pub options: Vec<String>,
-    /// The access method, where it is not `heap`.
+    /// The access method, where it is not `heap`, or where a partitioned table names one for its partitions.
     #[serde(default)]
     pub access_method: Option<String>,
     /// The tablespace, where it is not the database's.
     #[serde(default)]
     pub tablespace: Option<String>,
-    /// Replica identity: `d` default, `n` nothing, `f` full, `i` an index.
+    /// Replica identity: `d` default, `n` nothing, `f` full, `i` an index ([`super::replica_identity`]).
     #[serde(default)]
     pub replica_identity: String,
     /// Row security is enabled.
@@ -93,53 +94,7 @@ impl Kind for Table {
         &["pg_class", "pg_attribute", "pg_attrdef", "pg_inherits", "pg_partitioned_table", "pg_constraint"];
 
     fn query(server: ServerVersion) -> String {
-        format!(
-            "SELECT {id}, n.nspname AS schema, c.relname AS name, {owner}, {acl}, {columns} AS columns, \
-               (SELECT pg_catalog.json_agg(i.id) FROM (\
-                 SELECT pg_catalog.json_build_array({pg_type}, c.reltype::pg_catalog.int8) AS id \
-                 UNION ALL SELECT pg_catalog.json_build_array({pg_type}, t.typarray::pg_catalog.int8) FROM pg_catalog.pg_type t WHERE t.oid = c.reltype AND t.typarray <> 0 \
-                 UNION ALL SELECT pg_catalog.json_build_array({pg_attrdef}, d.oid::pg_catalog.int8) FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid \
-                 UNION ALL SELECT pg_catalog.json_build_array({pg_class}, s.objid::pg_catalog.int8) FROM pg_catalog.pg_depend s WHERE s.refclassid = {pg_class}::pg_catalog.oid AND s.refobjid = c.oid AND s.classid = {pg_class}::pg_catalog.oid AND s.deptype = 'i' AND s.refobjsubid > 0 \
-                 UNION ALL SELECT pg_catalog.json_build_array({pg_constraint}, k.oid::pg_catalog.int8) FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND (k.contype = 'n' OR (k.contype = 'c' AND {inline}))) i) AS also, \
-               (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('id', pg_catalog.json_build_array({pg_constraint}, k.oid::pg_catalog.int8), 'name', k.conname, \
-                   'definition', pg_catalog.pg_get_constraintdef(k.oid), 'local', k.conislocal, \
-                   'comment', pg_catalog.obj_description(k.oid, 'pg_constraint')) ORDER BY k.conname) \
-                 FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND {inline}) AS checks, \
-               {not_nulls} AS not_nulls, c.relpersistence = 'u' AS unlogged, \
-               (SELECT pg_catalog.json_agg(pg_catalog.format('%I.%I', pn.nspname, p.relname) ORDER BY h.inhseqno) \
-                 FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
-                 JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
-                 WHERE h.inhrelid = c.oid AND NOT c.relispartition) AS inherits, \
-               CASE WHEN c.relispartition THEN (SELECT pg_catalog.json_build_object(\
-                   'parent', pg_catalog.json_build_array({pg_class}, p.oid::pg_catalog.int8), \
-                   'parent_name', pg_catalog.format('%I.%I', pn.nspname, p.relname), \
-                   'bound', pg_catalog.pg_get_expr(c.relpartbound, c.oid)) \
-                 FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
-                 JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) END AS partition, \
-               CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key, \
-               CASE WHEN c.reloftype <> 0 THEN pg_catalog.format_type(c.reloftype, NULL) END AS of_type, \
-               pg_catalog.array_to_json(c.reloptions OPERATOR(pg_catalog.||) (SELECT pg_catalog.array_agg('toast.' || o) FROM pg_catalog.pg_class tc, \
-                 pg_catalog.unnest(tc.reloptions) o WHERE tc.oid = c.reltoastrelid)) AS options, \
-               CASE WHEN am.amname <> 'heap' THEN am.amname END AS access_method, ts.spcname AS tablespace, \
-               c.relreplident::pg_catalog.text AS replica_identity, c.relrowsecurity AS row_security, \
-               c.relforcerowsecurity AS force_row_security \
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
-             LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = c.reltablespace \
-             WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {user} AND {own} ORDER BY n.nspname, c.relname",
-            id = sql::id(class::PG_CLASS, "c.oid"),
-            owner = sql::owner("c.relowner"),
-            acl = sql::acl("c.relacl"),
-            columns = Column::json("c", server),
-            not_nulls = NotNull::json("c", server),
-            inline = inline_check(server),
-            pg_type = class::PG_TYPE,
-            pg_class = class::PG_CLASS,
-            pg_attrdef = class::PG_ATTRDEF,
-            pg_constraint = class::PG_CONSTRAINT,
-            user = sql::user_schema("c.relnamespace"),
-            own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
-        )
+        table_query::query(server, "'r', 'p'", "", "")
     }
 
     fn identity(&self, head: &Head) -> String {
@@ -167,10 +122,7 @@ impl Kind for Table {
     }
 
     fn create(&self, head: &Head, target: &Target) -> Vec<String> {
-        let mut statements = vec![self.create_table(head, target, true)];
-        statements.extend(self.afterwards(head, target));
-        statements.extend(self.defaults(head));
-        statements
+        self.create_from(self.create_table(head, target, true), head, target)
     }
 
     fn detached_ids(&self) -> Vec<ObjectId> {
@@ -179,9 +131,7 @@ impl Kind for Table {
     }
 
     fn create_without_detached(&self, head: &Head, target: &Target) -> Vec<String> {
-        let mut statements = vec![self.create_table(head, target, false)];
-        statements.extend(self.afterwards(head, target));
-        statements
+        self.create_bare_from(self.create_table(head, target, false), head, target)
     }
 
     fn create_detached(&self, head: &Head, _target: &Target) -> Vec<String> {
@@ -190,6 +140,7 @@ impl Kind for Table {
             let (table, name) = (head.qualified(), ident(&check.name));
             statements.push(format!("ALTER TABLE {table} ADD CONSTRAINT {name} {}", check.definition));
         }
+        statements.extend(self.constraint_comments(head, true, false));
         statements
     }
 
@@ -203,6 +154,23 @@ impl Kind for Table {
 }
 
 impl Table {
+    /// What [`Kind::create`] says, after the `CREATE` statement itself.
+    pub(super) fn create_from(&self, create: String, head: &Head, target: &Target) -> Vec<String> {
+        let mut statements = vec![create];
+        statements.extend(self.afterwards(head, target));
+        statements.extend(self.defaults(head));
+        statements.extend(self.constraint_comments(head, true, true));
+        statements
+    }
+
+    /// What [`Kind::create_without_detached`] says, after the `CREATE` statement itself.
+    pub(super) fn create_bare_from(&self, create: String, head: &Head, target: &Target) -> Vec<String> {
+        let mut statements = vec![create];
+        statements.extend(self.afterwards(head, target));
+        statements.extend(self.constraint_comments(head, false, true));
+        statements
+    }
+
     /// Columns that `COPY` reads and writes, in order: all but generated ones.
     pub fn copy_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| column.generated.is_none())
@@ -218,39 +186,15 @@ impl Table {
     }
 
     fn create_table(&self, head: &Head, target: &Target, checks: bool) -> String {
-        let mut parts: Vec<String> = Vec::new();
-        for column in self.columns.iter().filter(|column| self.is_own(column.local)) {
-            let not_null = self.not_nulls.iter().find(|constraint| constraint.column == column.name);
-            if self.of_type.is_some() {
-                parts.extend(column.typed_definition(not_null));
-            } else {
-                parts.push(column.definition(not_null, target));
-            }
-        }
-        for check in self.own_checks().filter(|_| checks) {
-            parts.push(format!("CONSTRAINT {} {}", ident(&check.name), check.definition));
-        }
-        for constraint in self.not_nulls.iter().filter(|c| c.local && !c.invalid) {
-            let inherited = self.columns.iter().any(|c| c.name == constraint.column && !self.is_own(c.local));
-            if inherited {
-                parts.push(constraint.table_constraint());
-            }
-        }
-        let kind = if self.unlogged { "UNLOGGED TABLE" } else { "TABLE" };
-        let of = self.of_type.as_ref().map(|name| format!(" OF {name}")).unwrap_or_default();
-        let body = if parts.is_empty() && self.of_type.is_some() {
-            String::new()
-        } else {
-            format!(" (\n    {}\n)", parts.join(",\n    "))
-        };
-        let mut text = format!("CREATE {kind} {}{of}{body}", head.qualified());
-        if !self.inherits.is_empty() {
-            text.push_str(&format!(" INHERITS ({})", self.inherits.join(", ")));
-        }
+        // PostgreSQL 18 refuses what older ones took and never heeded.
+        let unlogged = self.unlogged && !(self.partition_key.is_some() && target.version.at_least(18));
+        let kind = if unlogged { "UNLOGGED TABLE" } else { "TABLE" };
+        let mut text = self.create_as(kind, head, checks);
         if let Some(key) = &self.partition_key {
             text.push_str(&format!(" PARTITION BY {key}"));
         }
-        if let Some(method) = self.access_method.as_ref().filter(|_| self.partition_key.is_none()) {
+        let takes_method = self.partition_key.is_none() || target.version.at_least(17);
+        if let Some(method) = self.access_method.as_ref().filter(|_| takes_method) {
             text.push_str(&format!(" USING {}", ident(method)));
         }
         if !self.options.is_empty() {
@@ -262,6 +206,51 @@ impl Table {
         text
     }
 
+    /// `CREATE … name (columns) INHERITS (…)`.
+    pub(super) fn create_as(&self, kind: &str, head: &Head, checks: bool) -> String {
+        let parts = self.parts(checks);
+        let of = self.of_type.as_ref().map(|name| format!(" OF {name}")).unwrap_or_default();
+        let body = if parts.is_empty() && self.of_type.is_some() {
+            String::new()
+        } else {
+            format!(" (\n    {}\n)", parts.join(",\n    "))
+        };
+        let inherits = if self.inherits.is_empty() {
+            String::new()
+        } else {
+            format!(" INHERITS ({})", self.inherits.join(", "))
+        };
+        format!("CREATE {kind} {}{of}{body}{inherits}", head.qualified())
+    }
+
+    /// Columns and constraints in the parentheses of `CREATE TABLE`.
+    fn parts(&self, checks: bool) -> Vec<String> {
+        let mut parts: Vec<String> = Vec::new();
+        for column in self.columns.iter().filter(|column| self.is_own(column.local)) {
+            let not_null = self.not_nulls.iter().find(|constraint| constraint.column == column.name);
+            if self.of_type.is_some() {
+                parts.extend(column.typed_definition(not_null));
+                continue;
+            }
+            let mut definition = column.definition(not_null);
+            if self.inherits.len() > 1 && column.generated.is_none() && column.identity.is_none() {
+                // Several parents may have several defaults: none of them, until the column's own is set.
+                definition.push_str(" DEFAULT NULL");
+            }
+            parts.push(definition);
+        }
+        for check in self.own_checks().filter(|_| checks) {
+            parts.push(format!("CONSTRAINT {} {}", ident(&check.name), check.definition));
+        }
+        for constraint in self.not_nulls.iter().filter(|c| c.local && !c.invalid) {
+            let inherited = self.columns.iter().any(|c| c.name == constraint.column && !self.is_own(c.local));
+            if inherited {
+                parts.push(constraint.table_constraint());
+            }
+        }
+        parts
+    }
+
     /// What follows the creation at once, in the order in which it must.
     fn afterwards(&self, head: &Head, target: &Target) -> Vec<String> {
         let table = head.qualified();
@@ -269,7 +258,7 @@ impl Table {
         for column in &self.columns {
             out.extend(column.attributes(&table, self.is_own(column.local), target));
         }
-        for constraint in self.not_nulls.iter().filter(|c| c.invalid && c.local) {
+        for constraint in self.not_nulls.iter().filter(|c| c.invalid && self.is_own(c.local)) {
             out.push(format!("ALTER TABLE {table} ADD {} NOT VALID", constraint.table_constraint()));
         }
         if let Some(Partition { parent_name, bound, .. }) = &self.partition {
@@ -286,42 +275,41 @@ impl Table {
         if self.force_row_security {
             out.push(format!("ALTER TABLE ONLY {table} FORCE ROW LEVEL SECURITY"));
         }
-        for check in self.own_checks() {
-            if let Some(comment) = &check.comment {
-                let text = crate::pg::quote::literal(comment);
-                out.push(format!("COMMENT ON CONSTRAINT {} ON {table} IS {text}", ident(&check.name)));
-            }
-        }
-        for constraint in &self.not_nulls {
-            if let Some(comment) = &constraint.comment {
-                let text = crate::pg::quote::literal(comment);
-                out.push(format!("COMMENT ON CONSTRAINT {} ON {table} IS {text}", ident(&constraint.name)));
-            }
-        }
         out
+    }
+
+    /// Comments of NOT NULL constraints, and as asked of CHECK constraints, inherited ones too.
+    fn constraint_comments(&self, head: &Head, checks: bool, not_nulls: bool) -> Vec<String> {
+        let checks = self.checks.iter().filter(|_| checks).map(|check| (&check.name, &check.comment));
+        let not_nulls = self
+            .not_nulls
+            .iter()
+            .filter(|_| not_nulls)
+            .map(|constraint| (&constraint.name, &constraint.comment));
+        let table = head.qualified();
+        let comment = |(name, comment): (&String, &Option<String>)| {
+            let text = literal(comment.as_ref()?);
+            Some(format!("COMMENT ON CONSTRAINT {} ON {table} IS {text}", ident(name)))
+        };
+        checks.chain(not_nulls).filter_map(comment).collect()
     }
 
     /// Column defaults, apart from generated columns, whose expression is part of the column.
     fn defaults(&self, head: &Head) -> Vec<String> {
         let table = head.qualified();
-        let with = self.columns.iter().filter(|column| column.generated.is_none());
-        with.filter_map(|column| {
-            let default = column.default.as_ref()?;
-            Some(format!(
-                "ALTER TABLE ONLY {table} ALTER COLUMN {} SET DEFAULT {default}",
-                ident(&column.name)
-            ))
-        })
-        .collect()
+        let default = |column: &Column| {
+            let alter = format!("ALTER TABLE ONLY {table} ALTER COLUMN {}", ident(&column.name));
+            match &column.default {
+                Some(default) => Some(format!("{alter} SET DEFAULT {default}")),
+                None if column.drops_default => Some(format!("{alter} DROP DEFAULT")),
+                None => None,
+            }
+        };
+        self.columns.iter().filter(|column| column.generated.is_none()).filter_map(default).collect()
     }
 
     /// The column list of a `COPY`.
     pub fn column_list(&self) -> String {
         ident_list(self.copy_columns().map(|column| column.name.as_str()))
     }
-}
-
-/// Which CHECK constraints are created with the table: those that hold for all rows.
-pub(super) fn inline_check(server: ServerVersion) -> &'static str {
-    if server.at_least(18) { "k.convalidated AND k.conenforced" } else { "k.convalidated" }
 }

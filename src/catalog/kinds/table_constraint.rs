@@ -1,5 +1,5 @@
 //! Constraints that are added to a table after its rows: CHECK constraints that do not hold for all rows (`NOT VALID`,
-//! `NOT ENFORCED`), and constraint triggers' kin do not belong here.
+//! `NOT ENFORCED`). Added to a parent they come to its children too; a child that has one of its own merges it.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub struct LateCheck {
     pub table_name: String,
     /// The constraint, as the server writes it.
     pub constraint: String,
+    /// It comes with the parent's constraint, and may yet bear a comment of its own.
+    #[serde(default)]
+    pub inherited: bool,
 }
 
 impl Kind for LateCheck {
@@ -26,14 +29,17 @@ impl Kind for LateCheck {
 
     fn query(server: ServerVersion) -> String {
         format!(
-            "SELECT {id}, tn.nspname AS schema, k.conname AS name, {fields} \
+            "SELECT {id}, tn.nspname AS schema, k.conname AS name, {fields}, NOT k.conislocal AS inherited, \
+               (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({constraint}, u.oid::pg_catalog.int8)) FROM pg_catalog.pg_inherits h \
+                 JOIN pg_catalog.pg_constraint u ON u.conrelid = h.inhparent AND u.contype = 'c' AND u.conname = k.conname WHERE h.inhrelid = t.oid) AS depends \
              FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid \
              JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
-             WHERE k.contype = 'c' AND NOT ({inline}) AND (k.conislocal OR t.relispartition) AND t.relkind IN ('r', 'p') \
+             WHERE k.contype = 'c' AND NOT ({inline}) AND t.relkind IN ('r', 'p', 'f') \
              AND t.relpersistence <> 't' AND {user} AND {own_table} ORDER BY tn.nspname, t.relname, k.conname",
             id = sql::id(class::PG_CONSTRAINT, "k.oid"),
             fields = fields(),
-            inline = super::table::inline_check(server),
+            constraint = class::PG_CONSTRAINT,
+            inline = super::table_query::inline_check(server),
             user = sql::user_schema("t.relnamespace"),
             own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
         )
@@ -44,6 +50,9 @@ impl Kind for LateCheck {
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
+        if self.inherited {
+            return Vec::new();
+        }
         vec![format!(
             "ALTER TABLE {} ADD CONSTRAINT {} {}",
             self.table_name,
