@@ -12,6 +12,9 @@ pub const UNIT_BYTES: u64 = 64 << 20;
 /// by the largest row, not by how many there are.
 pub const LARGE_ROW_BYTES: usize = 4 << 20;
 
+/// Bytes of rows on their way from the store to the server in a restore, decompressed, over all connections.
+pub const RESTORE_BUDGET_BYTES: usize = 48 << 20;
+
 /// The largest row taken. PostgreSQL refuses a `CopyData` message of more than 1 GiB - 1, so no row can be longer.
 pub const MAX_ROW_BYTES: usize = (1 << 30) - 1;
 

@@ -150,10 +150,9 @@ impl OpenArchive {
             let mut texts = Vec::with_capacity(batch.chunks.len());
             for chunk in &batch.chunks {
                 let sealed = batch.slice(&bytes, chunk).unwrap_or_default();
-                let opened = opener
-                    .open_chunk(&sealed, stream, chunk, &mut scratch)
-                    .context(|| format!("read {name}"))?;
-                texts.push((Bytes::copy_from_slice(opened.text), u64::from(chunk.rows)));
+                let text = opener.open_chunk_owned(&sealed, stream, chunk, &mut scratch);
+                let text = text.context(|| format!("read {name}"))?;
+                texts.push((Bytes::from(text), u64::from(chunk.rows)));
             }
             Ok(texts)
         });
@@ -190,14 +189,17 @@ pub struct Batch {
     pub chunks: Vec<ChunkEntry>,
 }
 
-/// Groups chunks, given in file order, into requests of at most `bytes`.
+/// Groups chunks, given in file order, into requests of at most `bytes`, in the file and decompressed: what compresses
+/// well must not take more memory.
 pub fn batches(chunks: Vec<ChunkEntry>, bytes: u64) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     for chunk in chunks {
         let range = chunk.frame().range();
         match batches.last_mut() {
             Some(last)
-                if range.start <= last.range.end + COALESCE_GAP && range.end - last.range.start <= bytes =>
+                if range.start <= last.range.end + COALESCE_GAP
+                    && range.end - last.range.start <= bytes
+                    && last.plain_bytes() + u64::from(chunk.plain_bytes) <= bytes =>
             {
                 last.range.end = last.range.end.max(range.end);
                 last.chunks.push(chunk);
@@ -209,6 +211,11 @@ pub fn batches(chunks: Vec<ChunkEntry>, bytes: u64) -> Vec<Batch> {
 }
 
 impl Batch {
+    /// Bytes of its chunks' text.
+    pub fn plain_bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.plain_bytes)).sum()
+    }
+
     /// The bytes of one of its chunks, out of the bytes of the batch.
     pub fn slice(&self, bytes: &Bytes, chunk: &ChunkEntry) -> Option<Bytes> {
         let range = chunk.frame().range();

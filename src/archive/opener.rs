@@ -180,6 +180,26 @@ impl Opener {
         Ok(chunk)
     }
 
+    /// As [`Opener::open_chunk`], giving the text away, so that a large one is not in memory twice.
+    ///
+    /// # Errors
+    /// As [`Opener::open_chunk`].
+    pub fn open_chunk_owned(
+        &self,
+        bytes: &[u8],
+        stream: u32,
+        entry: &ChunkEntry,
+        scratch: &mut OpenScratch,
+    ) -> Result<Vec<u8>, Error> {
+        scratch.plain.clear();
+        let length = self.open_chunk(bytes, stream, entry, scratch)?.text.len();
+        if scratch.plain.len() == length {
+            return Ok(std::mem::take(&mut scratch.plain));
+        }
+        // Stored without compression: the text lies within the decrypted frame.
+        Ok(self.open_chunk(bytes, stream, entry, scratch)?.text.to_vec())
+    }
+
     /// Opens a page of the index.
     ///
     /// # Errors

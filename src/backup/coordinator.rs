@@ -1,5 +1,6 @@
 //! The coordinator: opens the snapshot, takes the locks, reads the catalog, makes the units, and closes the archive.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
@@ -63,7 +64,7 @@ pub(super) async fn make(
     lock_relations(options, &session, &relations).await?;
     observer.event(Event::Phase { name: "reading the catalog" });
     let mut model = reader::read_model(&session).await?;
-    choose(&mut model, &options.selection);
+    choose(&mut model, &options.selection, &BTreeSet::new());
     for warning in &model.warnings {
         observer.event(Event::Warning { message: warning.clone() });
     }

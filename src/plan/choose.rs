@@ -1,6 +1,6 @@
 //! Which objects of a model a selection means.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::select::Selection;
 use crate::catalog::ident::ObjectId;
@@ -8,14 +8,17 @@ use crate::catalog::model::{Entry, Model};
 
 /// Keeps the relations that the selection means, what they need, and what belongs to them (indexes, constraints,
 /// triggers) as far as all that it needs is kept: a foreign key to a table that is left out goes with it.
-pub fn choose(model: &mut Model, selection: &Selection) {
+///
+/// `present` are identities that are there without being restored: what needs those too is kept. Gives the identities
+/// of the entries that are kept only because others need them.
+pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<ObjectId>) -> BTreeSet<ObjectId> {
     if selection.is_everything() {
-        return;
+        return BTreeSet::new();
     }
     let positions = model.positions();
     let is_relation =
         |kind: &str| matches!(kind, "table" | "view" | "materialized view" | "sequence" | "foreign table");
-    let mut keep: HashSet<usize> = HashSet::new();
+    let mut keep: BTreeSet<usize> = BTreeSet::new();
     for (position, Entry { head, object }) in model.entries.iter().enumerate() {
         let wanted = match (&head.schema, is_relation(object.kind())) {
             (Some(schema), true) => selection.relation(schema, &head.name),
@@ -28,6 +31,7 @@ pub fn choose(model: &mut Model, selection: &Selection) {
             keep.insert(position);
         }
     }
+    let chosen = keep.clone();
     // What the kept ones need.
     let mut open: Vec<usize> = keep.iter().copied().collect();
     while let Some(position) = open.pop() {
@@ -40,15 +44,21 @@ pub fn choose(model: &mut Model, selection: &Selection) {
             }
         }
     }
+    let needed: BTreeSet<usize> = keep.difference(&chosen).copied().collect();
+    let needed_ids =
+        needed.iter().filter_map(|at| model.entries.get(*at)).map(|entry| entry.head.id).collect();
     // What belongs to the kept ones, if all that it needs is kept.
-    let has = |keep: &HashSet<usize>, id: &ObjectId| {
-        positions.get(id).is_none_or(|position| keep.contains(position))
+    let has = |keep: &BTreeSet<usize>, id: &ObjectId| {
+        present.contains(id) || positions.get(id).is_none_or(|position| keep.contains(position))
     };
     for (position, Entry { head, object }) in model.entries.iter().enumerate() {
         let belongs = !object.after_data_of().is_empty()
             || matches!(object.kind(), "sequence owner" | "identity sequence");
         let all = object.after_data_of().iter().chain(&head.depends).all(|id| has(&keep, id));
-        if belongs && all {
+        // At least one of its relations is restored, and it is not there already.
+        let kept = |id: &ObjectId| positions.get(id).is_some_and(|position| keep.contains(position));
+        let touches = object.after_data_of().iter().chain(&head.depends).any(kept);
+        if belongs && all && touches && !present.contains(&head.id) {
             keep.insert(position);
         }
     }
@@ -57,4 +67,5 @@ pub fn choose(model: &mut Model, selection: &Selection) {
         position += 1;
         keep.contains(&(position - 1))
     });
+    needed_ids
 }

@@ -3,6 +3,7 @@
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::archive::ChunkEntry;
+use crate::budget::ByteBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::opened::{OpenArchive, batches};
@@ -10,6 +11,9 @@ use crate::pg::Session;
 
 /// Bytes asked of the store at once: some chunks of about 300 KiB each.
 const REQUEST_BYTES: u64 = 4 << 20;
+
+/// Bytes of one message to the server: the connection copies each into its own buffer.
+const MESSAGE_BYTES: usize = 256 << 10;
 
 /// Requests under way ahead of the one being loaded.
 const READ_AHEAD: usize = 2;
@@ -23,20 +27,26 @@ pub(super) async fn load(
     archive: &OpenArchive,
     stream: u32,
     chunks: Vec<ChunkEntry>,
+    budget: &ByteBudget,
     observer: &SharedObserver,
 ) -> Result<u64> {
     let expected: u64 = chunks.iter().map(|chunk| u64::from(chunk.rows)).sum();
     let mut copy = session.copy_in(sql).await?;
     let mut requests = stream::iter(batches(chunks, REQUEST_BYTES))
         .map(|batch| async {
+            let plain = usize::try_from(batch.plain_bytes()).unwrap_or(usize::MAX);
+            let permit = budget.acquire(plain).await;
             let bytes = archive.source().read(batch.range.clone()).await?;
-            archive.open_batch(stream, batch, bytes).await
+            Ok::<_, Error>((archive.open_batch(stream, batch, bytes).await?, permit))
         })
         .buffered(READ_AHEAD);
-    while let Some(texts) = requests.next().await {
-        for (text, rows) in texts? {
+    while let Some(opened) = requests.next().await {
+        let (texts, _permit) = opened?;
+        for (mut text, rows) in texts {
             let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-            copy.send(text).await?;
+            while !text.is_empty() {
+                copy.send(text.split_to(text.len().min(MESSAGE_BYTES))).await?;
+            }
             observer.event(Event::Progress { bytes, rows });
         }
     }

@@ -21,9 +21,11 @@ use std::time::Instant;
 pub use options::{Options, Parts, Plan, Summary};
 pub use preflight::Finding;
 
+use crate::budget::ByteBudget;
 use crate::catalog::kind::Target;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
+use crate::limits::RESTORE_BUDGET_BYTES;
 use crate::manifest::Content;
 use crate::opened::OpenArchive;
 use crate::pg::{Session, SessionKind};
@@ -37,8 +39,8 @@ use steps::Steps;
 /// # Errors
 /// When the archive cannot be read or the target cannot be reached.
 pub async fn dry_run(options: &Options, archive: &OpenArchive) -> Result<Plan> {
-    let prepared = prepare::prepare(options, archive).await?;
     let session = open_if_exists(options).await?;
+    let prepared = prepare::prepare(options, archive, session.as_ref()).await?;
     let findings = preflight::check(options, &prepared, session.as_ref()).await?;
     Ok(prepared.describe(options, findings))
 }
@@ -55,8 +57,8 @@ pub async fn run(
 ) -> Result<Summary> {
     let began = Instant::now();
     observer.event(Event::Phase { name: "planning" });
-    let prepared = prepare::prepare(options, archive).await?;
     let existing = open_if_exists(options).await?;
+    let prepared = prepare::prepare(options, archive, existing.as_ref()).await?;
     let findings = preflight::check(options, &prepared, existing.as_ref()).await?;
     preflight::refuse(&findings)?;
     for finding in &findings {
@@ -71,7 +73,7 @@ pub async fn run(
     let first = sessions.first().ok_or_else(|| Error::new(ErrorKind::Usage, "at least one job is needed"))?;
     let target = Target { version: first.version(), source: prepared.model.server };
     observer.event(Event::Total { bytes: prepared.bytes(), rows: prepared.rows() });
-    let Prepared { model, loads, closing, plan, .. } = prepared;
+    let Prepared { model, loads, closing, plan, needed, .. } = prepared;
     let steps = Arc::new(Steps {
         archive: archive.clone(),
         by_id: model.positions(),
@@ -83,6 +85,8 @@ pub async fn run(
         no_acl: options.no_acl,
         keep_rows: options.parts == Parts::Rows,
         observer: Arc::clone(observer),
+        budget: ByteBudget::new(RESTORE_BUDGET_BYTES),
+        needed,
         rows: AtomicU64::new(0),
     });
     let mut phases = HashMap::new();

@@ -1,12 +1,13 @@
 //! Reads what the archive holds, picks what is wanted, and plans.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::options::{Options, Parts, Plan};
 use super::preflight::Finding;
 use super::steps::LoadPlan;
 use crate::archive::ChunkEntry;
 use crate::catalog::encode::FORMAT;
+use crate::catalog::ident::ObjectId;
 use crate::catalog::model::{DatabaseInfo, Entry, Model};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::limits::UNIT_BYTES;
@@ -28,11 +29,17 @@ pub(super) struct Prepared {
     pub(super) closing: Closing,
     pub(super) loads: Vec<LoadPlan>,
     pub(super) plan: RestorePlan,
+    /// Entries that are only there because others need them.
+    pub(super) needed: BTreeSet<ObjectId>,
     sealed_bytes: u64,
 }
 
 /// Reads and plans.
-pub(super) async fn prepare(options: &Options, archive: &OpenArchive) -> Result<Prepared> {
+pub(super) async fn prepare(
+    options: &Options,
+    archive: &OpenArchive,
+    existing: Option<&Session>,
+) -> Result<Prepared> {
     let manifest = archive.manifest().await?;
     let closing = archive.closing().await?;
     let mut model = match archive.model().await? {
@@ -43,7 +50,7 @@ pub(super) async fn prepare(options: &Options, archive: &OpenArchive) -> Result<
                 .hint("give --data-only, and a database that has the tables"));
         }
     };
-    select(options, &mut model);
+    let needed = select(options, &mut model, existing).await?;
     let mut loads = Vec::new();
     let mut sealed_bytes = 0;
     if options.parts != Parts::Definitions {
@@ -63,7 +70,7 @@ pub(super) async fn prepare(options: &Options, archive: &OpenArchive) -> Result<
         }
     }
     let plan = make_plan(options, &model, &loads)?;
-    Ok(Prepared { manifest, model, closing, loads, plan, sealed_bytes })
+    Ok(Prepared { manifest, model, closing, loads, plan, needed, sealed_bytes })
 }
 
 fn empty_model(manifest: &Manifest) -> Model {
@@ -84,13 +91,50 @@ fn empty_model(manifest: &Manifest) -> Model {
     }
 }
 
-/// Keeps the entries that are wanted.
-fn select(options: &Options, model: &mut Model) {
+/// Keeps the entries that are wanted; gives those that are kept only because others need them.
+async fn select(
+    options: &Options,
+    model: &mut Model,
+    existing: Option<&Session>,
+) -> Result<BTreeSet<ObjectId>> {
     if options.parts == Parts::Rows {
         model.entries.clear();
-    } else {
-        choose(model, &options.selection);
+        return Ok(BTreeSet::new());
     }
+    let present = match existing {
+        Some(session) if !options.selection.is_everything() => present(session, model).await?,
+        _ => BTreeSet::new(),
+    };
+    Ok(choose(model, &options.selection, &present))
+}
+
+/// The relations of the model that the target has already, by name, and what is said of those alone.
+async fn present(session: &Session, model: &Model) -> Result<BTreeSet<ObjectId>> {
+    let sql = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
+               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')";
+    let names: HashSet<(String, String)> = session
+        .query_text(sql)
+        .await?
+        .into_iter()
+        .filter_map(|row| match row.as_slice() {
+            [Some(schema), Some(name)] => Some((schema.clone(), name.clone())),
+            _ => None,
+        })
+        .collect();
+    let mut found = BTreeSet::new();
+    for Entry { head, object } in &model.entries {
+        let schema = head.schema.clone().unwrap_or_default();
+        if object.after_data_of().is_empty() && names.contains(&(schema, head.name.clone())) {
+            found.extend(head.ids());
+        }
+    }
+    for Entry { head, object } in &model.entries {
+        let relations = object.after_data_of();
+        if !relations.is_empty() && relations.iter().all(|id| found.contains(id)) {
+            found.extend(head.ids());
+        }
+    }
+    Ok(found)
 }
 
 fn is_wanted(options: &Options, stream: &Stream) -> bool {

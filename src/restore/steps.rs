@@ -1,10 +1,11 @@
 //! What each step of a restore does on a session.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::loader;
 use crate::archive::ChunkEntry;
+use crate::budget::ByteBudget;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::kind::Target;
 use crate::catalog::large_object;
@@ -41,11 +42,15 @@ pub(super) struct Steps {
     pub(super) entries: Vec<Entry>,
     pub(super) loads: Vec<LoadPlan>,
     pub(super) target: Target,
-    pub(super) detached: std::collections::HashSet<usize>,
+    pub(super) detached: HashSet<usize>,
     pub(super) no_owner: bool,
     pub(super) no_acl: bool,
     /// The tables existed before and keep their rows.
     pub(super) keep_rows: bool,
+    /// Memory of rows between store and server, over all workers.
+    pub(super) budget: ByteBudget,
+    /// Entries that others need and that may be at the target already.
+    pub(super) needed: BTreeSet<ObjectId>,
     pub(super) observer: SharedObserver,
     /// Positions of the entries by identity.
     pub(super) by_id: HashMap<ObjectId, usize>,
@@ -101,7 +106,7 @@ impl Steps {
         for batch in self.entries.chunks(200) {
             stop.check()?;
             session.execute("BEGIN").await?;
-            for entry in batch {
+            for entry in batch.iter().filter(|entry| !self.needed.contains(&entry.head.id)) {
                 let doing =
                     || format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)));
                 run_all(session, &entry.privileges(&self.target)).await.context(doing)?;
@@ -131,7 +136,27 @@ impl Steps {
         }
         let mut statements = entry.object.create(&entry.head, &self.target);
         statements.extend(entry.attributes(!self.no_owner));
+        if self.needed.contains(&entry.head.id) {
+            return self.create_if_missing(session, &statements).await;
+        }
         run_all(session, &statements).await
+    }
+
+    /// Creates what a chosen object needs, unless the target has something of that name already.
+    async fn create_if_missing(&self, session: &Session, statements: &[String]) -> Result<()> {
+        session.execute("SAVEPOINT pgcask_needed").await?;
+        for statement in statements {
+            if let Err(error) = session.execute(statement).await {
+                // duplicate_schema, duplicate_object, duplicate_table, duplicate_function
+                if matches!(error.sqlstate(), Some("42P06" | "42710" | "42P07" | "42723")) {
+                    session.execute("ROLLBACK TO SAVEPOINT pgcask_needed").await?;
+                    return Ok(());
+                }
+                return Err(error.into());
+            }
+        }
+        session.execute("RELEASE SAVEPOINT pgcask_needed").await?;
+        Ok(())
     }
 
     /// Completes a detached object. Only now it gets its owner: who owns a half-made one could not complete it.
@@ -170,7 +195,9 @@ impl Steps {
             ""
         };
         let sql = format!("COPY {name}{columns} FROM STDIN{options}");
-        let rows = loader::load(session, &sql, &self.archive, plan.stream.id, chunks, &self.observer).await?;
+        let rows =
+            loader::load(session, &sql, &self.archive, plan.stream.id, chunks, &self.budget, &self.observer)
+                .await?;
         session.execute("COMMIT").await?;
         Ok(rows)
     }
@@ -192,13 +219,22 @@ impl Steps {
         session.execute(large_object::CREATE_STAGING).await?;
         let mut rows = 0;
         if metadata {
-            rows = loader::load(session, sql, &self.archive, stream, chunks, &self.observer).await?;
+            rows = loader::load(session, sql, &self.archive, stream, chunks, &self.budget, &self.observer)
+                .await?;
             session.execute(large_object::CREATE).await?;
             session.execute(&large_object::set_attributes(!self.no_owner, !self.no_acl)).await?;
         } else {
             for chunk in chunks {
-                rows +=
-                    loader::load(session, sql, &self.archive, stream, vec![chunk], &self.observer).await?;
+                rows += loader::load(
+                    session,
+                    sql,
+                    &self.archive,
+                    stream,
+                    vec![chunk],
+                    &self.budget,
+                    &self.observer,
+                )
+                .await?;
                 session.execute(large_object::WRITE).await?;
             }
         }
@@ -219,15 +255,16 @@ impl Steps {
         } else {
             format!("VACUUM (FREEZE, ANALYZE) {name}")
         };
-        // Statistics are not worth a restore: a table with foreign children reads those too, and they may be far away.
-        if let Err(error) = session.execute(&sql).await {
-            if error.sqlstate().is_none_or(|code| code == CANCELED) {
-                return Err(error.into());
+        match session.execute(&sql).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_lost() => Err(error.into()),
+            // Statistics are no data: a child that lies on a foreign server, or one of another owner, must not undo all.
+            Err(error) => {
+                let message = format!("no statistics of {}: {error}", plan.stream.display());
+                self.observer.event(Event::Warning { message });
+                Ok(())
             }
-            let message = format!("no statistics for {}: {error}", plan.stream.display());
-            self.observer.event(Event::Warning { message });
         }
-        Ok(())
     }
 
     async fn refresh(&self, session: &Session, item: usize) -> Result<()> {
@@ -238,9 +275,6 @@ impl Steps {
         Ok(())
     }
 }
-
-/// SQLSTATE of a statement that was canceled: somebody wants the restore to end.
-const CANCELED: &str = "57014";
 
 async fn run_all(session: &Session, statements: &[String]) -> Result<()> {
     for statement in statements {

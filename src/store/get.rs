@@ -75,6 +75,9 @@ impl Source {
                 expected: range.end,
             });
         }
+        if wanted == 0 {
+            return Ok(Bytes::new());
+        }
         let mut attempt = 1;
         loop {
             match self.client.get_range(&self.path, range.clone()).await {

@@ -140,7 +140,11 @@ fn a_stopped_backup_leaves_nothing() {
         assert_eq!(ended.code, code, "{name}: {}", ended.stderr);
         let left = files(&store);
         // A killed process cannot tidy up: its staging file stays, and its name says that it is no archive.
-        assert!(left.iter().all(|file| code == -1 && !Path::new(file).extension().is_some_and(|ending| ending == "cask")), "{name}: {left:?}");
+        assert!(
+            left.iter()
+                .all(|file| code == -1 && Path::new(file).extension().is_none_or(|ending| ending != "cask")),
+            "{name}: {left:?}"
+        );
         let began = Instant::now();
         while server
             .value("postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgcask'")

@@ -1,6 +1,9 @@
 //! The integration tests: one binary, grouped by what a user would lose.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    clippy::print_stderr,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::unwrap_in_result,
@@ -8,6 +11,7 @@
     reason = "test code may panic and print"
 )]
 
+mod architecture;
 mod archive;
 mod connect;
 mod faults;
@@ -16,3 +20,4 @@ mod pooler;
 mod reading;
 mod roundtrip;
 mod s3;
+mod tidy;

@@ -53,6 +53,8 @@ fn a_dropped_table_comes_back_alone() {
     assert_eq!(before, content(server, &source));
     let indexes = "SELECT count(*) FROM pg_index WHERE indrelid = 's.lost'::regclass";
     assert_eq!(server.value(&source, indexes), "2");
+    let keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = 's.lost'::regclass AND convalidated";
+    assert_eq!(server.value(&source, keys), "1", "the key to a table that stayed");
 }
 
 #[test]

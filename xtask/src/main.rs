@@ -7,20 +7,30 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  servers                       install the servers that tests and demo need, into .servers/
-  test [--pg 15,18] [--filter TEXT]   run all tests, on these versions of PostgreSQL
-  check                         formatting, lints, licences: what to run before each commit
-  ci                            exactly what continuous integration runs";
+  servers [--pg 13..18] [--s3] [--start]   install servers into .servers/; --start runs them until stdin ends
+  test [--pg 15,18] [--filter TEXT] [--accept]   run all tests, on these versions of PostgreSQL
+  check                         formatting, lints, docs, licences: what to run before each commit
+  ci                            exactly what continuous integration runs
+  demo [--orders N] [--program FILE]   a guided tour on a throw-away server: backup, disaster, recovery, proof
+  bench [--prepare] [--help]    against pg_dump and pg_restore, interleaved in one run
+  fuzz [TARGET]... [--seconds N]   look for inputs that break the parsers";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (command, rest) = args.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
     let result = match command {
-        "servers" => commands::servers::run(),
+        "servers" => commands::servers::run(rest),
         "test" => commands::test::run(rest),
         "check" => commands::check::run_check(),
         "ci" => commands::run("bash", &[".ci/run"]),
-        _ => Err(std::io::Error::other(USAGE)),
+        "demo" => commands::demo::run_demo(rest),
+        "bench" => bench(rest),
+        "fuzz" => commands::fuzz::run_fuzz(rest),
+        "help" | "--help" | "-h" => {
+            commands::print(USAGE);
+            Ok(())
+        }
+        _ => Err(USAGE.into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -29,4 +39,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The benchmark is a package of its own, so that its generators don't weigh on every other command.
+fn bench(args: &[String]) -> xtask::Result<()> {
+    let mut cargo = vec!["run", "--quiet", "--release", "--package", "pgcask-bench", "--"];
+    cargo.extend(args.iter().map(String::as_str));
+    commands::run("cargo", &cargo)
 }

@@ -83,3 +83,25 @@ pub(crate) fn backup(folder: &Path, url: &str, more: &[&str]) -> serde_json::Val
 pub(crate) fn restore(folder: &Path, archive: &str, url: &str, more: &[&str]) -> Run {
     run(pgcask(["restore", archive, "--into", url, "--json", "--jobs", "2", &pass(folder)]).args(more))
 }
+
+#[test]
+fn a_run_gives_its_code_and_its_words() {
+    let version = run(&mut pgcask(["--version"])).expect(0);
+    let expected = concat!("pgcask ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!((version.stdout.as_str(), version.stderr.as_str()), (expected, ""));
+    let usage = run(&mut pgcask(["no-such-command"])).expect(2);
+    assert!(usage.stdout.is_empty() && usage.stderr.contains("no-such-command"), "{usage:?}");
+}
+
+#[test]
+fn a_started_run_is_stopped_by_a_signal() {
+    // A server that takes the connection and never says a word.
+    let mute = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("postgres://u@127.0.0.1:{}/d?sslmode=disable", mute.local_addr().unwrap().port());
+    let folder = folder();
+    let store = folder.path().join("store").display().to_string();
+    let child = spawn(&mut pgcask(["backup", &url, "--to", &store, &pass(folder.path())]));
+    let (_connection, _) = mute.accept().unwrap();
+    signal(&child, "TERM");
+    wait(child).expect(143);
+}

@@ -8,9 +8,7 @@ use super::postgres::Server;
 
 /// `pg_dump --schema-only` of a database, without what differs between any two dumps.
 pub(crate) fn schema_dump(server: &Server, database: &str) -> String {
-    let clients = xtask::servers::clients().unwrap();
-    let mut dump = Command::new(clients.join("bin/pg_dump"));
-    let text = output(dump.env_clear().args(["--schema-only", "-d", &server.url(database)]));
+    let text = output(server.client("pg_dump", database).arg("--schema-only"));
     let keep = |line: &&str| {
         // A random token guards each dump against psql meta-commands.
         !line.starts_with("\\restrict ")
@@ -21,42 +19,37 @@ pub(crate) fn schema_dump(server: &Server, database: &str) -> String {
     text.lines().filter(keep).collect::<Vec<_>>().join("\n")
 }
 
-/// For every table: number of rows and a sum over their hashes; for every sequence: its value; for large objects: their
-/// number and a sum over their hashes.
+/// Writes one query per relation: its name, and what it holds. A sum over rows' hashes doesn't depend on their order
+/// and, unlike XOR, notices a row that is there twice. A materialized view that was never filled cannot be read.
+const QUERIES: &str = r"
+    SELECT string_agg(CASE
+        WHEN relkind = 'S' THEN format('SELECT %L, last_value || '' '' || is_called FROM %s', name, name)
+        WHEN NOT relispopulated THEN format('SELECT %L, %L', name, 'not filled')
+        ELSE format('SELECT %L, count(*) || '' '' || coalesce(sum((''x'' || substr(md5(t::text), 1, 16))'
+            '::bit(64)::bigint::numeric), 0) FROM ONLY %s t', name, name)
+    END || ';', E'\n' ORDER BY name)
+    FROM (SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind, c.relispopulated
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'm', 'S') AND c.relpersistence <> 't'
+          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema') AS relations";
+
+/// Bytes, owner, privileges and comment of all large objects.
+const LARGE_OBJECTS: &str = r"
+    SELECT 'large objects', count(*) || ' ' || coalesce(sum(('x' || substr(md5(concat_ws(' ', m.oid,
+        pg_get_userbyid(m.lomowner), m.lomacl, obj_description(m.oid, 'pg_largeobject'),
+        encode(lo_get(m.oid), 'hex'))), 1, 16))::bit(64)::bigint::numeric), 0)
+    FROM pg_largeobject_metadata m;";
+
+/// The text of a value must not depend on what the two servers or databases are set to.
+const SETTINGS: &str = "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; \
+    SET extra_float_digits = 3; SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET statement_timeout = 0;";
+
+/// For every table: number of rows and a sum over their hashes; for every sequence: its value; for large objects:
+/// their number and a sum over their hashes. Two questions, however many tables.
 pub(crate) fn content(server: &Server, database: &str) -> BTreeMap<String, String> {
-    let tables = server.rows(
-        database,
-        "SELECT format('%I.%I', n.nspname, c.relname), c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'm', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1",
-    );
-    let mut content = BTreeMap::new();
-    for row in tables {
-        let (name, kind) = (&row[0], &row[1]);
-        let query = if kind == "S" {
-            format!("SELECT last_value || ' ' || is_called FROM {name}")
-        } else {
-            format!(
-                "SELECT count(*) || ' ' || coalesce(sum(('x' || substr(md5(t::text), 1, 15))::bit(60)::bigint::numeric), 0) FROM ONLY {name} t"
-            )
-        };
-        // A materialized view that was never filled cannot be read.
-        let filled = kind != "m"
-            || server.value(
-                database,
-                &format!(
-                    "SELECT relispopulated FROM pg_class WHERE oid = '{}'::regclass",
-                    name.replace('\'', "''")
-                ),
-            ) == "t";
-        let value = if filled { server.value(database, &query) } else { "not filled".to_owned() };
-        content.insert(name.clone(), value);
-    }
-    let large = server.value(
-        database,
-        "SELECT count(*) || ' ' || coalesce(sum(('x' || substr(md5(m.oid || ' ' || pg_get_userbyid(m.lomowner) || ' ' || coalesce(m.lomacl::text, '') || coalesce(obj_description(m.oid, 'pg_largeobject'), '') || encode(lo_get(m.oid), 'hex')), 1, 15))::bit(60)::bigint::numeric), 0) FROM pg_largeobject_metadata m",
-    );
-    content.insert("large objects".to_owned(), large);
-    content
+    let queries = server.sql(database, QUERIES);
+    let answers = server.rows(database, &format!("{SETTINGS}\n{queries}\n{LARGE_OBJECTS}"));
+    answers.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
 }
 
 /// Fails unless the two databases have the same definitions and the same content.
@@ -81,4 +74,25 @@ fn similar_asserts(expected: &str, found: &str, what: &str) {
     let shown: Vec<String> =
         String::from_utf8_lossy(&shown.stdout).lines().take(80).map(str::to_owned).collect();
     panic!("{what} differ:\n{}", shown.join("\n"));
+}
+
+#[test]
+fn a_changed_a_doubled_and_a_lost_row_are_seen_and_the_order_is_not() {
+    let server = Server::shared(super::postgres::newest());
+    let base = "CREATE TABLE t (id int, v text); CREATE SEQUENCE s; CREATE MATERIALIZED VIEW m AS SELECT 1 WITH NO DATA;";
+    let judged = |rows: &str| {
+        let db = server.create_db();
+        server.sql(&db, &format!("{base} INSERT INTO t VALUES {rows}; SELECT lo_from_bytea(1000, 'x')"));
+        (schema_dump(server, &db), content(server, &db))
+    };
+    let (schema, content) = judged("(1, 'a'), (2, 'b'), (2, 'b')");
+    assert!(schema.contains("CREATE TABLE public.t") && !schema.contains("restrict "), "{schema}");
+    assert_eq!(content.keys().collect::<Vec<_>>(), ["large objects", "public.m", "public.s", "public.t"]);
+    assert_eq!(judged("(2, 'b'), (1, 'a'), (2, 'b')"), (schema.clone(), content.clone()));
+    for other in ["(1, 'a'), (2, 'c'), (2, 'b')", "(1, 'a'), (1, 'a'), (2, 'b')", "(1, 'a'), (2, 'b')"] {
+        let (same, found) = judged(other);
+        assert_eq!(same, schema);
+        assert_ne!(found["public.t"], content["public.t"], "{other}");
+        assert_eq!(found["large objects"], content["large objects"]);
+    }
 }

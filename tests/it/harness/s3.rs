@@ -1,106 +1,87 @@
-//! A real S3 server: SeaweedFS.
+//! A real S3 server for tests.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Leashed, free_port};
+use xtask::seaweed::S3;
+pub(crate) use xtask::seaweed::SECRET_KEY as SECRET;
 
-/// A running S3 server.
+/// A running S3 server; gone with the value, or with the test process.
+#[derive(Debug)]
 pub(crate) struct S3Server {
-    _leash: Leashed,
-    home: tempfile::TempDir,
-    port: u16,
-    /// Ports of the master: HTTP and gRPC.
-    master: (u16, u16),
+    s3: S3,
 }
 
-const KEY: &str = "test-access-key";
-pub(crate) const SECRET: &str = "test-secret-key-planted-4711";
-
-static SHARED: LazyLock<S3Server> = LazyLock::new(S3Server::start);
-
 impl S3Server {
-    /// The server that all tests share.
+    /// The server that all tests of the process share.
     pub(crate) fn shared() -> &'static Self {
+        static SHARED: LazyLock<S3Server> = LazyLock::new(S3Server::start);
         &SHARED
     }
 
     /// A server of one's own.
     pub(crate) fn start() -> Self {
-        let weed = xtask::servers::weed()
-            .unwrap_or_else(|error| panic!("SeaweedFS: {error}\nhint: run `cargo xtask servers`"));
-        let home = tempfile::tempdir().unwrap();
-        let identity = serde_json::json!({"identities": [{"name": "test",
-            "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
-            "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]});
-        let config = home.path().join("s3.json");
-        std::fs::write(&config, identity.to_string()).unwrap();
-        let port = free_port();
-        let data = home.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        let mut args =
-            vec!["server".to_owned(), format!("-dir={}", data.display()), "-ip=127.0.0.1".to_owned()];
-        args.extend([
-            "-s3".to_owned(),
-            format!("-s3.port={port}"),
-            format!("-s3.config={}", config.display()),
-        ]);
-        args.push("-volume.max=50".to_owned());
-        args.push("-master.volumeSizeLimitMB=256".to_owned());
-        let master = (free_port(), free_port());
-        for (part, (http, grpc)) in [
-            ("master", master),
-            ("volume", (free_port(), free_port())),
-            ("filer", (free_port(), free_port())),
-        ] {
-            args.push(format!("-{part}.port={http}"));
-            args.push(format!("-{part}.port.grpc={grpc}"));
+        match S3::start() {
+            Ok(s3) => Self { s3 },
+            Err(error) => panic!("{error}\nhint: `cargo xtask servers` installs what tests need"),
         }
-        args.push(format!("-s3.port.grpc={}", free_port()));
-        let leash = Leashed::start(&weed, &args, &home.path().join("log"), false, "INT");
-        let server = Self { _leash: leash, home, port, master };
-        let began = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(
-                began.elapsed() < Duration::from_secs(90),
-                "the S3 server does not start:\n{}",
-                server.log()
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        server
     }
 
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    /// Where clients connect.
+    pub(crate) fn endpoint(&self) -> String {
+        self.s3.endpoint()
+    }
+
+    /// What clients need to reach the server, as environment variables.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 4] {
+        self.s3.environment()
     }
 
     /// Gives a command what it needs to reach the server.
     pub(crate) fn configure(&self, command: &mut Command) {
-        command
-            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port))
-            .env("AWS_ACCESS_KEY_ID", KEY)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET)
-            .env("AWS_REGION", "us-east-1");
+        command.envs(self.environment());
     }
 
-    /// Makes a bucket, by the server's own administrator's shell.
+    /// Makes a bucket.
     pub(crate) fn create_bucket(&self, name: &str) {
-        let began = Instant::now();
-        loop {
-            let mut shell = Command::new(xtask::servers::weed().unwrap());
-            shell.arg("shell").arg(format!("-master=127.0.0.1:{}.{}", self.master.0, self.master.1));
-            let mut child =
-                shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            let script = format!("s3.bucket.create -name {name}\ns3.bucket.list\nexit\n");
-            std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
-            let made = child.wait().unwrap().success();
-            if made {
-                return;
-            }
-            assert!(began.elapsed() < Duration::from_secs(90), "no bucket:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(500));
-        }
+        self.s3.create_bucket(name).unwrap_or_else(|error| panic!("{error}\n{}", self.s3.log()));
     }
+
+    /// Makes a bucket of a name that no other test has.
+    pub(crate) fn fresh_bucket(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("bucket-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.create_bucket(&name);
+        name
+    }
+
+    /// Ends the server as a crash would; only for a server of one's own.
+    pub(crate) fn kill9(&mut self) {
+        self.s3.kill9().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_server_keeps_bytes_and_refuses_a_wrong_secret() {
+    use object_store::aws::AmazonS3Builder;
+    use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions};
+
+    let mut server = S3Server::start();
+    let bucket = server.fresh_bucket();
+    let builder = AmazonS3Builder::new().with_endpoint(server.endpoint()).with_allow_http(true);
+    let builder = builder.with_region(xtask::seaweed::REGION).with_bucket_name(bucket);
+    let builder = builder.with_access_key_id(xtask::seaweed::ACCESS_KEY);
+    let store = builder.clone().with_secret_access_key(xtask::seaweed::SECRET_KEY).build().unwrap();
+    let path = object_store::path::Path::from("a/b");
+    let once = PutOptions::from(PutMode::Create);
+    store.put_opts(&path, "cask".into(), once.clone()).await.unwrap();
+    assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "cask");
+    let again = store.put_opts(&path, "other".into(), once).await.unwrap_err();
+    assert!(matches!(again, object_store::Error::AlreadyExists { .. }), "{again}");
+    let wrong = builder.with_secret_access_key("wrong").build().unwrap();
+    let refused = wrong.get(&path).await.unwrap_err();
+    assert!(matches!(refused, object_store::Error::PermissionDenied { .. }), "{refused:?}");
+    server.kill9();
+    assert!(std::net::TcpStream::connect(server.endpoint().trim_start_matches("http://")).is_err());
 }

@@ -1,36 +1,54 @@
 //! One file per command.
 
 pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod fuzz;
 pub(crate) mod servers;
 pub(crate) mod test;
 
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
 use std::process::Command;
 
-/// The workspace's folder.
-pub(crate) fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+use xtask::{Context, Result};
+
+/// The value that follows an option.
+pub(crate) fn value(option: &str, rest: &mut std::slice::Iter<'_, String>) -> Result<String> {
+    rest.next().cloned().ok_or_else(|| format!("{option} needs a value").into())
+}
+
+/// Refuses an option that a command does not have.
+pub(crate) fn unknown(option: &str) -> Result<()> {
+    Err(format!("unknown option {option}").into())
 }
 
 /// Runs a program in the workspace; its failure is ours.
-pub(crate) fn run(program: &str, args: &[&str]) -> io::Result<()> {
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
     run_with(program, args, &[])
 }
 
 /// As [`run`], with variables in the environment.
-pub(crate) fn run_with(program: &str, args: &[&str], environment: &[(&str, &str)]) -> io::Result<()> {
+pub(crate) fn run_with(program: &str, args: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     say(&format!("$ {program} {}", args.join(" ")));
-    let status = Command::new(program)
-        .args(args)
-        .envs(environment.iter().copied())
-        .current_dir(workspace())
-        .status()?;
-    if status.success() { Ok(()) } else { Err(io::Error::other(format!("{program} failed: {status}"))) }
+    let mut command = Command::new(program);
+    command.args(args).envs(environment.iter().copied()).current_dir(xtask::install::repository());
+    let status = command.status().context(|| format!("run {program}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{program} failed: {status}").into()) }
+}
+
+/// Whether a subcommand of cargo is installed.
+pub(crate) fn has_cargo(subcommand: &str) -> bool {
+    let asked = Command::new("cargo").args([subcommand, "--version"]).output();
+    asked.is_ok_and(|output| output.status.success())
 }
 
 /// Says something to the person at the terminal.
 pub(crate) fn say(text: &str) {
     // With nobody listening there is nothing to do about it.
-    drop(writeln!(io::stderr(), "{text}"));
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// Prints a result.
+pub(crate) fn print(text: &str) {
+    // As above.
+    drop(writeln!(std::io::stdout(), "{text}"));
 }

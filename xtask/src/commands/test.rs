@@ -1,25 +1,32 @@
 //! `cargo xtask test`: everything that continuous integration tests, on the chosen versions.
 
-use std::io;
+use xtask::Result;
+use xtask::postgres::Build;
 
-use super::run_with;
+use super::servers::versions;
+use super::{run_with, unknown, value};
 
 /// Runs the command.
-pub(crate) fn run(args: &[String]) -> io::Result<()> {
-    let mut versions = String::from("15,16,17,18");
-    let mut filter = None;
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let mut value =
-            || args.next().cloned().ok_or_else(|| io::Error::other(format!("{arg} needs a value")));
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let mut list = std::env::var("PGCASK_TEST_PG").unwrap_or_else(|_| "15,16,17,18".to_owned());
+    let (mut filter, mut accept) = (None, false);
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
         match arg.as_str() {
-            "--pg" => versions = value()?,
-            "--filter" => filter = Some(value()?),
-            other => return Err(io::Error::other(format!("unknown option {other}"))),
+            "--pg" => list = value(arg, &mut rest)?,
+            "--filter" => filter = Some(value(arg, &mut rest)?),
+            "--accept" => accept = true,
+            other => unknown(other)?,
         }
     }
-    super::servers::run()?;
+    let versions = versions(&list)?;
+    for major in &versions {
+        // Before the build, so that a machine without a way to the packages says so at once.
+        Build::Major(*major).bin()?;
+    }
+    let list: Vec<_> = versions.iter().map(u32::to_string).collect();
     let mut cargo = vec!["test", "--workspace", "--no-fail-fast"];
     cargo.extend(filter.as_deref());
-    run_with("cargo", &cargo, &[("PGCASK_TEST_PG", &versions)])
+    let update = if accept { "always" } else { "no" };
+    run_with("cargo", &cargo, &[("PGCASK_TEST_PG", &list.join(",")), ("INSTA_UPDATE", update)])
 }

@@ -1,0 +1,217 @@
+//! Who runs against whom, and the interleaved running: A B A B, so that a busy minute hits both.
+
+use std::path::{Path, PathBuf};
+
+use xtask::{Context, Result};
+
+use crate::data::Data;
+use crate::measure::{self, Cost};
+use crate::say;
+
+/// One way to do the work.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// How the report names it.
+    pub(crate) label: String,
+    /// The timed script.
+    pub(crate) script: String,
+    /// A fresh database to make before, not timed.
+    pub(crate) target: Option<&'static str>,
+    /// What the script writes: removed before, weighed after.
+    pub(crate) writes: Option<PathBuf>,
+    /// Whether it is ours.
+    pub(crate) ours: bool,
+}
+
+/// Entries that are compared with one another.
+#[derive(Debug)]
+pub(crate) struct Contest {
+    /// How `--only` names it.
+    pub(crate) name: &'static str,
+    /// What is compared.
+    pub(crate) title: String,
+    /// The data set it needs.
+    pub(crate) database: &'static str,
+    /// What runs once before, not timed: the archives that are restored.
+    pub(crate) setup: String,
+    /// Peers first: ratios are theirs over ours.
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// An entry's costs, one a run.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// How the report names it.
+    pub(crate) label: String,
+    /// Whether it is ours.
+    pub(crate) ours: bool,
+    /// One a run.
+    pub(crate) costs: Vec<Cost>,
+}
+
+/// Everything that scripts are made of.
+#[derive(Debug)]
+pub(crate) struct Tools<'a> {
+    /// Shell functions of the peers.
+    pub(crate) functions: String,
+    /// The program under test.
+    pub(crate) pgcask: &'a Path,
+    /// Connections of each contender.
+    pub(crate) jobs: u32,
+    /// A folder for what is written.
+    pub(crate) scratch: &'a Path,
+}
+
+impl Tools<'_> {
+    /// All contests, for a server.
+    pub(crate) fn contests(&self, data: &Data) -> Vec<Contest> {
+        let url = |db: &str| data.server.url(db);
+        vec![
+            self.backups("backup1", "tpch", 1, &url("tpch")),
+            self.backups("backup3", "tpch", 3, &url("tpch")),
+            self.backups("big", "big", 1, &url("big")),
+            self.backups("pgbench", "pgb", 1, &url("pgb")),
+            self.pipeline(&url("tpch")),
+            self.restores("restore", "tpch", &url("tpch"), &url("restored")),
+            self.restores("load", "big", &url("big"), &url("restored")),
+        ]
+    }
+
+    fn backups(&self, name: &'static str, database: &'static str, level: u32, url: &str) -> Contest {
+        let jobs = self.jobs;
+        let entries = vec![
+            self.dump(&format!("pg_dump -Fd -j{jobs} -Z zstd:{level}, not encrypted"), level, url),
+            self.backup(level, url),
+        ];
+        let title = format!("Backup of {database}, zstd {level}");
+        Contest { name, title, database, setup: String::new(), entries }
+    }
+
+    fn pipeline(&self, url: &str) -> Contest {
+        let out = self.scratch.join("pipe.gpg");
+        let script = format!(
+            "pg_dump -d '{url}' | zstd -1 -T2 -q | gpg --homedir {home} --batch --quiet --pinentry-mode loopback \
+             --passphrase-file {pass} --cipher-algo AES256 --compress-algo none --symmetric -o {out}",
+            home = self.scratch.join("gnupg").display(),
+            pass = self.passphrase().display(),
+            out = out.display()
+        );
+        let label = "pg_dump \\| zstd -1 -T2 \\| gpg --symmetric".to_owned();
+        let peer = Entry { label, script, target: None, writes: Some(out), ours: false };
+        let setup = format!("mkdir -p -m 700 {}", self.scratch.join("gnupg").display());
+        let entries = vec![peer, self.backup(1, url)];
+        Contest {
+            name: "gpg",
+            title: "Encrypted backup of tpch".to_owned(),
+            database: "tpch",
+            setup,
+            entries,
+        }
+    }
+
+    fn restores(&self, name: &'static str, database: &'static str, source: &str, target: &str) -> Contest {
+        let (dump, store) = (self.scratch.join("restore.dir"), self.scratch.join("restore-store"));
+        let jobs = self.jobs;
+        let (dump, store) = (dump.display(), store.display());
+        let setup = format!(
+            "rm -rf {dump} {store}; pg_dump -d '{source}' -Fd -j{jobs} -Z zstd:1 -f {dump}\n{}",
+            self.backup_script(1, source, &self.scratch.join("restore-store"))
+        );
+        let peer = format!("pg_restore -d '{target}' -j{jobs} {dump}; vacuumdb -q -Z -j{jobs} -d '{target}'");
+        let ours = |more: &str| {
+            format!(
+                "{program} restore \"$(find {store} -name '*.cask')\" --into '{target}' --jobs {jobs} \
+                 --passphrase-file {pass} --json {more}",
+                program = self.pgcask.display(),
+                pass = self.passphrase().display()
+            )
+        };
+        let entry = |label: &str, script: String, ours| Entry {
+            label: label.to_owned(),
+            script,
+            target: Some("restored"),
+            writes: None,
+            ours,
+        };
+        let entries = vec![
+            entry(&format!("pg_restore -j{jobs}, then vacuumdb -Z -j{jobs}"), peer, false),
+            entry("pgcask restore --no-verify", ours("--no-verify"), true),
+            entry("pgcask restore, content proven", ours(""), true),
+        ];
+        Contest { name, title: format!("Restore of {database}, analysed"), database, setup, entries }
+    }
+
+    fn dump(&self, label: &str, level: u32, url: &str) -> Entry {
+        let out = self.scratch.join("dump.dir");
+        let script = format!("pg_dump -d '{url}' -Fd -j{} -Z zstd:{level} -f {}", self.jobs, out.display());
+        Entry { label: label.to_owned(), script, target: None, writes: Some(out), ours: false }
+    }
+
+    fn backup(&self, level: u32, url: &str) -> Entry {
+        let store = self.scratch.join("store");
+        let script = self.backup_script(level, url, &store);
+        let label = format!("pgcask backup --level {level}, encrypted and hashed");
+        Entry { label, script, target: None, writes: Some(store), ours: true }
+    }
+
+    fn backup_script(&self, level: u32, url: &str, store: &Path) -> String {
+        format!(
+            "{} backup '{url}' --to {} --jobs {} --level {level} --passphrase-file {} --json",
+            self.pgcask.display(),
+            store.display(),
+            self.jobs,
+            self.passphrase().display()
+        )
+    }
+
+    /// The file with the passphrase.
+    pub(crate) fn passphrase(&self) -> PathBuf {
+        self.scratch.join("passphrase")
+    }
+
+    /// Runs a contest: each entry once a round.
+    pub(crate) fn hold(&self, contest: &Contest, data: &Data, runs: u32) -> Result<Vec<Outcome>> {
+        say(&format!("{} ({} × {runs})", contest.title, contest.entries.len()));
+        data.warm(contest.database)?;
+        if !contest.setup.is_empty() {
+            self.run(&contest.setup, data).context(|| format!("prepare {}", contest.name))?;
+        }
+        let entries = contest.entries.iter();
+        let mut results: Vec<_> = entries
+            .map(|entry| Outcome { label: entry.label.clone(), ours: entry.ours, costs: Vec::new() })
+            .collect();
+        for round in 1..=runs {
+            for (entry, result) in contest.entries.iter().zip(&mut results) {
+                let cost = self.once(entry, data)?;
+                say(&format!("  {round}: {:6.2} s  {}", cost.wall, entry.label.replace('\\', "")));
+                result.costs.push(cost);
+            }
+        }
+        data.server.sql("postgres", "DROP DATABASE IF EXISTS restored WITH (FORCE)")?;
+        Ok(results)
+    }
+
+    fn once(&self, entry: &Entry, data: &Data) -> Result<Cost> {
+        if let Some(path) = &entry.writes {
+            // Of the run before.
+            let _removed = std::fs::remove_dir_all(path).or_else(|_| std::fs::remove_file(path));
+        }
+        if let Some(db) = entry.target {
+            data.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {db} WITH (FORCE)"))?;
+            data.server.sql("postgres", &format!("CREATE DATABASE {db} TEMPLATE template0"))?;
+        }
+        // What the run before left to be written is not this one's burden.
+        data.server.sql("postgres", "CHECKPOINT")?;
+        let before = data.server.log().len();
+        let mut cost = self.run(&entry.script, data)?;
+        cost.megabytes = entry.writes.as_deref().map_or(0.0, measure::megabytes);
+        let log = data.server.log();
+        cost.foreign_keys = crate::log::foreign_key_phase(log.get(before..).unwrap_or_default());
+        Ok(cost)
+    }
+
+    fn run(&self, script: &str, data: &Data) -> Result<Cost> {
+        let postmaster = data.server.pid().ok_or("the server is gone")?;
+        measure::run(&format!("{}{script}", self.functions), postmaster)
+    }
+}
