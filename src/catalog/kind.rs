@@ -171,6 +171,11 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
         false
     }
 
+    /// Whether all rows must be loaded before this object is created: it calls a function that may read any table.
+    fn after_all_data(&self) -> bool {
+        false
+    }
+
     /// Relations whose rows must be loaded before this object is created: an index waits for its table's data.
     fn after_data_of(&self) -> Vec<ObjectId> {
         Vec::new()

@@ -87,6 +87,10 @@ macro_rules! kinds {
             pub fn is_filled(&self) -> bool {
                 match self { $(Self::$variant(o) => o.is_filled(),)* }
             }
+            /// See [`Kind::after_all_data`].
+            pub fn after_all_data(&self) -> bool {
+                match self { $(Self::$variant(o) => o.after_all_data(),)* }
+            }
             /// See [`Kind::after_data_of`].
             pub fn after_data_of(&self) -> Vec<ObjectId> {
                 match self { $(Self::$variant(o) => o.after_data_of(),)* }

@@ -44,6 +44,19 @@ pub fn not_extension_member(class: u32, oid: &str) -> String {
     )
 }
 
+/// A condition: the object calls functions that users wrote in SQL or a procedural language, which may read any table.
+/// Members of extensions and built-in functions do not.
+pub fn calls_functions(class: u32, oid: &str, also_immutable: bool) -> String {
+    let volatile = if also_immutable { "" } else { " AND cf.provolatile OPERATOR(pg_catalog.<>) 'i'" };
+    format!(
+        "EXISTS (SELECT FROM pg_catalog.pg_depend cd JOIN pg_catalog.pg_proc cf ON cf.oid = cd.refobjid \
+         JOIN pg_catalog.pg_language cl ON cl.oid = cf.prolang AND cl.lanname NOT IN ('internal', 'c') \
+         WHERE cd.classid = {class}::pg_catalog.oid AND cd.objid = {oid} \
+         AND cd.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass{volatile} AND {not_member})",
+        not_member = not_extension_member(super::ident::class::PG_PROC, "cf.oid"),
+    )
+}
+
 /// Storage parameters (`name=value`) as `WITH (…)` and `SET (…)` take them: names quoted as needed, values literals.
 pub fn options(list: &[String]) -> String {
     let one = |option: &String| {

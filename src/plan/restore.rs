@@ -21,6 +21,8 @@ pub struct Item {
     pub depends: Vec<ObjectId>,
     /// Relations whose rows must be there before it.
     pub after_data_of: Vec<ObjectId>,
+    /// Whether it waits for all rows, of whatever relation.
+    pub after_all_data: bool,
     /// For a partition: the table that it is part of.
     pub partition_of: Option<ObjectId>,
     /// Whether parts of it can be made later, by [`Step::Finish`], when it is in a circle of dependencies.
@@ -338,6 +340,9 @@ impl<'a> Planner<'a> {
             return Vec::new();
         };
         let mut after: Vec<usize> = self.needs(item).into_iter().collect();
+        if it.after_all_data {
+            after.extend((0..self.loads.len()).filter_map(|load| self.position.get(&Step::Loaded(load))));
+        }
         for relation in &it.after_data_of {
             for load in self.loads_of.get(relation).into_iter().flatten() {
                 let analyzed = self.position.get(&Step::Analyze(*load)).filter(|_| it.kind == "foreign key");
@@ -569,6 +574,14 @@ mod tests {
         let items = [item("table", 1, &[], &[]), leaf, item("foreign key", 3, &[1], &[1])];
         let plan = plan(&items, &[load(2, &[7])], false).unwrap();
         assert_eq!(waits(&plan, Step::Create(2)), [Step::Loaded(0)]);
+    }
+
+    #[test]
+    fn what_may_read_any_table_waits_for_all_rows() {
+        let check = Item { after_all_data: true, ..item("table constraint", 3, &[1], &[1]) };
+        let items = [item("table", 1, &[], &[]), item("table", 2, &[], &[]), check];
+        let plan = plan(&items, &[load(1, &[1]), load(2, &[1])], false).unwrap();
+        assert_eq!(waits(&plan, Step::Create(2)), [Step::Loaded(0), Step::Loaded(1)]);
     }
 
     #[test]

@@ -196,6 +196,7 @@ fn item(entry: &Entry) -> Item {
         ids: head.ids().collect(),
         depends: head.depends.clone(),
         after_data_of: object.after_data_of(),
+        after_all_data: object.after_all_data(),
         partition_of: object.partition_of(),
         detachable: !object.detached_ids().is_empty(),
         detached_depends: head.detached_depends.clone(),

@@ -31,6 +31,9 @@ pub struct Index {
     pub partitioned: bool,
     /// It can be used; one that was built by a failed `CREATE INDEX CONCURRENTLY` cannot.
     pub valid: bool,
+    /// Its expressions or its condition call functions that may read other tables, whatever they claim.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub calls_functions: bool,
     /// Statistics targets of its columns, by position.
     #[serde(default, deserialize_with = "null_as_default")]
     pub statistics: Vec<(i16, i32)>,
@@ -94,6 +97,10 @@ impl Kind for Index {
         vec![format!("index {} is invalid at the source and is left out", printable(&head.qualified()))]
     }
 
+    fn after_all_data(&self) -> bool {
+        self.calls_functions
+    }
+
     fn after_data_of(&self) -> Vec<ObjectId> {
         vec![self.table]
     }
@@ -129,10 +136,11 @@ pub(super) fn fields(_server: ServerVersion) -> String {
          (SELECT pg_catalog.format('%I.%I', pn.nspname, p.relname) FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
            JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) AS parent, \
          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, h.inhparent::pg_catalog.int8)) FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid) AS depends, \
-         i.indisclustered AS clustered, i.indisvalid AS valid, c.relkind = 'I' AS partitioned, \
+         i.indisclustered AS clustered, i.indisvalid AS valid, c.relkind = 'I' AS partitioned, {calls} AS calls_functions, \
          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
            WHERE a.attrelid = c.oid AND a.attstattarget >= 0) AS statistics",
         class = class::PG_CLASS,
+        calls = sql::calls_functions(class::PG_CLASS, "c.oid", true),
     )
 }
 

@@ -88,6 +88,10 @@ impl Kind for KeyConstraint {
         None
     }
 
+    fn after_all_data(&self) -> bool {
+        self.index.calls_functions
+    }
+
     fn after_data_of(&self) -> Vec<ObjectId> {
         vec![self.index.table]
     }

@@ -1,6 +1,6 @@
 //! Constraints that are added to a table after its rows: CHECK and NOT NULL constraints that do not hold for all rows
 //! (`NOT VALID`, `NOT ENFORCED`). Added to a parent they come to its children too; a child that has one of its own merges
-//! it. A child's inherited CHECK constraints, whatever they are, are entries too: they may bear comments of their own.
+//! it. So are CHECK constraints that call functions which may read other tables. A child's inherited CHECK constraints, whatever they are, are entries too: they may bear comments of their own.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub struct LateConstraint {
     /// It comes with the parent's constraint, and may yet bear a comment of its own.
     #[serde(default)]
     pub inherited: bool,
+    /// It calls functions that may read other tables.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub calls_functions: bool,
     /// It holds for all rows of this table, although the parent's does not for all of the parent's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub valid_below: bool,
@@ -34,7 +37,7 @@ impl Kind for LateConstraint {
 
     fn query(server: ServerVersion) -> String {
         format!(
-            "SELECT {id}, tn.nspname AS schema, k.conname AS name, {fields}, NOT k.conislocal AS inherited, \
+            "SELECT {id}, tn.nspname AS schema, k.conname AS name, {fields}, NOT k.conislocal AS inherited, {calls} AS calls_functions, \
                k.convalidated AND NOT k.conislocal AND EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_constraint u \
                  ON u.conrelid = h.inhparent AND u.contype = k.contype AND u.conname = k.conname AND NOT u.convalidated WHERE h.inhrelid = t.oid) AS valid_below, \
                (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({constraint}, u.oid::pg_catalog.int8)) FROM pg_catalog.pg_inherits h \
@@ -46,6 +49,7 @@ impl Kind for LateConstraint {
             id = sql::id(class::PG_CONSTRAINT, "k.oid"),
             fields = fields(),
             constraint = class::PG_CONSTRAINT,
+            calls = sql::calls_functions(class::PG_CONSTRAINT, "k.oid", false),
             late = late(server),
             user = sql::user_schema("t.relnamespace"),
             own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
@@ -81,6 +85,10 @@ impl Kind for LateConstraint {
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {
         None
+    }
+
+    fn after_all_data(&self) -> bool {
+        self.calls_functions
     }
 
     fn after_data_of(&self) -> Vec<ObjectId> {

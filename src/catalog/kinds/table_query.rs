@@ -59,11 +59,13 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
 }
 
 /// A condition: constraint `k` of table `t` is a CHECK or NOT NULL constraint that is created with the table. It holds for
-/// all rows, and does not come from a parent, whose own may come late.
+/// all rows, does not come from a parent, whose own may come late, and does not ask a function about other tables, whose
+/// rows may not be there.
 pub(super) fn is_inline(server: ServerVersion, t: &str) -> String {
     // Since PostgreSQL 18 constraints may not be enforced, and NOT NULL is one. It is inherited with the column.
     let enforced = if server.at_least(18) { " AND k.conenforced" } else { "" };
+    let calls = sql::calls_functions(class::PG_CONSTRAINT, "k.oid", false);
     format!(
-        "(k.convalidated{enforced} AND (k.contype = 'n' OR k.contype = 'c' AND (k.conislocal OR {t}.relispartition)))"
+        "(k.convalidated{enforced} AND (k.contype = 'n' OR k.contype = 'c' AND (k.conislocal OR {t}.relispartition) AND NOT {calls}))"
     )
 }
