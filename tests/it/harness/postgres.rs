@@ -106,6 +106,7 @@ impl Server {
     }
 
     /// A name that no database has. Whoever creates one wraps it with [`Server::adopt`], so that it is dropped.
+    #[expect(clippy::unused_self, reason = "the name is one for this server's databases")]
     pub(crate) fn fresh_name(&self) -> String {
         format!("t{}", NEXT_DATABASE.fetch_add(1, Ordering::Relaxed))
     }
