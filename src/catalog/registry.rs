@@ -154,6 +154,7 @@ kinds! {
     Subscription(kinds::subscription::Subscription) = "subscription";
     Sequence(kinds::sequence::Sequence) = "sequence";
     Table(kinds::table::Table) = "table";
+    ForeignTable(kinds::foreign_table::ForeignTable) = "foreign table";
     SequenceOwner(kinds::sequence_owner::SequenceOwner) = "sequence owner";
     View(kinds::view::View) = "view";
     MaterializedView(kinds::materialized_view::MaterializedView) = "materialized view";

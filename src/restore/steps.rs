@@ -11,7 +11,7 @@ use crate::catalog::kind::Target;
 use crate::catalog::large_object;
 use crate::catalog::model::Entry;
 use crate::error::{Context as _, Result};
-use crate::event::SharedObserver;
+use crate::event::{Event, SharedObserver};
 use crate::manifest::{Content, Stream};
 use crate::opened::OpenArchive;
 use crate::pg::Session;
@@ -255,8 +255,16 @@ impl Steps {
         } else {
             format!("VACUUM (FREEZE, ANALYZE) {name}")
         };
-        session.execute(&sql).await?;
-        Ok(())
+        match session.execute(&sql).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_lost() => Err(error.into()),
+            // Statistics are no data: a child that lies on a foreign server, or one of another owner, must not undo all.
+            Err(error) => {
+                let message = format!("no statistics of {}: {error}", plan.stream.display());
+                self.observer.event(Event::Warning { message });
+                Ok(())
+            }
+        }
     }
 
     async fn refresh(&self, session: &Session, item: usize) -> Result<()> {

@@ -1,5 +1,4 @@
 //! A server ends with the process that started it, even when that one is killed and can do nothing about it.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code may panic")]
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;

@@ -17,6 +17,7 @@ pub mod extension;
 pub mod foreign_data_wrapper;
 pub mod foreign_key;
 pub mod foreign_server;
+pub mod foreign_table;
 pub mod function;
 pub mod index;
 pub mod key_constraint;
