@@ -31,6 +31,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     for major in &majors {
         print(&format!("PostgreSQL {major}: {}", Build::Major(*major).bin()?.display()));
     }
+    for major in majors.iter().filter(|major| Build::System(**major).bin().is_ok()) {
+        print(&format!("PostgreSQL {major} of the system: {}", Build::System(*major).bin()?.display()));
+    }
     print(&format!("client tools 18.6: {}", install::ensure(&TOOLS)?.display()));
     if s3 {
         print(&format!("S3 server: {}", install::ensure(&SEAWEEDFS)?.display()));
