@@ -352,6 +352,8 @@ impl<'a> Planner<'a> {
                 after.extend(self.position.get(&Step::Refresh(*view)));
             }
         }
+        after.sort_unstable();
+        after.dedup();
         after
     }
 
@@ -456,6 +458,20 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The topmost table of the partition tree that a relation is part of; nothing when it is in none, or at the top.
+    fn top_of_tree(&self, relation: ObjectId) -> Option<ObjectId> {
+        let parent_of = |id: ObjectId| self.items.get(*self.by_id.get(&id)?)?.partition_of;
+        let mut top = parent_of(relation)?;
+        // Deeper than any server allows a tree to be: a circle in a damaged archive must end too.
+        for _ in 0..1_000 {
+            match parent_of(top) {
+                Some(next) => top = next,
+                None => break,
+            }
+        }
+        Some(top)
+    }
+
     /// Cost, class and locks of a step.
     fn task(&self, step: Step) -> Task {
         let bytes_of = |load: &usize| self.loads.get(*load).map_or(0, |load| load.units.iter().sum::<u64>());
@@ -470,7 +486,9 @@ impl<'a> Planner<'a> {
             }
             Step::Analyze(load) => {
                 task.cost = bytes_of(&load) / 16;
-                task.exclusive.extend(self.loads.get(load).and_then(|load| load.relation).map(|id| id.oid));
+                let relation = self.loads.get(load).and_then(|load| load.relation);
+                task.exclusive.extend(relation.map(|id| id.oid));
+                task.shared.extend(relation.and_then(|id| self.top_of_tree(id)).map(|id| id.oid));
             }
             Step::Create(item) | Step::Finish(item) | Step::Refresh(item) => {
                 let Some(it) = self.items.get(item) else {
@@ -480,11 +498,17 @@ impl<'a> Planner<'a> {
                 let relations: BTreeSet<u32> = it.after_data_of.iter().map(|id| id.oid).collect();
                 let loads = it.after_data_of.iter().filter_map(|id| self.loads_of.get(id)).flatten();
                 task.cost = loads.map(bytes_of).sum::<u64>() / 3;
-                // CREATE INDEX takes SHARE, which does not conflict with itself; keys and the rest take more.
-                if it.kind == "index" {
-                    task.shared.extend(relations);
-                } else {
-                    task.exclusive.extend(relations);
+                let trees: BTreeSet<u32> =
+                    it.after_data_of.iter().filter_map(|id| self.top_of_tree(*id)).map(|id| id.oid).collect();
+                // CREATE INDEX takes SHARE, which does not conflict with itself; keys and the rest take more. A foreign
+                // key locks all partitions on both sides, in an order of its own: it must have the whole trees.
+                match it.kind {
+                    "index" => task.shared.extend(relations.union(&trees)),
+                    "foreign key" => task.exclusive.extend(relations.union(&trees)),
+                    _ => {
+                        task.shared.extend(trees.difference(&relations));
+                        task.exclusive.extend(relations);
+                    }
                 }
             }
             Step::Loaded(_) => {}
@@ -574,6 +598,28 @@ mod tests {
         let items = [item("table", 1, &[], &[]), leaf, item("foreign key", 3, &[1], &[1])];
         let plan = plan(&items, &[load(2, &[7])], false).unwrap();
         assert_eq!(waits(&plan, Step::Create(2)), [Step::Loaded(0)]);
+    }
+
+    #[test]
+    fn a_foreign_key_has_the_whole_partition_tree_for_itself() {
+        let mut leaf = item("table", 2, &[1], &[]);
+        leaf.partition_of = Some(id(1));
+        let items = [
+            item("table", 1, &[], &[]),
+            leaf,
+            item("table", 3, &[], &[]),
+            item("foreign key", 4, &[2, 3], &[2, 3]),
+            item("index", 5, &[2], &[2]),
+            item("key constraint", 6, &[2], &[2]),
+        ];
+        let plan = plan(&items, &[load(2, &[7])], false).unwrap();
+        let locks = |item: usize| {
+            let (_, task) = plan.parallel.iter().find(|(step, _)| *step == Step::Create(item)).unwrap();
+            (task.exclusive.clone(), task.shared.clone())
+        };
+        assert_eq!(locks(3), (vec![1, 2, 3], vec![]));
+        assert_eq!(locks(4), (vec![], vec![1, 2]));
+        assert_eq!(locks(5), (vec![2], vec![1]));
     }
 
     #[test]

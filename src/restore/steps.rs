@@ -278,7 +278,27 @@ impl Steps {
 
 async fn run_all(session: &Session, statements: &[String]) -> Result<()> {
     for statement in statements {
-        session.execute(statement).await?;
+        execute_again(session, statement).await?;
     }
     Ok(())
+}
+
+/// How often a statement is tried that the server ended to break a deadlock.
+const DEADLOCK_TRIES: usize = 5;
+
+/// Runs a statement, again when it was the victim of a deadlock: the schedule keeps our own statements apart, but
+/// others (autovacuum, a monitoring query) lock tables too. Inside a transaction the second try fails at once, since
+/// the first one ended the transaction; then the first error is told.
+async fn execute_again(session: &Session, statement: &str) -> Result<()> {
+    let mut first = None;
+    for _ in 0..DEADLOCK_TRIES {
+        match session.execute(statement).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.sqlstate() == Some("40P01") => {
+                first.get_or_insert(error);
+            }
+            Err(error) => return Err(first.unwrap_or(error).into()),
+        }
+    }
+    first.map_or(Ok(()), |error| Err(error.into()))
 }
