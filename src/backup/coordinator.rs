@@ -1,6 +1,6 @@
 //! The coordinator: opens the snapshot, takes the locks, reads the catalog, makes the units, and closes the archive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
@@ -9,10 +9,11 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
 use super::pipeline::{copy_all, send};
-use super::relations::Relation;
+use super::relations::{Relation, Size};
 use super::{Options, Parts, Shared, Unit};
 use crate::archive::{self, SectionTag, Writer};
 use crate::catalog::large_object;
+use crate::catalog::model::Model;
 use crate::catalog::{encode, reader};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
@@ -58,16 +59,12 @@ pub(super) async fn make(
     let jobs = usable_jobs(options, &session, observer);
     observer.event(Event::Phase { name: "taking a snapshot" });
     let snapshot = Snapshot::export(&session, options.serializable_deferrable).await?;
-    let relations =
+    let mut relations =
         chosen_relations(options, &session, observer).await.context(|| format!("read {source}"))?;
     stop.check()?;
     lock_relations(options, &session, &relations).await?;
-    observer.event(Event::Phase { name: "reading the catalog" });
-    let mut model = reader::read_model(&session).await?;
-    choose(&mut model, &options.selection, &BTreeSet::new());
-    for warning in &model.warnings {
-        observer.event(Event::Warning { message: warning.clone() });
-    }
+    measure(&session, &mut relations).await?;
+    let model = read_definitions(options, &session, observer).await?;
     let sessions = open_workers(options, &snapshot, jobs).await?;
     let (streams, units) = plan_units(options, &session, &relations).await?;
     let manifest = manifest_of(options, name, &session, &snapshot, streams.clone());
@@ -145,6 +142,33 @@ async fn lock_relations(options: &Options, session: &Session, relations: &[Relat
     let targets: Vec<LockTarget> = relations.iter().map(target).collect();
     let policy = LockPolicy { deadline: options.lock_timeout, ..LockPolicy::default() };
     lock::lock_all(session, &targets, policy).await?;
+    Ok(())
+}
+
+/// Reads the definitions of what was chosen.
+async fn read_definitions(options: &Options, session: &Session, observer: &SharedObserver) -> Result<Model> {
+    observer.event(Event::Phase { name: "reading the catalog" });
+    // What is left out is not locked, but a view's text cannot be had while a table below it is being altered.
+    let patience = i32::try_from(options.lock_timeout.as_millis()).unwrap_or(i32::MAX).max(1);
+    session.execute(&format!("SET LOCAL lock_timeout = {patience}")).await?;
+    let mut model = reader::read_model(session).await?;
+    session.execute("SET LOCAL lock_timeout = 0").await?;
+    choose(&mut model, &options.selection, &BTreeSet::new());
+    for warning in &model.warnings {
+        observer.event(Event::Warning { message: warning.clone() });
+    }
+    Ok(model)
+}
+
+/// Asks how large the tables are, of all in one query.
+async fn measure(session: &Session, relations: &mut [Relation]) -> Result<()> {
+    let sizes: Vec<Size> = session.query_json(&Size::query(relations)).await?;
+    let sizes: HashMap<u32, Size> = sizes.into_iter().map(|size| (size.oid, size)).collect();
+    for relation in relations {
+        if let Some(size) = sizes.get(&relation.oid) {
+            relation.measure(size);
+        }
+    }
     Ok(())
 }
 

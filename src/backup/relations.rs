@@ -25,7 +25,10 @@ pub(super) struct Relation {
     pub(super) kind: char,
     #[serde(default)]
     access_method: Option<String>,
+    /// Known only once the relation is locked: see [`Size`].
+    #[serde(default)]
     heap_bytes: u64,
+    #[serde(default)]
     toast_bytes: u64,
     block_bytes: u64,
     #[serde(default)]
@@ -44,14 +47,36 @@ pub(super) struct Column {
     key: bool,
 }
 
+/// How large a table is. Asking takes a lock on it, so this is asked after ours are had, within their deadline: asked
+/// with the rest, it would wait without end, and say nothing, behind whoever alters a table.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Size {
+    pub(super) oid: u32,
+    heap_bytes: u64,
+    toast_bytes: u64,
+}
+
+impl Size {
+    /// The query of the sizes of these tables.
+    pub(super) fn query(relations: &[Relation]) -> String {
+        let oids: Vec<String> = relations.iter().map(|relation| relation.oid.to_string()).collect();
+        format!(
+            "SELECT c.oid::pg_catalog.int8 AS oid, \
+               CASE WHEN c.relkind = 'r' THEN coalesce(pg_catalog.pg_relation_size(c.oid), 0) ELSE 0 END AS heap_bytes, \
+               CASE WHEN c.reltoastrelid <> 0 THEN coalesce(pg_catalog.pg_relation_size(c.reltoastrelid), 0) ELSE 0 END \
+                 AS toast_bytes \
+             FROM pg_catalog.pg_class c WHERE c.oid = ANY ('{{{}}}'::pg_catalog.oid[])",
+            oids.join(",")
+        )
+    }
+}
+
 impl Relation {
     /// The query of all user tables, and of extensions' configuration tables.
     pub(super) fn query() -> String {
         format!(
             "SELECT c.oid::pg_catalog.int8 AS oid, n.nspname AS schema, c.relname AS name, \
                c.relkind::pg_catalog.text AS kind, am.amname AS access_method, \
-               CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END AS heap_bytes, \
-               CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid) ELSE 0 END AS toast_bytes, \
                pg_catalog.current_setting('block_size')::pg_catalog.int8 AS block_bytes, \
                e.extname AS extension, e.condition, \
                (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, \
@@ -69,6 +94,11 @@ impl Relation {
             user = sql::user_schema("c.relnamespace"),
             own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
         )
+    }
+
+    /// Takes note of its size.
+    pub(super) fn measure(&mut self, size: &Size) {
+        (self.heap_bytes, self.toast_bytes) = (size.heap_bytes, size.toast_bytes);
     }
 
     pub(super) fn id(&self) -> ObjectId {

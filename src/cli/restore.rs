@@ -75,9 +75,6 @@ pub struct RestoreArgs {
     /// Rows only, into tables that exist
     #[arg(short = 'a', long, help_heading = "Selection (patterns as in psql)")]
     pub data_only: bool,
-    /// Only these parts: pre-data, data, post-data; may be repeated
-    #[arg(long = "section", value_name = "PART", help_heading = "Selection (patterns as in psql)")]
-    pub sections: Vec<String>,
     /// Do not set owners
     #[arg(short = 'O', long, help_heading = "Selection (patterns as in psql)")]
     pub no_owner: bool,

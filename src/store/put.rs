@@ -97,25 +97,34 @@ impl Upload {
     /// # Errors
     /// Those of the store, [`StoreError::Length`].
     pub async fn finish(mut self) -> Result<u64, StoreError> {
+        if let Err(error) = self.complete().await {
+            // Waited for: the process may end right after. The first error tells what happened; one of the abort
+            // would only hide it.
+            drop(self.abort().await);
+            return Err(error);
+        }
+        self.multipart = None;
+        let found = size_of(self.store.client.as_ref(), &self.path, &self.place).await?;
+        if found != self.written {
+            return Err(StoreError::Length { place: self.place.clone(), found, expected: self.written });
+        }
+        Ok(found)
+    }
+
+    async fn complete(&mut self) -> Result<(), StoreError> {
         if !self.part.is_empty() {
             self.send_part().await?;
         }
         while !self.under_way.is_empty() {
             self.join_one().await?;
         }
-        if let Some(mut multipart) = self.multipart.take()
-            && let Err(error) = multipart.complete().await
-        {
-            let error = StoreError::from_client(&self.place, &error);
-            // The first error tells what happened; a failing abort would only hide it.
-            drop(multipart.abort().await);
-            return Err(error);
+        match &mut self.multipart {
+            Some(multipart) => {
+                let done = multipart.complete().await;
+                done.map(drop).map_err(|error| StoreError::from_client(&self.place, &error))
+            }
+            None => Ok(()),
         }
-        let found = size_of(self.store.client.as_ref(), &self.path, &self.place).await?;
-        if found != self.written {
-            return Err(StoreError::Length { place: self.place.clone(), found, expected: self.written });
-        }
-        Ok(found)
     }
 
     /// Leaves nothing behind.

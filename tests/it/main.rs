@@ -14,8 +14,11 @@
 mod architecture;
 mod archive;
 mod connect;
+mod extremes;
 mod faults;
+mod full_store;
 mod harness;
+mod load;
 mod pooler;
 mod reading;
 mod roundtrip;

@@ -23,12 +23,13 @@ pub(crate) fn schema_dump(server: &Server, database: &str) -> String {
 /// and, unlike XOR, notices a row that is there twice. A materialized view that was never filled cannot be read.
 const QUERIES: &str = r"
     SELECT string_agg(CASE
-        WHEN relkind = 'S' THEN format('SELECT %L, last_value || '' '' || is_called FROM %s', name, name)
-        WHEN NOT relispopulated THEN format('SELECT %L, %L', name, 'not filled')
+        WHEN relkind = 'S' THEN format('SELECT %L, last_value || '' '' || is_called FROM %s', label, name)
+        WHEN NOT relispopulated THEN format('SELECT %L, %L', label, 'not filled')
         ELSE format('SELECT %L, count(*) || '' '' || coalesce(sum((''x'' || substr(md5(t::text), 1, 16))'
-            '::bit(64)::bigint::numeric), 0) FROM ONLY %s t', name, name)
+            '::bit(64)::bigint::numeric), 0) FROM ONLY %s t', label, name)
     END || ';', E'\n' ORDER BY name)
-    FROM (SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind, c.relispopulated
+    FROM (SELECT format('%I.%I', n.nspname, c.relname) AS name,
+            replace(format('%I.%I', n.nspname, c.relname), E'\n', '\n') AS label, c.relkind, c.relispopulated
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'm', 'S') AND c.relpersistence <> 't'
           AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema') AS relations";

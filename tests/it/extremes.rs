@@ -1,0 +1,153 @@
+//! What few databases have and a backup must bring back all the same: very long rows, very many columns and tables,
+//! tables without columns, and names that break whoever forgets to quote.
+
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::cli::{backup, folder, pass, pgcask, restore};
+use crate::harness::oracle::assert_same;
+use crate::harness::postgres::{Server, newest};
+use crate::harness::rss;
+
+/// Memory that backup and restore may take beside their largest rows, in bytes.
+const MEMORY: u64 = 200 << 20;
+
+/// Backs up, restores into a new database, and lets the oracle compare.
+fn comes_back(server: &Server, source: &str) {
+    let folder = folder();
+    let made = backup(folder.path(), &server.url(source), &[]);
+    let target = server.adopt(server.fresh_name());
+    let archive = made["archive"].as_str().unwrap();
+    let run = restore(folder.path(), archive, &server.url(&target), &["--create"]).expect(0);
+    assert_eq!(run.json()["verified"], true);
+    assert_same(server, source, server, &target);
+}
+
+#[test]
+fn names_that_must_be_quoted() {
+    let server = Server::shared(newest());
+    let source = server.create_db();
+    let long = "ß".repeat(31);
+    let names = [
+        "Select",
+        "select",
+        "a.b",
+        "a b",
+        "it's",
+        "say \"hi\"",
+        "new\nline",
+        "tab\there",
+        "\u{1f418}",
+        "back\\slash",
+        "$1",
+        "--",
+        "/* */",
+        "\\.",
+        "%s",
+        "*",
+        long.as_str(),
+    ];
+    for (at, name) in names.iter().enumerate() {
+        let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+        let literal = format!("E'{}'", name.replace('\\', "\\\\").replace('\'', "''"));
+        server.sql(
+            &source,
+            &format!(
+                "CREATE SCHEMA {quoted};
+                 CREATE TYPE {quoted}.{quoted} AS ENUM ({literal}, 'other');
+                 CREATE TABLE {quoted}.\"t{at}\" ({quoted} {quoted}.{quoted} PRIMARY KEY, note text DEFAULT {literal});
+                 CREATE TABLE {quoted}.{quoted}_ (i int, {quoted} int GENERATED ALWAYS AS IDENTITY);
+                 CREATE INDEX {quoted}_ix ON {quoted}.\"t{at}\" (note, {quoted});
+                 COMMENT ON COLUMN {quoted}.\"t{at}\".{quoted} IS {literal};
+                 INSERT INTO {quoted}.\"t{at}\" VALUES ({literal}), ('other');"
+            )
+            .replace(&format!("{quoted}_ix"), &format!("\"ix{at}\""))
+            .replace(&format!("{quoted}_ "), &format!("\"identity{at}\" ")),
+        );
+    }
+    comes_back(server, &source);
+}
+
+#[test]
+fn tables_of_no_columns_and_of_as_many_as_there_can_be() {
+    let server = Server::shared(newest());
+    let source = server.create_db();
+    let columns: Vec<String> = (0..1_600).map(|at| format!("c{at} int DEFAULT {at}")).collect();
+    server.sql(
+        &source,
+        &format!(
+            "CREATE TABLE wide ({}); INSERT INTO wide SELECT FROM generate_series(1, 20);
+             UPDATE wide SET c1599 = NULL, c7 = -1 WHERE ctid < '(1,1)';
+             CREATE TABLE none (); INSERT INTO none SELECT FROM generate_series(1, 1000);
+             CREATE TABLE dropped (a int, b text); INSERT INTO dropped SELECT i, 'x' FROM generate_series(1, 50) i;
+             ALTER TABLE dropped DROP COLUMN a, DROP COLUMN b;
+             CREATE TABLE gap (a int, b text, c int); ALTER TABLE gap DROP COLUMN b; INSERT INTO gap VALUES (1, 2);
+             CREATE TABLE empty (i int PRIMARY KEY);
+             CREATE TABLE only_generated (g int GENERATED ALWAYS AS (1) STORED);
+             INSERT INTO only_generated SELECT FROM generate_series(1, 9)",
+            columns.join(", ")
+        ),
+    );
+    comes_back(server, &source);
+}
+
+/// Starts a command whose output goes nowhere.
+fn quiet(command: &mut Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap()
+}
+
+/// Runs backup and restore with four jobs; gives the most memory that each took.
+fn memory(server: &Server, source: &str) -> [u64; 2] {
+    let folder = folder();
+    let store = folder.path().join("store");
+    let (pass, to) = (pass(folder.path()), store.display().to_string());
+    let url = server.url(source);
+    let (backup, status) = rss::peak(quiet(&mut pgcask(["backup", &url, "--to", &to, "--jobs", "4", &pass])));
+    assert!(status.success());
+    let listed = Command::new("find").args([&to, "-name", "*.cask"]).output().unwrap();
+    let archive = String::from_utf8(listed.stdout).unwrap().trim().to_owned();
+    let target = server.adopt(server.fresh_name());
+    let into = server.url(&target);
+    let args = ["restore", &archive, "--into", &into, "--create", "--jobs", "4", &pass];
+    let (restore, status) = rss::peak(quiet(&mut pgcask(args)));
+    assert!(status.success());
+    assert_same(server, source, server, &target);
+    [backup, restore]
+}
+
+#[test]
+fn five_thousand_tables_in_bounded_memory() {
+    let server = Server::start(newest());
+    let source = server.create_db();
+    for from in (1..=5_000).step_by(500) {
+        server.sql(
+            &source,
+            &format!(
+                "DO $$ BEGIN FOR i IN {from}..{} LOOP EXECUTE format(
+                    'CREATE TABLE t%s (id serial PRIMARY KEY, v text); INSERT INTO t%s (v) VALUES (''row of %s'')', i, i, i);
+                 END LOOP; END $$",
+                from + 499
+            ),
+        );
+    }
+    for peak in memory(&server, &source) {
+        assert!(peak < MEMORY, "{} MiB", peak >> 20);
+    }
+}
+
+#[test]
+fn rows_of_a_hundred_megabytes() {
+    /// Bytes of the largest row's COPY text: a `bytea` is written in hexadecimal.
+    const ROW: u64 = 100 << 20;
+    let server = Server::start(newest());
+    let source = server.create_db();
+    server.sql(
+        &source,
+        "CREATE TABLE t (i int, b bytea, x text);
+         INSERT INTO t SELECT i, decode(repeat(md5(i::text), 50 << 15), 'hex'), NULL FROM generate_series(1, 4) i;
+         INSERT INTO t SELECT i, NULL, repeat(md5(i::text) || E'\\t\\\\', 3 << 20) FROM generate_series(5, 7) i;
+         INSERT INTO t SELECT i, '\\x00', 'small' FROM generate_series(8, 1000) i",
+    );
+    for peak in memory(&server, &source) {
+        assert!(peak < MEMORY + 3 * ROW, "{} MiB", peak >> 20);
+    }
+}
