@@ -1,6 +1,5 @@
 //! The coordinator: opens the snapshot, takes the locks, reads the catalog, makes the units, and closes the archive.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
@@ -8,21 +7,19 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
+use super::definitions;
 use super::pipeline::{copy_all, send};
-use super::relations::{Relation, Size};
+use super::relations::{self, Relation};
 use super::{Options, Parts, Shared, Unit};
 use crate::archive::{self, SectionTag, Writer};
 use crate::catalog::large_object;
-use crate::catalog::model::Model;
 use crate::catalog::{encode, reader};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::manifest::{self, Closing, Content, LeftOut, Manifest, ServerFacts, SnapshotFacts, Stream};
 use crate::pg::copy::{LargeRows, RowHasher};
-use crate::pg::lock::{self, LockPolicy, LockTarget};
 use crate::pg::snapshot::{Snapshot, parallel_snapshot_is_safe};
 use crate::pg::{Session, SessionKind};
-use crate::plan::choose::choose;
 use crate::plan::units::{PageRange, split};
 use crate::seal::recipient::Recipient;
 use crate::stop::Stop;
@@ -60,11 +57,10 @@ pub(super) async fn make(
     observer.event(Event::Phase { name: "taking a snapshot" });
     let snapshot = Snapshot::export(&session, options.serializable_deferrable).await?;
     let mut relations =
-        chosen_relations(options, &session, observer).await.context(|| format!("read {source}"))?;
+        relations::chosen(options, &session, observer).await.context(|| format!("read {source}"))?;
     stop.check()?;
-    lock_relations(options, &session, &relations).await?;
-    measure(&session, &mut relations).await?;
-    let model = read_definitions(options, &session, observer).await?;
+    relations::lock(options, &session, &mut relations).await?;
+    let model = definitions::read(options, &session, observer).await?;
     let sessions = open_workers(options, &snapshot, jobs).await?;
     let (streams, units) = plan_units(options, &session, &relations).await?;
     let manifest = manifest_of(options, name, &session, &snapshot, streams.clone());
@@ -119,68 +115,6 @@ fn usable_jobs(options: &Options, session: &Session, observer: &SharedObserver) 
     options.jobs.max(1)
 }
 
-async fn chosen_relations(
-    options: &Options,
-    session: &Session,
-    observer: &SharedObserver,
-) -> Result<Vec<Relation>> {
-    let all: Vec<Relation> = session.query_json(&Relation::query()).await?;
-    let names: Vec<(String, String)> = all.iter().map(|r| (r.schema.clone(), r.name.clone())).collect();
-    let unmatched = options.selection.unmatched(&names);
-    if !unmatched.is_empty() {
-        let message = format!("no table matches {}", unmatched.join(", "));
-        if options.strict_names || unmatched.len() == options.selection.included() {
-            return Err(Error::new(ErrorKind::Usage, message)
-                .hint("patterns are those of psql, folded to lower case"));
-        }
-        observer.event(Event::Warning { message });
-    }
-    Ok(all.into_iter().filter(|r| options.selection.relation(&r.schema, &r.name)).collect())
-}
-
-async fn lock_relations(options: &Options, session: &Session, relations: &[Relation]) -> Result<()> {
-    let targets: Vec<LockTarget> = relations.iter().map(target).collect();
-    let policy = LockPolicy { deadline: options.lock_timeout, ..LockPolicy::default() };
-    lock::lock_all(session, &targets, policy).await?;
-    Ok(())
-}
-
-/// Reads the definitions of what was chosen.
-async fn read_definitions(options: &Options, session: &Session, observer: &SharedObserver) -> Result<Model> {
-    observer.event(Event::Phase { name: "reading the catalog" });
-    // What is left out is not locked, but a view's text cannot be had while a table below it is being altered.
-    let patience = i32::try_from(options.lock_timeout.as_millis()).unwrap_or(i32::MAX).max(1);
-    session.execute(&format!("SET LOCAL lock_timeout = {patience}")).await?;
-    let mut model = reader::read_model(session).await?;
-    session.execute("SET LOCAL lock_timeout = 0").await?;
-    choose(&mut model, &options.selection, &BTreeSet::new());
-    for warning in &model.warnings {
-        observer.event(Event::Warning { message: warning.clone() });
-    }
-    Ok(model)
-}
-
-/// Asks how large the tables are, of all in one query.
-async fn measure(session: &Session, relations: &mut [Relation]) -> Result<()> {
-    let sizes: Vec<Size> = session.query_json(&Size::query(relations)).await?;
-    let sizes: HashMap<u32, Size> = sizes.into_iter().map(|size| (size.oid, size)).collect();
-    for relation in relations {
-        if let Some(size) = sizes.get(&relation.oid) {
-            relation.measure(size);
-        }
-    }
-    Ok(())
-}
-
-fn target(relation: &Relation) -> LockTarget {
-    LockTarget {
-        oid: relation.oid,
-        schema: relation.schema.clone(),
-        name: relation.name.clone(),
-        relkind: relation.kind,
-    }
-}
-
 async fn open_workers(options: &Options, snapshot: &Snapshot, jobs: usize) -> Result<Vec<Session>> {
     let mut sessions = Vec::new();
     if options.parts == Parts::Definitions || snapshot.id.is_none() {
@@ -223,7 +157,7 @@ async fn plan_units(
             units.push(Unit {
                 stream: id,
                 sql: copy_sql(relation, &stream, part),
-                lock: Some(target(relation)),
+                lock: Some(relations::target(relation)),
                 bytes,
             });
         }

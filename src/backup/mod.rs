@@ -8,6 +8,7 @@
 //! ```
 
 mod coordinator;
+mod definitions;
 mod digest;
 mod options;
 mod pipeline;

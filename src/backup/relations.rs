@@ -1,12 +1,18 @@
-//! The relations whose rows are backed up: read in one query, with their sizes, columns and keys.
+//! The relations whose rows are backed up: read in one query, with their columns and keys; chosen; locked; measured.
+
+use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::Options;
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::sql;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, SharedObserver};
 use crate::manifest::Content;
 use crate::pg::copy::{ZoneColumn, ZoneType};
-use crate::pg::quote;
+use crate::pg::lock::{LockPolicy, LockTarget, lock_all};
+use crate::pg::{Session, quote};
 use crate::plan::units::RelationSize;
 
 /// Key columns with zone maps, at most.
@@ -156,6 +162,56 @@ impl Relation {
             }
         }
         zones
+    }
+}
+
+/// The tables that were asked for.
+pub(super) async fn chosen(
+    options: &Options,
+    session: &Session,
+    observer: &SharedObserver,
+) -> Result<Vec<Relation>> {
+    let all: Vec<Relation> = session.query_json(&Relation::query()).await?;
+    let names: Vec<(String, String)> = all.iter().map(|r| (r.schema.clone(), r.name.clone())).collect();
+    let unmatched = options.selection.unmatched(&names);
+    if !unmatched.is_empty() {
+        let message = format!("no table matches {}", unmatched.join(", "));
+        if options.strict_names || unmatched.len() == options.selection.included() {
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("patterns are those of psql, folded to lower case"));
+        }
+        observer.event(Event::Warning { message });
+    }
+    Ok(all.into_iter().filter(|r| options.selection.relation(&r.schema, &r.name)).collect())
+}
+
+/// Locks the tables, and learns their sizes.
+pub(super) async fn lock(options: &Options, session: &Session, relations: &mut [Relation]) -> Result<()> {
+    let targets: Vec<LockTarget> = relations.iter().map(target).collect();
+    let policy = LockPolicy { deadline: options.lock_timeout, ..LockPolicy::default() };
+    lock_all(session, &targets, policy).await?;
+    measure(session, relations).await
+}
+
+/// Asks how large the tables are, of all in one query.
+async fn measure(session: &Session, relations: &mut [Relation]) -> Result<()> {
+    let sizes: Vec<Size> = session.query_json(&Size::query(relations)).await?;
+    let sizes: HashMap<u32, Size> = sizes.into_iter().map(|size| (size.oid, size)).collect();
+    for relation in relations {
+        if let Some(size) = sizes.get(&relation.oid) {
+            relation.measure(size);
+        }
+    }
+    Ok(())
+}
+
+/// What a worker must lock before it reads rows of the table.
+pub(super) fn target(relation: &Relation) -> LockTarget {
+    LockTarget {
+        oid: relation.oid,
+        schema: relation.schema.clone(),
+        name: relation.name.clone(),
+        relkind: relation.kind,
     }
 }
 
