@@ -7,6 +7,12 @@ use crate::archive::root::Root;
 use crate::archive::{
     FrameKind, Header, Locator, OpenScratch, Opener, Options, Page, Place, Salvager, Verifier, Writer,
 };
+use crate::catalog::encode;
+use crate::catalog::kind::Target;
+use crate::extract::{Extractor, Form};
+use crate::fields::Fields;
+use crate::pg::copy::{ZoneColumn, ZoneMap, ZoneTracker, ZoneType, rows};
+use crate::pg::version::ServerVersion;
 use crate::seal::recipient::WrappedKey;
 
 /// A whole archive: opened as a restore opens it, verified front to back, and salvaged.
@@ -78,6 +84,64 @@ pub fn frame(data: &[u8]) {
         }
     }
 }
+
+/// COPY text: rows, columns and values taken apart, laid out in columns and back, extracted in every form.
+pub fn copy_rows(data: &[u8]) {
+    let mut names = Vec::new();
+    for row in rows::rows(data) {
+        let columns: Vec<&[u8]> = rows::columns(row).collect();
+        assert_eq!(columns.join(&b'\t'), row);
+        for column in &columns {
+            let value = rows::value(column);
+            let mut again = Vec::new();
+            rows::push_value(&mut again, value.as_deref());
+            assert_eq!(rows::value(&again).as_deref(), value.as_deref());
+        }
+        names.resize(names.len().max(columns.len()), "c".to_owned());
+    }
+    let (mut fields, mut turned, mut back) = (Fields::default(), Vec::new(), Vec::new());
+    if fields.find(data) {
+        let mut zones = ZoneTracker::new(data, &ZONES);
+        fields.each_row().for_each(|row| zones.row(row));
+        let map = zones.finish();
+        assert_eq!(
+            ZoneMap::decode(&map.encode()).bounds.iter().flatten().count(),
+            map.bounds.iter().flatten().count()
+        );
+        let rows = fields.rows();
+        assert!(fields.to_columns(data, &mut turned) && fields.to_rows(&turned, rows, &mut back));
+        assert_eq!(back, data);
+    }
+    let claimed = data.first().map_or(0, |byte| usize::from(*byte));
+    fields.to_rows(data, claimed, &mut back);
+    for form in [Form::Csv, Form::Jsonl, Form::Sql, Form::Copy] {
+        drop(Extractor::new(form, "t".to_owned(), names.clone()).block(data));
+    }
+}
+
+/// One zone column of each order.
+const ZONES: [ZoneColumn; 3] = [
+    ZoneColumn { position: 0, order: ZoneType::Integer },
+    ZoneColumn { position: 1, order: ZoneType::Time },
+    ZoneColumn { position: 2, order: ZoneType::Bytes },
+];
+
+/// A catalog: decoded, encoded again, and made into statements for the newest version.
+pub fn catalog_decode(data: &[u8]) {
+    let Ok(model) = encode::decode(data) else { return };
+    let bytes = encode::encode(&model).unwrap_or_default();
+    assert_eq!(encode::decode(&bytes).ok().as_ref(), Some(&model));
+    let target = Target { version: NEWEST, source: model.server };
+    for entry in &model.entries {
+        let (head, object) = (&entry.head, &entry.object);
+        drop((object.identity(head), object.drop(head), object.warnings(head)));
+        drop((object.create(head, &target), object.create_without_detached(head, &target)));
+        drop((object.create_detached(head, &target), entry.attributes(true), entry.privileges(&target)));
+    }
+}
+
+/// The version that statements are made for.
+const NEWEST: ServerVersion = ServerVersion(180_000);
 
 /// An opener that takes any bytes for authentic, as an archive without encryption does.
 fn clear_opener() -> Option<Opener> {

@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod exit;
 pub mod extract;
+pub mod fields;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod limits;

@@ -15,6 +15,9 @@ pub const LARGE_ROW_BYTES: usize = 4 << 20;
 /// Bytes of rows on their way from the store to the server in a restore, decompressed, over all connections.
 pub const RESTORE_BUDGET_BYTES: usize = 48 << 20;
 
+/// Text beyond this is kept row by row: finding out where values end takes memory for each of them.
+pub const MAX_COLUMNAR_BYTES: usize = 16 << 20;
+
 /// The largest row taken. PostgreSQL refuses a `CopyData` message of more than 1 GiB - 1, so no row can be longer.
 pub const MAX_ROW_BYTES: usize = (1 << 30) - 1;
 
@@ -108,6 +111,8 @@ const _: () = assert!(MAX_STANZAS * (MAX_STANZA_BYTES + 16) + 256 <= MAX_HEADER_
 const _: () =
     assert!(MAX_CHUNK_BYTES + SEAL_OVERHEAD_BYTES < u32::MAX as usize, "a frame's length is 32 bits");
 const _: () = assert!(MAX_ROOT_BYTES <= MAX_CHUNK_BYTES && MAX_PAGE_BYTES <= MAX_CHUNK_BYTES);
+const _: () = assert!(CHUNK_BYTES + LARGE_ROW_BYTES <= MAX_COLUMNAR_BYTES);
+const _: () = assert!(MAX_COLUMNAR_BYTES <= DECOMPRESS_STEP_BYTES);
 const _: () = assert!(MAX_STREAMS * 100 < MAX_ROOT_BYTES);
 const _: () = assert!(PAGE_ENTRIES <= MAX_PENDING_ENTRIES);
 const _: () = assert!(MAX_HEADER_BYTES < DECOMPRESS_STEP_BYTES);

@@ -1,7 +1,7 @@
 //! What a frame's body is before encryption.
 //!
 //! ```text
-//! 0  1  codec (0 stored, 1 zstd)    1  1  length of the prefix    2  2  zero
+//! 0  1  codec (0 stored, 1 zstd, 2 zstd of columns)    1  1  length of the prefix    2  2  zero
 //! 4  4  length of the plain data
 //! 8  …  the prefix, never compressed: what the kind of frame says about its data
 //! …  …  the data, by the codec
@@ -9,7 +9,7 @@
 //! The plain length stands inside the seal, so that nobody sees how well the data compresses.
 
 use super::codec::{Malformed, Reader, to_usize};
-use crate::limits::MAX_PREFIX_BYTES;
+use crate::limits::{MAX_COLUMNAR_BYTES, MAX_PREFIX_BYTES};
 
 /// Length of what stands before the prefix, in bytes.
 pub(super) const ENVELOPE_BYTES: usize = 8;
@@ -21,6 +21,8 @@ pub(super) enum Codec {
     Stored,
     /// One zstd frame (RFC 8878).
     Zstd,
+    /// One zstd frame of a chunk's values, column by column.
+    Columns,
 }
 
 impl Codec {
@@ -28,6 +30,7 @@ impl Codec {
         match self {
             Self::Stored => 0,
             Self::Zstd => 1,
+            Self::Columns => 2,
         }
     }
 }
@@ -52,6 +55,7 @@ impl Envelope {
         let codec = match reader.u8()? {
             0 => Codec::Stored,
             1 => Codec::Zstd,
+            2 => Codec::Columns,
             _ => return Err(reader.error("unknown codec")),
         };
         let prefix_bytes = reader.u8()?;
@@ -65,6 +69,9 @@ impl Envelope {
         }
         let prefix = reader.take(usize::from(prefix_bytes))?;
         let packed = reader.take(reader.left())?;
+        if codec == Codec::Columns && to_usize(u64::from(plain_bytes)) > MAX_COLUMNAR_BYTES {
+            return Err(reader.error("the plain length is over the limit of columns"));
+        }
         if codec == Codec::Stored && packed.len() != to_usize(u64::from(plain_bytes)) {
             return Err(reader.error("the stored data has another length than declared"));
         }

@@ -14,7 +14,7 @@
 //! * Checking: [`Verifier`] with a key or without; [`Salvager`] takes what is intact of a broken archive.
 //!
 //! ```
-//! use pgcask::archive::{ChunkFacts, ChunkHead, Options, SectionTag, Writer};
+//! use pgcask::archive::{ChunkFacts, ChunkHead, Layout, Options, SectionTag, Writer};
 //! # fn main() -> Result<(), pgcask::archive::Error> {
 //! let mut store = Vec::new(); // stands for a multipart upload
 //! let mut writer = Writer::new(&Options::default())?; // no recipients: not encrypted
@@ -24,7 +24,7 @@
 //! let sealer = writer.sealer(); // one clone and one scratch for each thread that seals
 //! let mut scratch = sealer.scratch()?;
 //! let head = ChunkHead { stream: 7, number: 0, rows: 2 };
-//! let frame = sealer.seal_chunk(head, b"1\tone\n2\ttwo\n", ChunkFacts::default(), &mut scratch)?;
+//! let frame = sealer.seal_chunk(head, b"1\tone\n2\ttwo\n", Layout::Rows, ChunkFacts::default(), &mut scratch)?;
 //!
 //! store.extend(writer.push(frame)?); // in any order; what comes back goes to the store as it is
 //! let finished = writer.finish()?;
@@ -53,7 +53,7 @@ pub mod verify;
 pub mod version;
 mod writer;
 
-pub use chunk::{Chunk, ChunkFacts, ChunkHead, ContentHash, Totals};
+pub use chunk::{Chunk, ChunkFacts, ChunkHead, ContentHash, Layout, Totals};
 pub use error::{Damage, Error, Place};
 pub use frame::{FrameKind, FrameRef};
 pub use header::{ArchiveId, Header};

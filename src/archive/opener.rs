@@ -11,6 +11,7 @@ use super::header::{ArchiveId, Header};
 use super::index::{ChunkEntry, Page};
 use super::root::{Root, SectionEntry};
 use super::section::PartHead;
+use crate::fields::Fields;
 use crate::limits::CHUNK_BYTES;
 use crate::seal::SealError;
 use crate::seal::aead::FrameCipher;
@@ -37,6 +38,8 @@ pub struct OpenScratch {
     decompressor: Decompressor,
     sealed: Vec<u8>,
     plain: Vec<u8>,
+    columns: Vec<u8>,
+    fields: Fields,
 }
 
 impl OpenScratch {
@@ -45,12 +48,18 @@ impl OpenScratch {
     /// # Errors
     /// [`Error::Seal`] when there is no memory for it.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { decompressor: Decompressor::new()?, sealed: Vec::new(), plain: Vec::new() })
+        Ok(Self {
+            decompressor: Decompressor::new()?,
+            sealed: Vec::new(),
+            plain: Vec::new(),
+            columns: Vec::new(),
+            fields: Fields::default(),
+        })
     }
 
     /// Gives back the memory of a huge row, so that it does not stay for the rest of the run.
     fn forget_the_huge(&mut self) {
-        for buffer in [&mut self.sealed, &mut self.plain] {
+        for buffer in [&mut self.sealed, &mut self.plain, &mut self.columns] {
             if buffer.capacity() > KEPT_BYTES {
                 *buffer = Vec::new();
             }
@@ -132,7 +141,7 @@ impl Opener {
         let frame = header.at(offset);
         let place = frame.place();
         scratch.forget_the_huge();
-        let OpenScratch { decompressor, sealed, plain } = scratch;
+        let OpenScratch { decompressor, sealed, plain, columns, fields } = scratch;
         sealed.clear();
         sealed.extend_from_slice(body);
         let associated = header.associated(&self.0.id);
@@ -146,7 +155,9 @@ impl Opener {
         if envelope.codec == Codec::Stored {
             return Ok(Opened { frame, prefix, plain: packed });
         }
-        decompressor.expand(packed, to_usize(u64::from(envelope.plain_bytes)), plain).map_err(|error| {
+        let turned = envelope.codec == Codec::Columns;
+        let into = if turned { &mut *columns } else { &mut *plain };
+        decompressor.expand(packed, to_usize(u64::from(envelope.plain_bytes)), into).map_err(|error| {
             match error {
                 SealError::Zstd(_) | SealError::PlainLength { .. } => {
                     Error::damaged(place, Damage::Decompression)
@@ -154,6 +165,15 @@ impl Opener {
                 other => Error::Seal(other),
             }
         })?;
+        if turned {
+            let head = ChunkHead::from_bytes(prefix).map_err(|problem| Error::damaged(place, problem))?;
+            if header.kind != FrameKind::Chunk
+                || !fields.to_rows(columns, to_usize(u64::from(head.rows)), plain)
+            {
+                let damage = Damage::Contradiction("its columns are not those of so many rows");
+                return Err(Error::damaged(place, damage));
+            }
+        }
         Ok(Opened { frame, prefix, plain })
     }
 

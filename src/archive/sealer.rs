@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::body::{Codec, ENVELOPE_BYTES, Envelope};
-use super::chunk::{ChunkFacts, ChunkHead};
+use super::chunk::{ChunkFacts, ChunkHead, Layout};
 use super::codec::Encode;
 use super::error::Error;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use super::header::ArchiveId;
 use super::section::PartHead;
-use crate::limits::{CHUNK_BYTES, MAX_ZONE_MAP_BYTES};
+use crate::limits::{CHUNK_BYTES, MAX_COLUMNAR_BYTES, MAX_ZONE_MAP_BYTES};
 use crate::seal::aead::FrameCipher;
 use crate::seal::compress::{Compressor, Level};
 use crate::seal::nonce::Tickets;
@@ -36,6 +36,7 @@ struct Shared {
 pub struct SealScratch {
     compressor: Compressor,
     buffer: Vec<u8>,
+    columns: Vec<u8>,
 }
 
 /// A sealed frame on its way to the writer. It has a number, so it must be pushed, or the archive cannot be finished.
@@ -46,6 +47,7 @@ pub struct SealedFrame {
     pub(super) header: FrameHeader,
     pub(super) bytes: Bytes,
     pub(super) note: Note,
+    codec: Codec,
 }
 
 /// What the index must know about a sealed frame.
@@ -67,6 +69,11 @@ impl SealedFrame {
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
     }
+
+    /// Whether its rows lie column by column.
+    pub fn is_columnar(&self) -> bool {
+        self.codec == Codec::Columns
+    }
 }
 
 impl Sealer {
@@ -79,7 +86,11 @@ impl Sealer {
     /// # Errors
     /// [`Error::Seal`] when there is no memory for it.
     pub fn scratch(&self) -> Result<SealScratch, Error> {
-        Ok(SealScratch { compressor: Compressor::new(self.0.level)?, buffer: Vec::new() })
+        Ok(SealScratch {
+            compressor: Compressor::new(self.0.level)?,
+            buffer: Vec::new(),
+            columns: Vec::new(),
+        })
     }
 
     /// Seals one chunk of whole rows.
@@ -90,6 +101,7 @@ impl Sealer {
         &self,
         head: ChunkHead,
         text: &[u8],
+        layout: Layout<'_>,
         facts: ChunkFacts,
         scratch: &mut SealScratch,
     ) -> Result<SealedFrame, Error> {
@@ -97,7 +109,8 @@ impl Sealer {
             return Err(Error::limit("bytes of a zone map", facts.zone_map.len(), MAX_ZONE_MAP_BYTES));
         }
         let plain_bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        self.seal(FrameKind::Chunk, &head, text, Note::Chunk { head, plain_bytes, facts }, scratch)
+        let note = Note::Chunk { head, plain_bytes, facts };
+        self.seal(FrameKind::Chunk, &head, Plain { bytes: text, layout }, note, scratch)
     }
 
     pub(super) fn seal_part(
@@ -107,7 +120,7 @@ impl Sealer {
         section: usize,
         scratch: &mut SealScratch,
     ) -> Result<SealedFrame, Error> {
-        self.seal(FrameKind::Section, &head, bytes, Note::Part { section }, scratch)
+        self.seal(FrameKind::Section, &head, Plain::opaque(bytes), Note::Part { section }, scratch)
     }
 
     pub(super) fn seal_page(
@@ -116,11 +129,11 @@ impl Sealer {
         page: usize,
         scratch: &mut SealScratch,
     ) -> Result<SealedFrame, Error> {
-        self.seal(FrameKind::Page, &NoPrefix, bytes, Note::Page { page }, scratch)
+        self.seal(FrameKind::Page, &NoPrefix, Plain::opaque(bytes), Note::Page { page }, scratch)
     }
 
     pub(super) fn seal_root(&self, bytes: &[u8], scratch: &mut SealScratch) -> Result<SealedFrame, Error> {
-        self.seal(FrameKind::Root, &NoPrefix, bytes, Note::Root, scratch)
+        self.seal(FrameKind::Root, &NoPrefix, Plain::opaque(bytes), Note::Root, scratch)
     }
 
     /// How many frames were numbered so far.
@@ -135,15 +148,15 @@ impl Sealer {
         &self,
         kind: FrameKind,
         prefix: &dyn Encode,
-        plain: &[u8],
+        plain: Plain<'_>,
         note: Note,
         scratch: &mut SealScratch,
     ) -> Result<SealedFrame, Error> {
-        if plain.len() > kind.max_plain_bytes() {
-            return Err(Error::limit("plain bytes of a frame", plain.len(), kind.max_plain_bytes()));
+        if plain.bytes.len() > kind.max_plain_bytes() {
+            return Err(Error::limit("plain bytes of a frame", plain.bytes.len(), kind.max_plain_bytes()));
         }
-        let SealScratch { compressor, buffer } = scratch;
-        pack(compressor, prefix, plain, buffer)?;
+        let codec = pack(prefix, plain, scratch)?;
+        let buffer = &mut scratch.buffer;
         let Shared { id, cipher, tickets, .. } = &*self.0;
         let body_length = buffer.len() - FRAME_HEADER_BYTES + cipher.tag_bytes();
         let body_length = u32::try_from(body_length).unwrap_or(u32::MAX);
@@ -155,39 +168,72 @@ impl Sealer {
             *front = header.encode();
         }
         debug_assert_eq!(buffer.len(), header.frame_bytes());
-        Ok(SealedFrame { id: *id, header, bytes: take(buffer), note })
+        Ok(SealedFrame { id: *id, header, bytes: take(buffer), note, codec })
     }
 }
 
-/// Fills `out` with room for the header, envelope, prefix, and the packed data.
-fn pack(
-    compressor: &mut Compressor,
-    prefix: &dyn Encode,
-    plain: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), Error> {
+/// What a frame is to hold.
+#[derive(Debug, Clone, Copy)]
+struct Plain<'a> {
+    bytes: &'a [u8],
+    layout: Layout<'a>,
+}
+
+impl<'a> Plain<'a> {
+    const fn opaque(bytes: &'a [u8]) -> Self {
+        Self { bytes, layout: Layout::Rows }
+    }
+}
+
+/// Fills the scratch's buffer with room for the header, envelope, prefix, and the packed data.
+fn pack(prefix: &dyn Encode, plain: Plain<'_>, scratch: &mut SealScratch) -> Result<Codec, Error> {
     const START: usize = FRAME_HEADER_BYTES + ENVELOPE_BYTES;
+    let out = &mut scratch.buffer;
     out.clear();
     out.resize(START, 0);
     prefix.encode(out);
     let prefix_bytes = out.len() - START;
     let packed_from = out.len();
-    compressor.append(plain, out)?;
-    let mut codec = Codec::Zstd;
-    if out.len() - packed_from >= plain.len() {
-        codec = Codec::Stored;
-        out.truncate(packed_from);
-        out.extend_from_slice(plain);
-    }
+    let codec = pack_data(plain, packed_from, scratch)?;
     let envelope = Envelope {
         codec,
         prefix_bytes: u8::try_from(prefix_bytes).unwrap_or(u8::MAX),
-        plain_bytes: u32::try_from(plain.len()).unwrap_or(u32::MAX),
+        plain_bytes: u32::try_from(plain.bytes.len()).unwrap_or(u32::MAX),
     };
-    if let Some(room) = out.get_mut(FRAME_HEADER_BYTES..START) {
+    if let Some(room) = scratch.buffer.get_mut(FRAME_HEADER_BYTES..START) {
         room.copy_from_slice(&envelope.encode());
     }
-    Ok(())
+    Ok(codec)
+}
+
+/// Appends the data, compressed in the layout that is asked for, or as it is where that is not smaller.
+fn pack_data(plain: Plain<'_>, from: usize, scratch: &mut SealScratch) -> Result<Codec, Error> {
+    let SealScratch { compressor, buffer, columns } = scratch;
+    let (fields, both) = match plain.layout {
+        Layout::Rows => (None, false),
+        Layout::Columns(fields) => (Some(fields), false),
+        Layout::Smaller(fields) => (Some(fields), true),
+    };
+    // One column is the same either way.
+    let fields = fields.filter(|fields| fields.columns() > 1 && plain.bytes.len() <= MAX_COLUMNAR_BYTES);
+    let turned = fields.is_some_and(|fields| fields.to_columns(plain.bytes, columns));
+    let mut codec = if turned { Codec::Columns } else { Codec::Zstd };
+    compressor.append(if turned { columns } else { plain.bytes }, buffer)?;
+    if turned && both {
+        let mut rows = Vec::new();
+        compressor.append(plain.bytes, &mut rows)?;
+        if rows.len() < buffer.len() - from {
+            codec = Codec::Zstd;
+            buffer.truncate(from);
+            buffer.append(&mut rows);
+        }
+    }
+    if buffer.len() - from >= plain.bytes.len() {
+        codec = Codec::Stored;
+        buffer.truncate(from);
+        buffer.extend_from_slice(plain.bytes);
+    }
+    Ok(codec)
 }
 
 fn take(buffer: &mut Vec<u8>) -> Bytes {
@@ -216,7 +262,7 @@ mod tests {
         let mut scratch = sealer.scratch().unwrap();
         let head = ChunkHead { stream: 1, number: 0, rows: 1 };
         let frame = |text: &[u8], scratch: &mut SealScratch| {
-            sealer.seal_chunk(head, text, ChunkFacts::default(), scratch).unwrap()
+            sealer.seal_chunk(head, text, Layout::Rows, ChunkFacts::default(), scratch).unwrap()
         };
         assert!(frame(&vec![b'a'; 8 << 20], &mut scratch).bytes.len() < 1 << 20);
         assert_eq!(scratch.buffer.capacity(), 0);

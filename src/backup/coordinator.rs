@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
 use super::definitions;
+use super::packing::Packing;
 use super::pipeline::{copy_all, send};
 use super::relations::{self, Relation};
 use super::{Options, Parts, Shared, Unit};
@@ -83,6 +84,7 @@ pub(super) async fn make(
         large: LargeRows::default(),
         observer: Arc::clone(observer),
         chunks: streams.iter().map(|_| AtomicU32::new(0)).collect(),
+        packings: streams.iter().map(|_| Packing::default()).collect(),
         streams,
         open: Mutex::new(units),
         refused: Mutex::new(Vec::new()),

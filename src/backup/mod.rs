@@ -11,6 +11,7 @@ mod coordinator;
 mod definitions;
 mod digest;
 mod options;
+mod packing;
 mod pipeline;
 mod relations;
 mod worker;
@@ -23,6 +24,7 @@ use tokio::sync::{Mutex, mpsc};
 
 pub use options::{Options, Parts, Summary};
 
+use self::packing::Packing;
 use crate::archive::Sealer;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -46,6 +48,8 @@ struct Shared {
     streams: Vec<Stream>,
     /// The next chunk number of each stream.
     chunks: Vec<AtomicU32>,
+    /// How each stream's chunks are packed.
+    packings: Vec<Packing>,
     /// Units that nobody has taken yet, the largest last.
     open: Mutex<Vec<Unit>>,
     /// Units that a worker could not lock: the coordinator's.
@@ -68,6 +72,11 @@ impl Shared {
     fn stream(&self, id: u32) -> Result<&Stream> {
         let at = usize::try_from(id).unwrap_or(usize::MAX);
         self.streams.get(at).ok_or_else(|| Error::new(ErrorKind::Failed, "no such stream"))
+    }
+
+    fn packing(&self, stream: u32) -> Result<&Packing> {
+        let at = usize::try_from(stream).unwrap_or(usize::MAX);
+        self.packings.get(at).ok_or_else(|| Error::new(ErrorKind::Failed, "no such stream"))
     }
 
     fn next_chunk(&self, stream: u32) -> u32 {

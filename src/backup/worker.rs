@@ -10,6 +10,7 @@ use super::{Shared, Unit};
 use crate::archive::{ChunkFacts, ChunkHead, ContentHash, SealScratch, SealedFrame};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::fields::Fields;
 use crate::pg::cancel::Canceller;
 use crate::pg::copy::Block;
 use crate::pg::{PgError, Session, lock};
@@ -21,9 +22,22 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     frames: mpsc::Sender<SealedFrame>,
     /// Out of here while a block is being sealed.
-    scratch: Option<SealScratch>,
+    scratch: Option<Scratch>,
     /// Tables whose locks this session holds.
     locked: HashSet<u32>,
+}
+
+/// What a worker keeps between two blocks.
+#[derive(Debug)]
+struct Scratch {
+    sealing: SealScratch,
+    fields: Fields,
+}
+
+impl Scratch {
+    fn new(shared: &Shared) -> Result<Self> {
+        Ok(Self { sealing: shared.sealer.scratch()?, fields: Fields::default() })
+    }
 }
 
 /// How the copy of a unit ended, short of failing.
@@ -41,7 +55,7 @@ impl Worker {
         shared: Arc<Shared>,
         frames: mpsc::Sender<SealedFrame>,
     ) -> Result<Self> {
-        let scratch = Some(shared.sealer.scratch()?);
+        let scratch = Some(Scratch::new(&shared)?);
         Ok(Self { session, shared, frames, scratch, locked: HashSet::new() })
     }
 
@@ -106,19 +120,24 @@ async fn seal(
     shared: &Arc<Shared>,
     stream: u32,
     block: Block,
-    scratch: &mut Option<SealScratch>,
+    scratch: &mut Option<Scratch>,
 ) -> Result<SealedFrame> {
     let mut own = match scratch.take() {
         Some(own) => own,
-        None => shared.sealer.scratch()?,
+        None => Scratch::new(shared)?,
     };
     let shared = Arc::clone(shared);
     let work = tokio::task::spawn_blocking(move || {
         let frame = shared.stream(stream).and_then(|info| {
-            let digest = digest(&block, &shared.hasher, &info.zones)?;
+            let Scratch { sealing, fields } = &mut own;
+            let digest = digest(&block, &shared.hasher, &info.zones, fields)?;
             let facts = ChunkFacts { hash: ContentHash(digest.hash.sum), zone_map: digest.zones.encode() };
             let head = ChunkHead { stream, number: shared.next_chunk(stream), rows: block.rows };
-            Ok(shared.sealer.seal_chunk(head, &block.bytes, facts, &mut own)?)
+            let packing = shared.packing(stream)?;
+            let layout = packing.layout(fields);
+            let frame = shared.sealer.seal_chunk(head, &block.bytes, layout, facts, sealing)?;
+            packing.learn(layout, &frame);
+            Ok(frame)
         });
         (frame, own)
     });

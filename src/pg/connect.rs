@@ -34,6 +34,15 @@ pub(crate) struct Peer {
     pub(crate) label: String,
 }
 
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Traffic {
+    /// Whatever comes.
+    Both,
+    /// Tables are copied out over it, nothing large goes in.
+    MostlyIn,
+}
+
 /// What one address came to.
 enum Outcome {
     /// Try the next one.
@@ -48,7 +57,7 @@ type Driver = Connection<Tap<Transport>, Bound<Tap<Transport>>>;
 ///
 /// # Errors
 /// [`PgError::Unreachable`] with every address that was tried; or at once what one server answered.
-pub(crate) async fn connect(options: &ConnectOptions) -> Result<Link, PgError> {
+pub(crate) async fn connect(options: &ConnectOptions, traffic: Traffic) -> Result<Link, PgError> {
     let mut attempts = Vec::new();
     let passes: &[TargetSessionAttrs] = match options.target {
         TargetSessionAttrs::PreferStandby => &[TargetSessionAttrs::Standby, TargetSessionAttrs::Any],
@@ -68,7 +77,7 @@ pub(crate) async fn connect(options: &ConnectOptions) -> Result<Link, PgError> {
             shuffle(&mut addresses, options.load_balance);
             for address in addresses {
                 let peer = label(endpoint, &address);
-                match try_address(options, endpoint, address, *target).await {
+                match try_address(options, endpoint, address, *target, traffic).await {
                     Ok(link) => return Ok(link),
                     Err(Outcome::Stop(error)) => return Err(*error),
                     Err(Outcome::Next(reason)) => attempts.push(Attempt { peer, reason }),
@@ -131,9 +140,10 @@ async fn try_address(
     endpoint: &Endpoint,
     address: Address,
     target: TargetSessionAttrs,
+    traffic: Traffic,
 ) -> Result<Link, Outcome> {
     let trial = Box::pin(async {
-        let link = secure_and_log_in(options, endpoint, address).await?;
+        let link = secure_and_log_in(options, endpoint, address, traffic).await?;
         meets(&link, target).await.map(|()| link)
     });
     match options.connect_timeout {
@@ -150,6 +160,7 @@ async fn secure_and_log_in(
     options: &ConnectOptions,
     endpoint: &Endpoint,
     address: Address,
+    traffic: Traffic,
 ) -> Result<Link, Outcome> {
     let ways: &[Security] = match (&address, options.tls.mode) {
         (Address::Unix(_), _) | (_, SslMode::Disable) => &[Security::Plain],
@@ -177,6 +188,10 @@ async fn secure_and_log_in(
                 first.get_or_insert(error);
                 continue;
             }
+        };
+        let opened = match traffic {
+            Traffic::Both => opened,
+            Traffic::MostlyIn => opened.for_bulk_reads().map_err(|error| Outcome::Next(error.to_string()))?,
         };
         let secured = opened.is_tls();
         match log_in(options, endpoint, opened, Peer { tls: secured, ..peer }).await {

@@ -1,5 +1,6 @@
 //! All talk with a server: connections by libpq's conventions, session settings, snapshots, COPY in and out, quoting.
 
+mod bulk_socket;
 pub mod cancel;
 mod connect;
 pub mod copy;

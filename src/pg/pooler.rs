@@ -34,7 +34,7 @@ pub(crate) async fn refuse_shared_backends(
         return Ok(false);
     }
     let probe = async {
-        let second = connect::connect(options).await?;
+        let second = connect::connect(options, connect::Traffic::Both).await?;
         second
             .client
             .batch_execute("BEGIN READ ONLY")

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::cancel::Canceller;
-use super::connect::{self, Link};
+use super::connect::{self, Link, Traffic};
 use super::copy::tap::TapHandle;
 use super::error::{PgError, ServerError, presentable};
 use super::link::LinkState;
@@ -98,7 +98,11 @@ impl Session {
         kind: SessionKind,
         extra: &[(String, String)],
     ) -> Result<Self, PgError> {
-        let Link { client, tap, state, peer } = Box::pin(connect::connect(options)).await?;
+        let traffic = match kind {
+            SessionKind::Source => Traffic::MostlyIn,
+            SessionKind::Target => Traffic::Both,
+        };
+        let Link { client, tap, state, peer } = Box::pin(connect::connect(options, traffic)).await?;
         let canceller = Canceller::new(options, &peer, &client).await;
         let mut info = identify(&client).await?;
         if !info.version.at_least(ServerVersion::OLDEST) {

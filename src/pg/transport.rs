@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream as DriverTls};
 use tokio_rustls::client::TlsStream;
 
+use super::bulk_socket::BulkSocket;
 use super::options::{TcpOptions, TlsOptions};
 use super::tls;
 
@@ -29,6 +30,7 @@ pub(crate) enum Address {
 pub(crate) enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Bulk(BulkSocket),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -63,6 +65,16 @@ pub(crate) struct Opened {
 impl Opened {
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self.transport, Transport::Tls(_))
+    }
+
+    /// Has a plain socket read by a thread of its own. TLS stays as it is: deciphering is what costs there.
+    pub(crate) fn for_bulk_reads(self) -> io::Result<Self> {
+        let transport = match self.transport {
+            Transport::Tcp(stream) => Transport::Bulk(BulkSocket::new(stream.into_std()?.into())?),
+            Transport::Unix(stream) => Transport::Bulk(BulkSocket::new(stream.into_std()?.into())?),
+            other @ (Transport::Bulk(_) | Transport::Tls(_)) => other,
+        };
+        Ok(Self { transport, ..self })
     }
 }
 
@@ -141,6 +153,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Bulk(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -151,6 +164,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Bulk(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -159,6 +173,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Bulk(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -167,6 +182,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Bulk(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

@@ -13,6 +13,10 @@ pub const MIN_LEVEL: i32 = -7;
 /// The strongest level taken.
 pub const MAX_LEVEL: i32 = 22;
 
+/// Level 1 with a hash table of 32 KiB, which stays in a processor's first cache: measured on columns of TPC-H, 4 to 8 %
+/// faster for 0.4 % of the size.
+const LEVEL_1_HASH_LOG: u32 = 13;
+
 /// A checked zstd level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level(i32);
@@ -56,6 +60,9 @@ impl Compressor {
     pub fn new(level: Level) -> Result<Self, SealError> {
         let mut context = CCtx::try_create().ok_or(SealError::Zstd("no memory for a context"))?;
         context.set_parameter(CParameter::CompressionLevel(level.get())).map_err(zstd_error)?;
+        if level.get() == 1 {
+            context.set_parameter(CParameter::HashLog(LEVEL_1_HASH_LOG)).map_err(zstd_error)?;
+        }
         context.set_parameter(CParameter::ContentSizeFlag(true)).map_err(zstd_error)?;
         context.set_parameter(CParameter::ChecksumFlag(false)).map_err(zstd_error)?;
         Ok(Self(context))

@@ -1,6 +1,6 @@
 //! Writing one archive, as it comes: parts of one size, a few under way at a time, nothing visible before the end.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
 use tokio::task::JoinSet;
@@ -21,7 +21,9 @@ pub struct Upload {
     path: Path,
     place: String,
     multipart: Option<Box<dyn MultipartUpload>>,
-    part: BytesMut,
+    /// The part being gathered: what was given, not copied.
+    part: Vec<Bytes>,
+    part_bytes: usize,
     under_way: JoinSet<Result<(), object_store::Error>>,
     written: u64,
 }
@@ -48,7 +50,8 @@ impl Upload {
             path,
             place,
             multipart: Some(multipart),
-            part: BytesMut::new(),
+            part: Vec::new(),
+            part_bytes: 0,
             under_way: JoinSet::new(),
             written: 0,
         })
@@ -61,10 +64,11 @@ impl Upload {
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StoreError> {
         self.written += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         while !bytes.is_empty() {
-            let room = PART_BYTES.saturating_sub(self.part.len());
+            let room = PART_BYTES.saturating_sub(self.part_bytes);
             let piece = bytes.split_to(room.min(bytes.len()));
-            self.part.extend_from_slice(&piece);
-            if self.part.len() >= PART_BYTES {
+            self.part_bytes += piece.len();
+            self.part.push(piece);
+            if self.part_bytes >= PART_BYTES {
                 self.send_part().await?;
             }
         }
@@ -75,9 +79,10 @@ impl Upload {
         while self.under_way.len() >= PARTS_UNDER_WAY {
             self.join_one().await?;
         }
-        let part = self.part.split().freeze();
+        self.part_bytes = 0;
+        let part: PutPayload = std::mem::take(&mut self.part).into_iter().collect();
         if let Some(multipart) = &mut self.multipart {
-            self.under_way.spawn(multipart.put_part(PutPayload::from_bytes(part)));
+            self.under_way.spawn(multipart.put_part(part));
         }
         Ok(())
     }

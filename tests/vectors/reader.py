@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 SECTION, CHUNK, PAGE, ROOT = 1, 2, 3, 4
+MAX_COLUMNAR = 16 << 20
 MAX_PLAIN = {SECTION: 1 << 20, CHUNK: (1 << 30) - 1 + (1 << 20), PAGE: 8 << 20, ROOT: 256 << 20}
 
 
@@ -65,6 +66,14 @@ def hkdf_expand(prk, info, length):
 
 
 # --- age (age-encryption.org/v1), X25519 recipients only -------------------------------------------------------------
+
+
+def rows_of_columns(data, rows, place):
+    values = data.split(b"\n")
+    need(values.pop() == b"" and b"\t" not in data, f"{place}: malformed columns")
+    need(rows > 0 and len(values) % rows == 0, f"{place}: malformed columns")
+    columns = [values[at : at + rows] for at in range(0, len(values), rows)]
+    return b"".join(b"\t".join(row) + b"\n" for row in zip(*columns))
 
 
 def bech32_payload(text):
@@ -224,6 +233,10 @@ class Archive:
         prefix, data = body[8 : 8 + prefix_length], body[8 + prefix_length :]
         if codec == 1:
             data = zstandard.ZstdDecompressor().decompress(data, max_output_size=plain_length)
+        elif codec == 2:
+            need(kind == CHUNK and plain_length <= MAX_COLUMNAR, f"{place}: malformed")
+            data = zstandard.ZstdDecompressor().decompress(data, max_output_size=plain_length)
+            data = rows_of_columns(data, struct.unpack_from("<I", prefix, 8)[0], place)
         else:
             need(codec == 0, f"{place}: unknown codec")
         need(len(data) == plain_length, f"{place}: wrong plain length")

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::table_query::is_inline;
 use crate::catalog::ident::{ObjectId, class};
-use crate::catalog::kind::{Head, Kind, Target};
+use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
 use crate::pg::quote::ident;
@@ -29,6 +29,20 @@ pub struct LateConstraint {
     /// It holds for all rows of this table, although the parent's does not for all of the parent's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub valid_below: bool,
+    /// The tables that inherit it, however far down: their rows must be in too before it comes to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    pub below: Vec<ObjectId>,
+}
+
+/// All tables below table `t`.
+fn below() -> String {
+    format!(
+        "(WITH RECURSIVE below(oid) AS (\
+         SELECT h.inhrelid FROM pg_catalog.pg_inherits h WHERE h.inhparent = t.oid \
+         UNION SELECT h.inhrelid FROM below b JOIN pg_catalog.pg_inherits h ON h.inhparent = b.oid) \
+         SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, b.oid::pg_catalog.int8)) FROM below b)",
+        class = class::PG_CLASS,
+    )
 }
 
 impl Kind for LateConstraint {
@@ -38,6 +52,7 @@ impl Kind for LateConstraint {
     fn query(server: ServerVersion) -> String {
         format!(
             "SELECT {id}, tn.nspname AS schema, k.conname AS name, {fields}, NOT k.conislocal AS inherited, {calls} AS calls_functions, \
+               CASE WHEN NOT k.connoinherit THEN {below} END AS below, \
                k.convalidated AND NOT k.conislocal AND EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_constraint u \
                  ON u.conrelid = h.inhparent AND u.contype = k.contype AND u.conname = k.conname AND NOT u.convalidated WHERE h.inhrelid = t.oid) AS valid_below, \
                (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({constraint}, u.oid::pg_catalog.int8)) FROM pg_catalog.pg_inherits h \
@@ -48,6 +63,7 @@ impl Kind for LateConstraint {
              AND t.relpersistence <> 't' AND {user} AND {own_table} ORDER BY tn.nspname, t.relname, k.conname",
             id = sql::id(class::PG_CONSTRAINT, "k.oid"),
             fields = fields(),
+            below = below(),
             constraint = class::PG_CONSTRAINT,
             calls = sql::calls_functions(class::PG_CONSTRAINT, "k.oid", false),
             late = late(server),
@@ -92,7 +108,7 @@ impl Kind for LateConstraint {
     }
 
     fn after_data_of(&self) -> Vec<ObjectId> {
-        vec![self.table]
+        std::iter::once(self.table).chain(self.below.iter().copied()).collect()
     }
 }
 

@@ -43,6 +43,36 @@ pub struct Block {
     /// Held by a block with a large row until it is dropped: few of those exist at a time.
     #[expect(dead_code, reason = "held for its drop")]
     permit: Option<OwnedSemaphorePermit>,
+    spare: Spare,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.spare.put(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// Buffers of blocks that are done with: fresh memory costs a page fault for every 4 KiB.
+#[derive(Debug, Clone, Default)]
+struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// Bytes reserved for a block: it is full when it reaches a chunk's size, which the last row may exceed.
+const BLOCK_BYTES: usize = CHUNK_BYTES + CHUNK_BYTES / 8;
+
+impl Spare {
+    fn put(&self, mut buffer: Vec<u8>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One in the queue, one being sealed, one being filled. The memory of large rows is not kept.
+        if buffer.capacity() == BLOCK_BYTES && kept.len() < QUEUE + 2 {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| Vec::with_capacity(BLOCK_BYTES))
+    }
 }
 
 /// Admits large rows one at a time, over all connections of an operation, so that memory is bounded by the largest
@@ -60,6 +90,7 @@ impl Default for LargeRows {
 #[derive(Debug, Clone)]
 pub struct TapHandle {
     armed: Arc<Mutex<Option<Diversion>>>,
+    spare: Spare,
 }
 
 impl TapHandle {
@@ -67,8 +98,11 @@ impl TapHandle {
     /// not: the statement's own result tells which, and how many rows there should be.
     pub fn divert(&self, large: &LargeRows) -> mpsc::Receiver<Block> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let diversion =
-            Diversion { sender: PollSender::new(sender), large: PollSemaphore::new(Arc::clone(&large.0)) };
+        let diversion = Diversion {
+            sender: PollSender::new(sender),
+            large: PollSemaphore::new(Arc::clone(&large.0)),
+            spare: self.spare.clone(),
+        };
         *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some(diversion);
         receiver
     }
@@ -83,6 +117,7 @@ impl TapHandle {
 struct Diversion {
     sender: PollSender<Block>,
     large: PollSemaphore,
+    spare: Spare,
 }
 
 /// The block being filled, and where full ones go.
@@ -113,6 +148,7 @@ impl Copying {
             bytes: std::mem::take(&mut self.block),
             rows: std::mem::take(&mut self.rows),
             permit: self.permit.take(),
+            spare: self.to.spare.clone(),
         };
         if !self.discard && self.to.sender.send_item(block).is_err() {
             self.discard = true;
@@ -129,7 +165,7 @@ impl Copying {
             }
             self.block.reserve_exact(length);
         } else if self.block.capacity() == 0 {
-            self.block.reserve_exact(CHUNK_BYTES + CHUNK_BYTES / 8);
+            self.block = self.to.spare.take();
         }
         Poll::Ready(())
     }
@@ -176,7 +212,7 @@ impl<S> Tap<S> {
     /// Wraps a stream on which the server's first message is still to come.
     pub fn new(inner: S) -> (Self, TapHandle) {
         let armed = Arc::new(Mutex::new(None));
-        let handle = TapHandle { armed: Arc::clone(&armed) };
+        let handle = TapHandle { armed: Arc::clone(&armed), spare: Spare::default() };
         let tap = Self {
             inner,
             armed,
@@ -434,7 +470,7 @@ mod tests {
             let (mut bytes, mut count) = (Vec::new(), 0);
             while let Some(block) = blocks.recv().await {
                 assert_eq!(bytecount(&block.bytes), block.rows);
-                bytes.extend(block.bytes);
+                bytes.extend(&block.bytes);
                 count += block.rows;
             }
             (bytes, count)

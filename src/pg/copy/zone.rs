@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fields::{Row, padded};
+
 /// Longest value kept as a bound, in bytes. A longer one leaves the column without a zone.
 const MAX_VALUE: usize = 64;
 
@@ -88,92 +90,138 @@ impl ZoneType {
     }
 }
 
-/// Gathers the zone map of one chunk.
+/// The bounds of one column while a chunk passes. Almost every value lies between them, so that is found out first,
+/// by comparing the first bytes as one number.
 #[derive(Debug)]
-pub struct ZoneTracker<'a> {
-    columns: &'a [ZoneColumn],
-    bounds: Vec<Bounds>,
-}
-
-#[derive(Debug, Default)]
-struct Bounds {
-    least: Vec<u8>,
-    greatest: Vec<u8>,
-    any: bool,
+struct Bounds<'a> {
+    order: ZoneType,
+    /// Least and greatest value so far.
+    found: Option<(&'a [u8], &'a [u8])>,
+    /// Their keys. Without values, or where one of them has no key, no value lies between.
+    keys: (u128, u128),
     lost: bool,
 }
 
-impl Bounds {
-    fn add(&mut self, order: ZoneType, value: &[u8]) {
+/// Bytes that a key holds.
+const KEY_BYTES: usize = 16;
+
+/// Where no value lies between.
+const NOTHING_BETWEEN: (u128, u128) = (u128::MAX, 0);
+
+impl ZoneType {
+    /// A number that orders values as far as their first bytes tell: of two values that both have one, the lesser has
+    /// the lesser number, or the same. `rest` begins with the value and may go on after it.
+    fn key(self, rest: &[u8], length: usize) -> Option<u128> {
+        let first = u128::from_be_bytes(padded(rest));
+        let unused = u32::try_from(8 * KEY_BYTES.saturating_sub(length)).ok()?;
+        let text = first & u128::MAX.checked_shl(unused)?;
+        match self {
+            // The number of digits decides first.
+            Self::Integer if length < KEY_BYTES && rest.first() != Some(&b'-') => {
+                u128::try_from(length).ok().map(|length| length << 120 | text >> 8)
+            }
+            // Not infinity, nor year 10000, nor before Christ.
+            Self::Time if rest.get(4) == Some(&b'-') && rest.get(length.wrapping_sub(1)) != Some(&b'C') => {
+                Some(text)
+            }
+            // Escapes can be anywhere: such a value is looked at as a whole.
+            Self::Integer | Self::Time | Self::Bytes => None,
+        }
+    }
+
+    /// Whether a key is all that there is to know of a value.
+    fn is_whole(self, length: usize) -> bool {
+        match self {
+            Self::Integer => true,
+            Self::Time | Self::Bytes => length <= KEY_BYTES,
+        }
+    }
+}
+
+impl<'a> Bounds<'a> {
+    /// Takes the value of this length at the beginning of `rest`.
+    #[inline]
+    fn add(&mut self, rest: &'a [u8], length: usize) {
+        if let Some(key) = self.order.key(rest, length) {
+            let (least, greatest) = self.keys;
+            let whole = self.order.is_whole(length) && (key == least || key == greatest);
+            if whole || (least < key && key < greatest) {
+                return;
+            }
+        }
+        self.widen(rest.get(..length).unwrap_or_default());
+    }
+
+    fn widen(&mut self, value: &'a [u8]) {
         if self.lost || value == b"\\N" {
             return;
         }
-        if !order.orderly(value) {
+        if !self.order.orderly(value) {
             self.lost = true;
-        } else if !self.any {
-            self.any = true;
-            self.least.extend_from_slice(value);
-            self.greatest.extend_from_slice(value);
-        } else if order.compare(value, &self.greatest) == Ordering::Greater {
-            self.greatest.clear();
-            self.greatest.extend_from_slice(value);
-        } else if order.compare(value, &self.least) == Ordering::Less {
-            self.least.clear();
-            self.least.extend_from_slice(value);
+            self.keys = NOTHING_BETWEEN;
+            return;
         }
+        let (least, greatest) = self.found.unwrap_or((value, value));
+        let least = if self.order.compare(value, least) == Ordering::Less { value } else { least };
+        let greatest =
+            if self.order.compare(value, greatest) == Ordering::Greater { value } else { greatest };
+        self.found = Some((least, greatest));
+        let keys = self.order.key(least, least.len()).zip(self.order.key(greatest, greatest.len()));
+        self.keys = keys.unwrap_or(NOTHING_BETWEEN);
+    }
+
+    fn finish(self) -> Option<(String, String)> {
+        let (least, greatest) = self.found.filter(|_| !self.lost)?;
+        let text = |value: &[u8]| String::from_utf8(value.to_vec()).ok();
+        text(least).zip(text(greatest))
     }
 }
 
-impl Bounds {
-    fn finish(self) -> Option<(String, String)> {
-        if self.lost || !self.any {
-            return None;
-        }
-        String::from_utf8(self.least).ok().zip(String::from_utf8(self.greatest).ok())
-    }
+/// Gathers the zone map of one chunk.
+#[derive(Debug)]
+pub struct ZoneTracker<'a> {
+    text: &'a [u8],
+    columns: Vec<(usize, Bounds<'a>)>,
 }
 
 impl<'a> ZoneTracker<'a> {
-    /// A tracker of these columns, which must be sorted by position.
-    pub fn new(columns: &'a [ZoneColumn]) -> Self {
-        debug_assert!(columns.is_sorted_by_key(|column| column.position));
-        Self { columns, bounds: columns.iter().map(|_| Bounds::default()).collect() }
+    /// A tracker of these columns of a text.
+    pub fn new(text: &'a [u8], columns: &[ZoneColumn]) -> Self {
+        let bounds = |order| Bounds { order, found: None, keys: NOTHING_BETWEEN, lost: false };
+        let columns = columns.iter().map(|column| (usize::from(column.position), bounds(column.order)));
+        Self { text, columns: columns.collect() }
     }
 
-    /// Takes one row, without its newline.
-    pub fn row(&mut self, row: &[u8]) {
-        let mut rest = row;
-        let mut at = 0u16;
-        for (column, bounds) in self.columns.iter().zip(&mut self.bounds) {
-            while at < column.position {
-                let Some(tab) = memchr::memchr(b'\t', rest) else {
-                    return;
-                };
-                rest = rest.get(tab + 1..).unwrap_or_default();
-                at += 1;
+    /// Takes one row.
+    #[inline]
+    pub fn row(&mut self, row: Row<'_>) {
+        for (column, bounds) in &mut self.columns {
+            if let Some((start, end)) = row.value(*column) {
+                bounds.add(self.text.get(start..).unwrap_or_default(), end.saturating_sub(start));
             }
-            let end = memchr::memchr(b'\t', rest).unwrap_or(rest.len());
-            bounds.add(column.order, rest.get(..end).unwrap_or_default());
         }
     }
 
     /// The chunk's zone map.
     pub fn finish(self) -> ZoneMap {
-        ZoneMap { bounds: self.bounds.into_iter().map(Bounds::finish).collect() }
+        ZoneMap { bounds: self.columns.into_iter().map(|(_, bounds)| bounds.finish()).collect() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::Fields;
     use proptest::prelude::*;
 
     fn zone(order: ZoneType, values: &[&str]) -> Option<(String, String)> {
         let columns = [ZoneColumn { position: 1, order }];
-        let mut tracker = ZoneTracker::new(&columns);
-        for value in values {
-            tracker.row(format!("first\t{value}\tlast").as_bytes());
-        }
+        let rows: Vec<String> = values.iter().map(|value| format!("first\t{value}\tlast\n")).collect();
+        let text = rows.concat();
+        let mut fields = Fields::default();
+        assert!(fields.find(text.as_bytes()));
+        let mut tracker = ZoneTracker::new(text.as_bytes(), &columns);
+        fields.each_row().for_each(|row| tracker.row(row));
         tracker.finish().bounds.remove(0)
     }
 
@@ -207,6 +255,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn times_and_texts_lie_between_the_bounds(
+            times in proptest::collection::vec("(19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]( 1[0-9]:00:0[0-9](\\.[1-9]{1,6})?)?", 1..40),
+            texts in proptest::collection::vec("[a-c]{0,20}", 1..40),
+        ) {
+            for (order, values) in [(ZoneType::Time, &times), (ZoneType::Bytes, &texts)] {
+                let refs: Vec<&str> = values.iter().map(String::as_str).collect();
+                let (least, greatest) = zone(order, &refs).unwrap();
+                prop_assert_eq!(&least, values.iter().min().unwrap());
+                prop_assert_eq!(&greatest, values.iter().max().unwrap());
+            }
+        }
+
+        #[test]
+        fn small_integers_lie_between_the_bounds(values in proptest::collection::vec(-120i64..1200, 1..50)) {
+            let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+            let refs: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let (least, greatest) = zone(ZoneType::Integer, &refs).unwrap();
+            prop_assert_eq!(least, values.iter().min().unwrap().to_string());
+            prop_assert_eq!(greatest, values.iter().max().unwrap().to_string());
+        }
+
         #[test]
         fn every_integer_lies_between_the_bounds(values in proptest::collection::vec(any::<i64>(), 1..50)) {
             let texts: Vec<String> = values.iter().map(ToString::to_string).collect();

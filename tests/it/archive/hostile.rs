@@ -3,19 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use pgcask::archive::OpenScratch;
+use pgcask::archive::SectionTag;
 use pgcask::archive::frame::FRAME_HEADER_BYTES;
 use pgcask::fuzzing;
+use pgcask::seal::recipient::{Identity, Passphrase};
 
 use super::{frames, open, sample, slice};
+use crate::harness::cli::{backup, folder};
+use crate::harness::postgres::{Server, newest};
 
 /// A target and the name of its corpus.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 6] = [
     ("open_archive", fuzzing::open_archive),
     ("index", fuzzing::index),
     ("header", fuzzing::header),
     ("frame", fuzzing::frame),
+    ("copy_rows", fuzzing::copy_rows),
+    ("catalog_decode", fuzzing::catalog_decode),
 ];
 
 /// Marsaglia's xorshift: the same inputs on every run.
@@ -53,6 +59,12 @@ fn mutate(seed: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
+/// The seeds that lie in the corpus.
+fn stored(target: &str) -> Vec<Vec<u8>> {
+    let files = std::fs::read_dir(corpus(target)).unwrap();
+    files.map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect()
+}
+
 /// What each target starts from: parts of a sample archive.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let sample = sample(false);
@@ -77,6 +89,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                 archive.opener.open(bytes, frame, &mut scratch).unwrap().plain.to_vec()
             })
             .collect(),
+        "copy_rows" => vec![
+            super::text(1, 20),
+            b"1\t2024-01-02\ta\\tb\n-20\tinfinity\t\\N\n\\N\t2024-01-02 10:00:00.5+00\t\\\\x41\n".to_vec(),
+        ],
+        // Made by a server; see `write_catalog_seeds`.
+        "catalog_decode" => stored(target),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -86,7 +104,13 @@ fn mutated_inputs_neither_panic_nor_take_memory() {
     for (name, target) in TARGETS {
         let mut random = Random(0x9E37_79B9_7F4A_7C15);
         let seeds = seeds(name);
-        for _ in 0..if name == "open_archive" { 10_000 } else { 30_000 } {
+        // A catalog is a thousand times as long as the others.
+        let rounds = match name {
+            "catalog_decode" => 1_500,
+            "open_archive" => 10_000,
+            _ => 30_000,
+        };
+        for _ in 0..rounds {
             let seed = &seeds[random.below(seeds.len())];
             target(&mutate(seed, &mut random));
         }
@@ -109,11 +133,40 @@ fn the_corpus_of_every_target_is_replayed() {
     }
 }
 
+/// Writes the catalogs of a database with some of every kind: `cargo test --test it write_catalog_seeds -- --ignored`.
+#[test]
+#[ignore = "writes into the source tree"]
+fn write_catalog_seeds() {
+    let server = Server::start(newest());
+    for kind in ["table", "foreign_key", "function", "view", "policy", "range_type"] {
+        let source = server.create_db();
+        let fixture = format!("tests/fixtures/kinds/{kind}.sql");
+        server.script(&source, &Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture));
+        let folder = folder();
+        let made = backup(folder.path(), &server.url(&source), &["--schema-only"]);
+        let archive = std::fs::read(made["archive"].as_str().unwrap()).unwrap();
+        let phrase =
+            Passphrase::new(std::fs::read_to_string(folder.path().join("pass")).unwrap().trim()).unwrap();
+        let archive_keys = [Identity::Passphrase(phrase)];
+        let opened = open(&archive, &archive_keys).unwrap();
+        let section =
+            opened.root.sections.iter().find(|section| section.tag == SectionTag(*b"CATA")).unwrap();
+        let mut catalog = Vec::new();
+        for (part, frame) in (0..).zip(&section.parts) {
+            let mut scratch = OpenScratch::new().unwrap();
+            let frame = slice(&archive, frame.range());
+            catalog.extend_from_slice(opened.opener.open_part(frame, section, part, &mut scratch).unwrap());
+        }
+        std::fs::create_dir_all(corpus("catalog_decode")).unwrap();
+        std::fs::write(corpus("catalog_decode").join(format!("{kind}.json")), catalog).unwrap();
+    }
+}
+
 /// Writes the seeds anew after a change of the format: `cargo test --test it write_fuzz_seeds -- --ignored`.
 #[test]
 #[ignore = "writes into the source tree"]
 fn write_fuzz_seeds() {
-    for (name, _) in TARGETS {
+    for (name, _) in TARGETS.into_iter().filter(|(name, _)| *name != "catalog_decode") {
         std::fs::create_dir_all(corpus(name)).unwrap();
         for (at, seed) in seeds(name).iter().enumerate() {
             std::fs::write(corpus(name).join(format!("seed-{at}")), seed).unwrap();

@@ -12,9 +12,10 @@ use std::ops::Range;
 
 use pgcask::archive::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use pgcask::archive::{
-    Archive, ChunkFacts, ChunkHead, ContentHash, Error, Locator, OpenScratch, Options, Report, SealedFrame,
-    SectionTag, Summary, Verifier, Writer,
+    Archive, ChunkFacts, ChunkHead, ContentHash, Error, Layout, Locator, OpenScratch, Options, Report,
+    SealedFrame, SectionTag, Summary, Verifier, Writer,
 };
+use pgcask::fields::Fields;
 use pgcask::seal::compress::Level;
 use pgcask::seal::recipient::{Identity, Recipient, generate_identity};
 
@@ -60,7 +61,11 @@ pub(crate) fn sample(encrypted: bool) -> Sample {
             let head = ChunkHead { stream, number, rows: number + 2 };
             let facts =
                 ChunkFacts { hash: ContentHash(u128::MAX - u128::from(number)), zone_map: vec![1; 3] };
-            sealer.seal_chunk(head, &text(stream, number), facts, &mut scratch).unwrap()
+            let (text, mut fields) = (text(stream, number), Fields::default());
+            // The second stream lies in columns.
+            let layout =
+                if stream == 7 && fields.find(&text) { Layout::Columns(&fields) } else { Layout::Rows };
+            sealer.seal_chunk(head, &text, layout, facts, &mut scratch).unwrap()
         })
         .collect();
     frames.reverse();

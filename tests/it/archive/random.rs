@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pgcask::archive::{ChunkFacts, ChunkHead, ContentHash, Options, SealedFrame, Writer};
+use pgcask::archive::{ChunkFacts, ChunkHead, ContentHash, Layout, Options, SealedFrame, Writer};
 use pgcask::limits::MAX_ZONE_MAP_BYTES;
 use proptest::prelude::*;
 
@@ -34,7 +34,7 @@ proptest! {
             let hash = u128::MAX / (u128::from(number) + 1);
             let facts = ChunkFacts { hash: ContentHash(hash), zone_map: vec![1; zone] };
             let head = ChunkHead { stream, number, rows: 1 };
-            frames.push((number + late, sealer.seal_chunk(head, &text, facts, &mut scratch).unwrap()));
+            frames.push((number + late, sealer.seal_chunk(head, &text, Layout::Rows, facts, &mut scratch).unwrap()));
             let sums = expected.get_mut(&stream).unwrap();
             sums.0.extend(text);
             sums.1 = sums.1.wrapping_add(hash);

@@ -4,7 +4,8 @@ use std::sync::mpsc::sync_channel;
 
 use pgcask::archive::salvage::Salvaged;
 use pgcask::archive::{
-    ChunkFacts, ChunkHead, ContentHash, Error, Locator, OpenScratch, Options, Salvager, SectionTag, Writer,
+    ChunkFacts, ChunkHead, ContentHash, Error, Layout, Locator, OpenScratch, Options, Salvager, SectionTag,
+    Writer,
 };
 use pgcask::seal::recipient::{Identity, KdfCost, Passphrase, Recipient, generate_identity};
 use sha2::Digest as _;
@@ -92,8 +93,12 @@ fn threads_seal_in_parallel_and_every_row_arrives() {
                 for number in (worker..CHUNKS).step_by(4) {
                     let head = ChunkHead { stream: 5, number, rows: 1 };
                     let facts = ChunkFacts::default();
-                    send.send(sealer.seal_chunk(head, &text(5, number % 50), facts, &mut scratch).unwrap())
-                        .unwrap();
+                    send.send(
+                        sealer
+                            .seal_chunk(head, &text(5, number % 50), Layout::Rows, facts, &mut scratch)
+                            .unwrap(),
+                    )
+                    .unwrap();
                 }
             });
         }

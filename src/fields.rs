@@ -1,0 +1,312 @@
+//! Where the values of COPY text end, found once for all who need to know: the content hash, the zone maps, and the
+//! archive, which keeps a chunk's values column by column because like lies beside like then.
+//!
+//! In COPY text (PostgreSQL manual, `COPY`, "Text Format") a tab byte ends every value but the last of a row, a newline
+//! byte the last one; inside values both are written as escapes. So a value's terminator tells all.
+
+/// Bytes that are looked at together.
+const WINDOW: usize = 32;
+
+/// Short values are copied in pieces of this size, what follows them included: it is overwritten next.
+const STEP: usize = 32;
+
+/// The terminators of some text. Reused from text to text, so that memory is reserved once.
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    ends: Vec<u32>,
+    columns: usize,
+}
+
+/// A value's place: it begins at `.0` and its terminator is at `.1`.
+pub type Span = (usize, usize);
+
+/// One row's values.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    start: usize,
+    ends: &'a [u32],
+}
+
+impl Row<'_> {
+    /// Where it begins.
+    pub const fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Where its newline is.
+    pub fn end(&self) -> usize {
+        self.ends.last().map_or(self.start, |end| to_usize(*end))
+    }
+
+    /// Where a value begins and where its terminator is.
+    #[inline]
+    pub fn value(&self, column: usize) -> Option<Span> {
+        let end = to_usize(*self.ends.get(column)?);
+        let before = column.checked_sub(1).and_then(|before| self.ends.get(before));
+        Some((before.map_or(self.start, |end| to_usize(*end) + 1), end))
+    }
+}
+
+impl Fields {
+    /// Finds the terminators of whole rows that all have the same number of values. False for any other text, and for
+    /// text beyond 4 GiB; nothing is known then.
+    pub fn find(&mut self, text: &[u8]) -> bool {
+        self.forget();
+        if u32::try_from(text.len()).is_err() || text.last() != Some(&b'\n') {
+            return false;
+        }
+        let newlines = self.find_terminators(text);
+        let columns = self.ends.iter().position(|end| byte_at(text, *end) == Some(b'\n'));
+        let columns = columns.map_or(0, |last| last + 1);
+        // Every row ends where it should and there are no other newlines, so all else is tabs.
+        let whole = columns.checked_mul(newlines) == Some(self.ends.len())
+            && self
+                .ends
+                .chunks_exact(columns.max(1))
+                .all(|row| row.last().is_some_and(|end| byte_at(text, *end) == Some(b'\n')));
+        if whole {
+            self.columns = columns;
+        } else {
+            self.ends.clear();
+        }
+        whole
+    }
+
+    /// Forgets what it knew.
+    pub fn forget(&mut self) {
+        self.ends.clear();
+        self.columns = 0;
+    }
+
+    /// Gathers the places of tabs and newlines; gives the number of newlines.
+    fn find_terminators(&mut self, text: &[u8]) -> usize {
+        let mut newlines = 0;
+        let mut base = 0u32;
+        for window in text.chunks(WINDOW) {
+            let (tab, newline) = masks(padded(window));
+            newlines += usize::try_from(newline.count_ones()).unwrap_or_default();
+            let mut both = tab | newline;
+            let mut found = [0; WINDOW];
+            let mut count = 0;
+            while both != 0 {
+                if let Some(slot) = found.get_mut(count) {
+                    *slot = base.wrapping_add(both.trailing_zeros());
+                }
+                count += 1;
+                both &= both - 1;
+            }
+            self.ends.extend_from_slice(found.get(..count).unwrap_or_default());
+            base = base.wrapping_add(32);
+        }
+        newlines
+    }
+
+    /// How many values each row has; 0 when nothing is known.
+    pub const fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.ends.len().checked_div(self.columns).unwrap_or(0)
+    }
+
+    /// The rows, from the first.
+    pub fn each_row(&self) -> impl Iterator<Item = Row<'_>> {
+        let mut start = 0;
+        self.ends.chunks_exact(self.columns.max(1)).map(move |ends| {
+            let row = Row { start, ends };
+            start = row.end() + 1;
+            row
+        })
+    }
+
+    /// Writes the text column by column, every value ended by a newline. The length stays the same. False when this is
+    /// not the text that was looked at.
+    pub fn to_columns(&self, text: &[u8], out: &mut Vec<u8>) -> bool {
+        // Not cleared: all of it is written over.
+        out.resize(text.len(), 0);
+        let mut cursors = self.column_starts();
+        let limits: Vec<usize> = cursors.iter().skip(1).copied().chain([text.len()]).collect();
+        let mut start = 0;
+        for row in self.ends.chunks_exact(self.columns.max(1)) {
+            for ((cursor, limit), end) in cursors.iter_mut().zip(&limits).zip(row) {
+                let end = to_usize(*end);
+                // Beyond the limit the next column begins, whose first values are there already.
+                if !copy(text, (start, end), out, *cursor, *limit, b'\n') {
+                    return false;
+                }
+                *cursor += end + 1 - start;
+                start = end + 1;
+            }
+        }
+        start == text.len()
+    }
+
+    /// Where each column begins when they are written one after another.
+    fn column_starts(&self) -> Vec<usize> {
+        let mut lengths = vec![0; self.columns];
+        let mut start = 0;
+        for row in self.ends.chunks_exact(self.columns.max(1)) {
+            for (length, end) in lengths.iter_mut().zip(row) {
+                let after = to_usize(*end) + 1;
+                *length += after - start;
+                start = after;
+            }
+        }
+        let mut at = 0;
+        for length in &mut lengths {
+            at += std::mem::replace(length, at);
+        }
+        lengths
+    }
+
+    /// Turns what [`Fields::to_columns`] wrote back into rows. False when the text is not that of so many rows.
+    pub fn to_rows(&mut self, columns: &[u8], rows: usize, out: &mut Vec<u8>) -> bool {
+        self.forget();
+        if u32::try_from(columns.len()).is_err() || columns.last() != Some(&b'\n') {
+            return false;
+        }
+        let newlines = self.find_terminators(columns);
+        if newlines != self.ends.len() || rows == 0 || !newlines.is_multiple_of(rows) {
+            return false;
+        }
+        let width = newlines / rows;
+        out.resize(columns.len(), 0);
+        let mut at = 0;
+        for row in 0..rows {
+            for column in 0..width {
+                let index = column * rows + row;
+                let start = index.checked_sub(1).and_then(|before| self.ends.get(before));
+                let start = start.map_or(0, |end| to_usize(*end) + 1);
+                let Some(end) = self.ends.get(index).map(|end| to_usize(*end)) else { return false };
+                let terminator = if column + 1 == width { b'\n' } else { b'\t' };
+                if !copy(columns, (start, end), out, at, columns.len(), terminator) {
+                    return false;
+                }
+                at += end + 1 - start;
+            }
+        }
+        at == columns.len()
+    }
+}
+
+/// Copies a value and its terminator to `out` at `at`. Bytes up to `limit` may be overwritten.
+#[inline]
+fn copy(text: &[u8], (start, end): Span, out: &mut [u8], at: usize, limit: usize, terminator: u8) -> bool {
+    let Some(length) = end.checked_sub(start) else { return false };
+    let short = length < STEP && at + STEP <= limit;
+    if short
+        && let Some(from) = text.get(start..).and_then(<[u8]>::first_chunk::<STEP>)
+        && let Some(to) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<STEP>)
+    {
+        *to = *from;
+    } else {
+        match (text.get(start..end), out.get_mut(at..at + length)) {
+            (Some(from), Some(to)) => to.copy_from_slice(from),
+            _ => return false,
+        }
+    }
+    match out.get_mut(at + length) {
+        Some(last) => *last = terminator,
+        None => return false,
+    }
+    true
+}
+
+fn byte_at(text: &[u8], at: u32) -> Option<u8> {
+    text.get(to_usize(at)).copied()
+}
+
+/// No processor that runs this has pointers of less than 32 bits.
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// The first bytes of a slice, with zeros where it is shorter.
+#[inline]
+pub fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.first_chunk().copied().unwrap_or_else(|| {
+        let mut padded = [0; N];
+        padded.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        padded
+    })
+}
+
+/// A bit for each tab, and one for each newline.
+#[inline]
+fn masks(bytes: [u8; WINDOW]) -> (u32, u32) {
+    let bytes = wide::u8x32::new(bytes);
+    let mask = |byte| bytes.simd_eq(wide::u8x32::splat(byte)).to_bitmask();
+    (mask(b'\t'), mask(b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lay_out(text: &[u8]) -> Option<Vec<u8>> {
+        let (mut fields, mut out) = (Fields::default(), Vec::new());
+        (fields.find(text) && fields.to_columns(text, &mut out)).then_some(out)
+    }
+
+    #[test]
+    fn columns_lie_one_after_another() {
+        assert_eq!(lay_out(b"1\ta\n2\tbc\n").unwrap(), b"1\n2\na\nbc\n");
+        assert_eq!(lay_out(b"\n\n").unwrap(), b"\n\n");
+    }
+
+    #[test]
+    fn other_texts_are_not_taken() {
+        for text in [&b""[..], b"1\t2", b"1\t2\n3\n", b"1\n2\t3\n", b"1\t2\n3\t4\n5\n6\t7\t8\n"] {
+            assert_eq!(lay_out(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn hostile_columns_are_refused() {
+        let (mut fields, mut out) = (Fields::default(), Vec::new());
+        for (text, rows) in
+            [(&b"1\n2\n3\n"[..], 2), (b"1\n2\n", 0), (b"1\t2\n", 1), (b"1\n2", 2), (b"", 0), (b"1\n", 2)]
+        {
+            assert!(!fields.to_rows(text, rows, &mut out), "{text:?} of {rows}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_table_comes_back(
+            width in 1usize..9,
+            values in proptest::collection::vec("[a-z\\\\]{0,40}", 1..200),
+        ) {
+            let rows: Vec<String> = values.chunks_exact(width).map(|row| row.join("\t") + "\n").collect();
+            let text = rows.concat().into_bytes();
+            prop_assume!(!text.is_empty());
+            let (mut fields, mut columns, mut back) = (Fields::default(), vec![7; 5], vec![7; 9]);
+            prop_assert!(fields.find(&text));
+            prop_assert_eq!((fields.rows(), fields.columns()), (rows.len(), width));
+            prop_assert!(fields.to_columns(&text, &mut columns));
+            let spans: Vec<&[u8]> = fields.each_row().map(|row| &text[row.start()..=row.end()]).collect();
+            prop_assert_eq!(spans, rows.iter().map(String::as_bytes).collect::<Vec<_>>());
+            for column in 0..width {
+                let found: Vec<&[u8]> =
+                    fields.each_row().filter_map(|row| row.value(column)).map(|(start, end)| &text[start..end]).collect();
+                let expected: Vec<&[u8]> = values.chunks_exact(width).map(|row| row[column].as_bytes()).collect();
+                prop_assert_eq!(found, expected);
+            }
+            prop_assert!(fields.each_row().all(|row| row.value(width).is_none()));
+            prop_assert!(fields.to_rows(&columns, rows.len(), &mut back));
+            prop_assert_eq!(back, text);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(text in proptest::collection::vec(prop_oneof![Just(9u8), Just(10), any::<u8>()], 0..200), rows in 0usize..20) {
+            let (mut fields, mut out) = (Fields::default(), Vec::new());
+            if fields.find(&text) {
+                prop_assert!(fields.to_columns(&text, &mut out));
+            }
+            fields.to_rows(&text, rows, &mut out);
+        }
+    }
+}
