@@ -32,10 +32,12 @@ EXAMPLES
     pgcask backup shop --to s3://backups/prod --recipient age1…
 
   Only some tables, four connections, a weekly backup:
-    pgcask backup shop --to /backups --table 'sales.*' --exclude-table-data sales.log --jobs 4 --kind weekly
+    pgcask backup shop --to /backups --table 'sales.*' --exclude-table-data sales.log \\
+      --jobs 4 --kind weekly
 
 EXIT STATUS
-  0 done · 1 failed · 2 usage · 4 key · 7 server lost · 8 store unreachable or full · 130/143 stopped")]
+  0 done · 1 failed · 2 usage · 4 key · 7 server lost · 8 store unreachable or full ·
+  130/143 stopped")]
 pub struct BackupArgs {
     /// The database: a libpq URL, keyword string or name; default from PG* variables as in psql
     #[arg(value_name = "DBURL")]

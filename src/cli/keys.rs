@@ -19,8 +19,9 @@ use crate::seal::recipient::{Identity, Passphrase, Recipient, generate_identity}
 /// Make a key pair: an identity to restore with, and the recipient to back up to
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-The backup host needs only the recipient (age1…), which can write archives and not read them. Keep the identity file
-elsewhere, and twice: without it no archive sealed for it can be opened by anybody.
+The backup host needs only the recipient (age1…), which can write archives and not read them.
+Keep the identity file elsewhere, and twice: without it no archive sealed for it can be opened
+by anybody.
 
 EXAMPLES
   pgcask keygen --output ~/pgcask.key

@@ -21,7 +21,7 @@ use crate::restore::{Options, Parts, Plan};
 #[command(after_long_help = "\
 EXAMPLES
   Into a new database:
-    pgcask restore /backups/shop/daily/2026-11-23/shop-daily-….cask --into shop_copy --create -i ~/pgcask.key
+    pgcask restore ARCHIVE --into shop_copy --create -i ~/pgcask.key
 
   What would happen:
     pgcask restore ARCHIVE --into shop_copy --create --dry-run
@@ -30,8 +30,8 @@ EXAMPLES
     pgcask restore ARCHIVE --into shop --table sales.orders
 
 EXIT STATUS
-  0 done and proven · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 the content differs · 7 server lost ·
-  8 store unreachable · 9 refused · 130/143 stopped")]
+  0 done and proven · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 the content differs ·
+  7 server lost · 8 store unreachable · 9 refused · 130/143 stopped")]
 pub struct RestoreArgs {
     /// The archive: a file or the URL of an object
     #[arg(value_name = "ARCHIVE")]
@@ -45,6 +45,9 @@ pub struct RestoreArgs {
     /// Say what would happen, touch nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Go on after an object that cannot be restored; list them all at the end, with exit status 1
+    #[arg(long)]
+    pub keep_going: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -102,6 +105,7 @@ impl RestoreArgs {
                 (_, true) => Parts::Rows,
                 _ => Parts::All,
             },
+            keep_going: self.keep_going,
             no_owner: self.no_owner,
             no_acl: self.no_acl,
             analyze: !self.no_analyze,
@@ -141,7 +145,10 @@ impl RestoreArgs {
                 human_seconds(summary.total_seconds),
             ))?;
         }
-        Ok(Exit::Good)
+        for failure in &summary.failures {
+            printer.warning(&format!("not restored: {}", quote::printable(failure)));
+        }
+        Ok(if summary.failures.is_empty() { Exit::Good } else { Exit::Failed })
     }
 }
 

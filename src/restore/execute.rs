@@ -24,11 +24,19 @@ pub(super) async fn serial(steps: &Steps, session: &Session, list: &[Step], stop
         stop.check()?;
         session.execute("BEGIN").await?;
         for step in batch {
-            steps.run(session, *step).await?;
+            steps.guarded(session, Some(*step), steps.run(session, *step)).await?;
         }
         session.execute("COMMIT").await?;
     }
     Ok(())
+}
+
+/// Runs a step that has transactions of its own.
+pub(super) async fn alone(steps: &Steps, session: &Session, step: Step) -> Result<()> {
+    let Err(error) = steps.run(session, step).await else { return Ok(()) };
+    steps.failures.keep(Some(step), error, steps.observer())?;
+    // The step's transaction may be open still.
+    Ok(session.execute("ROLLBACK").await?)
 }
 
 /// What the workers share.
@@ -116,7 +124,7 @@ async fn run_one(steps: &Steps, board: &Board, session: &Session, task: TaskId, 
             drop(canceller.cancel().await);
             return Err(part.error());
         }
-        result = steps.run(session, step) => result?,
+        result = alone(steps, session, step) => result?,
     }
     if let Some(what) = steps.describe(step) {
         steps.observer().event(Event::Done { what, seconds: began.elapsed().as_secs_f64() });

@@ -6,6 +6,7 @@
 //! ```
 
 mod execute;
+mod failures;
 mod loader;
 mod options;
 mod preflight;
@@ -31,6 +32,7 @@ use crate::opened::OpenArchive;
 use crate::pg::{Session, SessionKind};
 use crate::plan::restore::{RestorePlan, Step};
 use crate::stop::Stop;
+use failures::Failures;
 use prepare::Prepared;
 use steps::Steps;
 
@@ -48,7 +50,8 @@ pub async fn dry_run(options: &Options, archive: &OpenArchive) -> Result<Plan> {
 /// Restores.
 ///
 /// # Errors
-/// The first failure; what was created until then stays in the target, which was empty before.
+/// The first failure; what was created until then stays in the target, which was empty before. With
+/// [`Options::keep_going`] failures of single objects are told in the summary instead.
 pub async fn run(
     options: &Options,
     archive: &OpenArchive,
@@ -88,6 +91,7 @@ pub async fn run(
         budget: ByteBudget::new(RESTORE_BUDGET_BYTES),
         needed,
         rows: AtomicU64::new(0),
+        failures: Failures::new(options.keep_going),
     });
     let mut phases = HashMap::new();
     sessions = run_plan(&steps, sessions, plan, options, observer, stop, &mut phases).await?;
@@ -104,6 +108,7 @@ pub async fn run(
         phases.insert("proof", proof.elapsed().as_secs_f64());
         verified = Some(true);
     }
+    let failures = steps.failures.messages();
     Ok(Summary {
         database: options.target.display(),
         seconds: restored,
@@ -111,7 +116,8 @@ pub async fn run(
         rows: steps.rows.load(Ordering::Relaxed),
         tables: u64::try_from(steps.loads.len()).unwrap_or(u64::MAX),
         objects: u64::try_from(steps.entries.len()).unwrap_or(u64::MAX),
-        verified: verified.unwrap_or(false),
+        verified: verified.unwrap_or(false) && failures.is_empty(),
+        failures,
         jobs: options.jobs,
         phases,
     })
@@ -156,7 +162,7 @@ async fn run_plan(
     for (load, plan) in steps.loads.iter().enumerate() {
         if plan.stream.content == Content::LargeObjects {
             for unit in 0..plan.units.len() {
-                steps.run(sessions.first().ok_or_else(none)?, Step::Load { load, unit }).await?;
+                execute::alone(steps, sessions.first().ok_or_else(none)?, Step::Load { load, unit }).await?;
             }
         }
     }
@@ -190,7 +196,15 @@ async fn set_sequences(session: &Session, steps: &Steps, closing: &crate::manife
         .map(super::catalog::model::SequenceValue::set)
         .collect();
     for batch in statements.chunks(200) {
-        session.execute(&batch.join("; ")).await?;
+        if !steps.failures.are_kept() {
+            session.execute(&batch.join("; ")).await?;
+            continue;
+        }
+        for statement in batch {
+            if let Err(error) = session.execute(statement).await {
+                steps.failures.keep(None, error.into(), steps.observer())?;
+            }
+        }
     }
     Ok(())
 }

@@ -33,6 +33,8 @@ pub struct Options {
     pub selection: Selection,
     /// Definitions, rows, or both.
     pub parts: Parts,
+    /// Go on after an object that cannot be restored.
+    pub keep_going: bool,
     /// Do not set owners.
     pub no_owner: bool,
     /// Do not set privileges.
@@ -83,6 +85,8 @@ pub struct Summary {
     pub objects: u64,
     /// Whether the content was read back and is equal.
     pub verified: bool,
+    /// What could not be restored; empty unless the restore was told to keep going.
+    pub failures: Vec<String>,
     /// Connections used.
     pub jobs: usize,
     /// Seconds of each phase.

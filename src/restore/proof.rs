@@ -86,7 +86,7 @@ async fn units(steps: &Steps, session: Option<&Session>) -> Result<Vec<Unit>> {
     let mut units = Vec::new();
     for (load, plan) in steps.loads.iter().enumerate() {
         let stream = &plan.stream;
-        if !is_proven(stream) {
+        if !is_proven(stream) || steps.failures.has_load(load) {
             continue;
         }
         let bytes: u64 = plan.units.iter().flatten().map(|chunk| u64::from(chunk.plain_bytes)).sum();
@@ -125,7 +125,8 @@ fn copy_sql(stream: &Stream, part: PageRange) -> String {
 fn compare(steps: &Steps, found: &HashMap<usize, ContentHash>, observer: &SharedObserver) -> Result<()> {
     // By the topmost table: (expected, found, names).
     let mut whole: BTreeMap<ObjectId, (ContentHash, ContentHash, Vec<String>)> = BTreeMap::new();
-    for (load, plan) in steps.loads.iter().enumerate().filter(|(_, plan)| is_proven(&plan.stream)) {
+    let proven = |load: usize, stream: &Stream| is_proven(stream) && !steps.failures.has_load(load);
+    for (load, plan) in steps.loads.iter().enumerate().filter(|(load, plan)| proven(*load, &plan.stream)) {
         let mut expected = ContentHash::default();
         for chunk in plan.units.iter().flatten() {
             expected += ContentHash { rows: u64::from(chunk.rows), sum: chunk.hash.0 };

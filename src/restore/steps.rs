@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::failures::Failures;
 use super::loader;
 use crate::archive::ChunkEntry;
 use crate::budget::ByteBudget;
@@ -56,6 +57,7 @@ pub(super) struct Steps {
     pub(super) by_id: HashMap<ObjectId, usize>,
     /// Rows loaded so far.
     pub(super) rows: AtomicU64,
+    pub(super) failures: Failures,
 }
 
 impl Steps {
@@ -109,10 +111,34 @@ impl Steps {
             for entry in batch.iter().filter(|entry| !self.needed.contains(&entry.head.id)) {
                 let doing =
                     || format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)));
-                run_all(session, &entry.privileges(&self.target)).await.context(doing)?;
+                let statements = entry.privileges(&self.target);
+                if statements.is_empty() {
+                    continue;
+                }
+                let work = async { run_all(session, &statements).await.context(doing) };
+                self.guarded(session, None, work).await?;
             }
             session.execute("COMMIT").await?;
         }
+        Ok(())
+    }
+
+    /// Does some work within a transaction, so that its failure may be kept and leaves the transaction usable.
+    pub(super) async fn guarded(
+        &self,
+        session: &Session,
+        step: Option<Step>,
+        work: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        if !self.failures.are_kept() {
+            return work.await;
+        }
+        session.execute("SAVEPOINT pgcask_object").await?;
+        let Err(error) = work.await else {
+            return Ok(session.execute("RELEASE SAVEPOINT pgcask_object").await?);
+        };
+        self.failures.keep(step, error, &self.observer)?;
+        session.execute("ROLLBACK TO SAVEPOINT pgcask_object; RELEASE SAVEPOINT pgcask_object").await?;
         Ok(())
     }
 

@@ -14,9 +14,11 @@
 mod architecture;
 mod archive;
 mod connect;
+mod docs;
 mod extremes;
 mod faults;
 mod full_store;
+mod golden;
 mod harness;
 mod load;
 mod pooler;

@@ -149,3 +149,35 @@ fn a_row_of_a_hundred_megabytes() {
     assert!(used < 200 + 3 * 100, "restore took {used} MiB");
     assert_eq!(content(server, &source), content(server, &target));
 }
+
+#[test]
+fn a_restore_that_keeps_going_restores_the_rest_and_names_what_failed() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE good (id int PRIMARY KEY); INSERT INTO good SELECT generate_series(1, 1000);
+        CREATE FUNCTION positive(i int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT i > 0';
+        CREATE TABLE bad (id int PRIMARY KEY, CHECK (positive(id))); INSERT INTO bad VALUES (1);
+        CREATE TABLE child (id int REFERENCES bad); INSERT INTO child VALUES (1); CREATE VIEW of_good AS SELECT * FROM good");
+    // Rows that break a constraint which nobody looked at again.
+    server.sql(
+        &source,
+        "CREATE OR REPLACE FUNCTION positive(i int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT i > 5'",
+    );
+    let made = backup(folder.path(), &server.url(&source), &[]);
+    let archive = made["archive"].as_str().unwrap();
+    let stopped = server.fresh_name();
+    restore(folder.path(), archive, &server.url(&stopped), &["--create"]).expect(1);
+    let target = server.fresh_name();
+    let run = restore(folder.path(), archive, &server.url(&target), &["--create", "--keep-going"]).expect(1);
+    let told = run.json();
+    assert_eq!(told["verified"], false, "{told}");
+    let failures: Vec<&str> =
+        told["failures"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    assert_eq!(failures.len(), 2, "the rows, and the key to them: {told}");
+    assert!(failures[0].contains("bad_id_check") && failures[1].contains("child_id_fkey"), "{told}");
+    assert!(run.stderr.contains("not restored: "), "{}", run.stderr);
+    assert_eq!(server.value(&target, "SELECT count(*) FROM of_good"), "1000");
+    assert_eq!(server.value(&target, "SELECT count(*) FROM child"), "1");
+    server.adopt(stopped);
+    server.adopt(target);
+}

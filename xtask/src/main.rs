@@ -11,6 +11,7 @@ usage: cargo xtask COMMAND
   test [--pg 15,18] [--filter TEXT] [--accept]   run all tests, on these versions of PostgreSQL
   check                         formatting, lints, docs, licences: what to run before each commit
   ci                            exactly what continuous integration runs
+  docs                          write docs/reference/cli.md from the program's help
   demo [--orders N] [--program FILE]   a guided tour on a throw-away server: backup, disaster, recovery, proof
   bench [--prepare] [--help]    against pg_dump and pg_restore, interleaved in one run
   fuzz [TARGET]... [--seconds N]   look for inputs that break the parsers";
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         "test" => commands::test::run(rest),
         "check" => commands::check::run_check(),
         "ci" => commands::run("bash", &[".ci/run"]),
+        "docs" => commands::test::write_docs(),
         "demo" => commands::demo::run_demo(rest),
         "bench" => bench(rest),
         "fuzz" => commands::fuzz::run_fuzz(rest),

@@ -30,3 +30,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let update = if accept { "always" } else { "no" };
     run_with("cargo", &cargo, &[("PGCASK_TEST_PG", &list.join(",")), ("INSTA_UPDATE", update)])
 }
+
+/// `cargo xtask docs`: writes what is generated of the documents. The test that compares them writes them, too.
+pub(crate) fn write_docs() -> Result<()> {
+    let test = ["test", "--test", "it", "the_command_reference_is_the_help"];
+    run_with("cargo", &test, &[("PGCASK_WRITE_DOCS", "1")])
+}
