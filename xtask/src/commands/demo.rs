@@ -27,7 +27,7 @@ const SHOP: &str = r"
             jsonb_build_object('tier', n % 5, 'tags', to_jsonb(array['a' || n % 17, 'b' || n % 31]))
         FROM generate_series(1, :orders / 8 + 1) n;
     INSERT INTO orders (customer, placed, total, note)
-        SELECT 1 + (n * 7919) % (:orders / 8 + 1), timestamptz '2021-01-01' + n * interval '3 min', (n % 99991) / 100.0,
+        SELECT 1 + (n::bigint * 7919) % (:orders / 8 + 1), timestamptz '2021-01-01' + n * interval '3 min', (n % 99991) / 100.0,
             CASE WHEN n % 3 = 0 THEN md5(n::text) || md5((n + 1)::text) END
         FROM generate_series(1, :orders) n;
     INSERT INTO items SELECT n, line, 'SKU-' || (n * line) % 9973, 1 + (n + line) % 9, ((n * line) % 9999) / 100.0
