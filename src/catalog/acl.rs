@@ -46,6 +46,8 @@ pub enum AclClass {
     ForeignDataWrapper,
     /// Foreign servers.
     ForeignServer,
+    /// Databases.
+    Database,
 }
 
 impl AclClass {
@@ -57,6 +59,7 @@ impl AclClass {
             }
             Self::Sequence => &["SELECT", "UPDATE", "USAGE"],
             Self::Function => &["EXECUTE"],
+            Self::Database => &["CREATE", "TEMPORARY", "CONNECT"],
             Self::Schema | Self::PublicSchema => &["USAGE", "CREATE"],
             Self::Type | Self::Language | Self::ForeignDataWrapper | Self::ForeignServer => &["USAGE"],
         }
@@ -67,6 +70,7 @@ impl AclClass {
         match self {
             Self::Function => &["EXECUTE"],
             Self::Type | Self::Language => &["USAGE"],
+            Self::Database => &["TEMPORARY", "CONNECT"],
             Self::Table
             | Self::Sequence
             | Self::Schema

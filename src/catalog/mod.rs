@@ -5,6 +5,7 @@
 //! operator's choices.
 
 pub mod acl;
+pub mod database;
 pub mod encode;
 pub mod ident;
 pub mod kind;
@@ -13,5 +14,6 @@ pub mod large_object;
 pub mod model;
 pub mod reader;
 pub mod registry;
+pub mod secrets;
 pub mod sql;
 pub mod sql_types;

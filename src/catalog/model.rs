@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::acl;
+use super::database::DatabaseInfo;
 use super::ident::ObjectId;
 use super::kind::{Head, Target};
 use super::registry::Object;
@@ -19,29 +20,6 @@ pub struct Entry {
     /// What its kind has.
     #[serde(flatten)]
     pub object: Object,
-}
-
-/// The database itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatabaseInfo {
-    /// Its name.
-    pub name: String,
-    /// Its owner.
-    pub owner: String,
-    /// Its encoding.
-    pub encoding: String,
-    /// `LC_COLLATE`.
-    #[serde(default)]
-    pub collate: Option<String>,
-    /// `LC_CTYPE`.
-    #[serde(default)]
-    pub ctype: Option<String>,
-    /// Locale provider: `libc`, `icu`, `builtin`.
-    #[serde(default)]
-    pub provider: Option<String>,
-    /// Locale of the provider, where it is not libc.
-    #[serde(default)]
-    pub locale: Option<String>,
 }
 
 /// The catalog of one database.

@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::database::DatabaseInfo;
 use super::encode::FORMAT;
 use super::ident::{ObjectId, class};
 use super::kind::{Head, SecurityLabel};
-use super::model::{DatabaseInfo, Entry, Model, SequenceValue};
+use super::model::{Entry, Model, SequenceValue};
 use super::registry::{ALL, Object};
 use crate::pg::quote::{printable, qualified};
 use crate::pg::{PgError, ServerVersion, Session};
@@ -46,17 +47,7 @@ pub async fn read_model(session: &Session) -> Result<Model, PgError> {
 }
 
 async fn read_database(session: &Session, server: ServerVersion) -> Result<DatabaseInfo, PgError> {
-    let (provider, locale) = match server.major() {
-        ..=14 => ("'c'", "NULL::pg_catalog.text"),
-        15 | 16 => ("d.datlocprovider::pg_catalog.text", "d.daticulocale"),
-        _ => ("d.datlocprovider::pg_catalog.text", "d.datlocale"),
-    };
-    let sql = format!(
-        "SELECT d.datname AS name, pg_catalog.pg_get_userbyid(d.datdba) AS owner, \
-         pg_catalog.pg_encoding_to_char(d.encoding) AS encoding, d.datcollate AS collate, d.datctype AS ctype, \
-         CASE {provider} WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END AS provider, \
-         {locale} AS locale FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
-    );
+    let sql = DatabaseInfo::query(server);
     let answer = |reason: &str| PgError::Answer { statement: sql.clone(), reason: reason.to_owned() };
     session.query_json(&sql).await?.into_iter().next().ok_or_else(|| answer("no row"))
 }

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::select::{Pattern, PatternError, Selection};
+use crate::restore::{Sections, Wanted};
 
 /// When output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,9 +40,12 @@ pub struct OutputArgs {
     pub color: Color,
 }
 
+/// The heading over the flags that say what is meant.
+const SELECTION: &str = "Selection (patterns as in psql)";
+
 /// Which objects are meant.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Selection (patterns as in psql)")]
+#[command(next_help_heading = SELECTION)]
 pub struct SelectionArgs {
     /// Only these tables; may be repeated
     #[arg(short = 't', long = "table", value_name = "PATTERN")]
@@ -71,6 +75,69 @@ impl SelectionArgs {
             exclude_tables: tables(&self.exclude_tables)?,
             exclude_schemas: schemas(&self.exclude_schemas)?,
             exclude_data: tables(&self.exclude_data)?,
+        })
+    }
+}
+
+/// A section of an archive, as `pg_restore` cuts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Section {
+    /// What must be there before rows: schemas, types, functions, tables, views
+    PreData,
+    /// Rows, large objects, the values of sequences
+    Data,
+    /// What comes after rows: indexes, constraints, triggers, rules, the rows of materialized views
+    PostData,
+}
+
+/// What of an archive is wanted.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WantedArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub selection: SelectionArgs,
+    /// Definitions only, no rows
+    #[arg(short = 's', long, help_heading = SELECTION, conflicts_with = "data_only")]
+    pub schema_only: bool,
+    /// Rows only, into tables that exist
+    #[arg(short = 'a', long, help_heading = SELECTION)]
+    pub data_only: bool,
+    /// Only this section; may be repeated
+    #[arg(
+        long = "section",
+        value_name = "SECTION",
+        value_enum,
+        help_heading = SELECTION,
+        conflicts_with_all = ["schema_only", "data_only"]
+    )]
+    pub sections: Vec<Section>,
+    /// Do not set owners
+    #[arg(short = 'O', long, help_heading = SELECTION)]
+    pub no_owner: bool,
+    /// Do not set privileges
+    #[arg(short = 'x', long, help_heading = SELECTION)]
+    pub no_acl: bool,
+}
+
+impl WantedArgs {
+    /// What is wanted, with its patterns read.
+    pub fn resolve(&self) -> Result<Wanted> {
+        let has = |section| self.sections.contains(&section);
+        let sections = match (self.schema_only, self.data_only) {
+            (true, _) => Sections::DEFINITIONS,
+            (_, true) => Sections::ROWS,
+            _ if self.sections.is_empty() => Sections::ALL,
+            _ => Sections {
+                pre_data: has(Section::PreData),
+                data: has(Section::Data),
+                post_data: has(Section::PostData),
+            },
+        };
+        Ok(Wanted {
+            selection: self.selection.resolve()?,
+            sections,
+            no_owner: self.no_owner,
+            no_acl: self.no_acl,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::args::UnlockArgs;
+use super::args::{UnlockArgs, WantedArgs};
 use super::printer::{Printer, human_bytes, human_count};
 use super::progress::Progress;
 use super::{Context, keys};
@@ -15,6 +15,7 @@ use crate::manifest::{Manifest, Stream};
 use crate::opened::{Found, OpenArchive, batches};
 use crate::pg::quote::printable;
 use crate::plan::select::Pattern;
+use crate::restore::{ScriptOptions, Sections, script};
 use crate::store::get::Source;
 use crate::store::sidecar::hex;
 
@@ -65,24 +66,37 @@ pub enum RowFormat {
     Copy,
 }
 
-/// Write one table's rows to stdout, reading only its part of the archive
+/// Write one table's rows, or an SQL script of everything, to stdout
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 EXAMPLES
-  pgcask cat shop.cask sales.orders --format csv -i ~/pgcask.key > orders.csv")]
+  One table:
+    pgcask cat shop.cask sales.orders --format csv -i ~/pgcask.key > orders.csv
+
+  Everything, as pg_dump would write it:
+    pgcask cat shop.cask -i ~/pgcask.key | psql -X -v ON_ERROR_STOP=1 shop_copy
+
+  Only definitions, to read or to compare:
+    pgcask cat shop.cask --schema-only --no-owner -i ~/pgcask.key | less")]
 pub struct CatArgs {
     /// The archive: a file or the URL of an object
     #[arg(value_name = "ARCHIVE")]
     pub archive: String,
-    /// The table: schema.name
+    /// The table: schema.name. Without it, all that is selected is written as a script for psql
     #[arg(value_name = "TABLE")]
-    pub table: String,
-    /// The form
-    #[arg(short, long, value_enum, default_value = "csv")]
-    pub format: RowFormat,
+    pub table: Option<String>,
+    /// The form of a table's rows [default: csv]
+    #[arg(short, long, value_enum, requires = "table")]
+    pub format: Option<RowFormat>,
+    /// Write the passwords of user mappings, foreign servers and subscriptions into the script
+    #[arg(long, conflicts_with = "table")]
+    pub show_secrets: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub wanted: WantedArgs,
 }
 
 /// Finds and unlocks an archive.
@@ -264,12 +278,39 @@ fn print_report(printer: Printer, archive: &str, report: &Report) -> Result<Exit
 impl CatArgs {
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
+        let printer = context.printer;
+        let wanted = self.wanted.resolve()?;
+        if self.table.is_some() && (!wanted.selection.is_everything() || wanted.sections != Sections::ALL) {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "a TABLE is one table's rows: nothing else can be selected",
+            )
+            .hint("leave TABLE out, and give --table, for a script of some tables"));
+        }
+        let archive = open(&self.archive, &self.unlock).await?;
+        if let Some(table) = &self.table {
+            self.rows(&archive, table, context).await?;
+        } else {
+            let options = ScriptOptions { wanted, show_secrets: self.show_secrets };
+            let mut out = |bytes: &[u8]| printer.bytes(bytes);
+            let hidden = script(&options, &archive, &context.stop, &mut out).await?;
+            if hidden > 0 {
+                printer.warning(&format!(
+                    "{hidden} options that may be passwords are hidden; --show-secrets writes them"
+                ));
+            }
+        }
+        printer.detail(&format!("{} read from the store", human_bytes(archive.source().bytes_read())));
+        Ok(Exit::Good)
+    }
+
+    /// Writes one table's rows.
+    async fn rows(&self, archive: &OpenArchive, table: &str, context: &Context) -> Result<()> {
         const REQUEST: u64 = 4 << 20;
         let printer = context.printer;
-        let archive = open(&self.archive, &self.unlock).await?;
         let manifest = archive.manifest().await?;
-        let stream = find(&manifest, &self.table)?;
-        let form = match self.format {
+        let stream = find(&manifest, table)?;
+        let form = match self.format.unwrap_or(RowFormat::Csv) {
             RowFormat::Csv => Form::Csv,
             RowFormat::Jsonl => Form::Jsonl,
             RowFormat::Sql => Form::Sql,
@@ -284,8 +325,7 @@ impl CatArgs {
                 printer.bytes(&extractor.block(&text))?;
             }
         }
-        printer.detail(&format!("{} read from the store", human_bytes(archive.source().bytes_read())));
-        Ok(Exit::Good)
+        Ok(())
     }
 }
 

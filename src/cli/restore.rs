@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Context;
-use super::args::{SelectionArgs, UnlockArgs};
+use super::args::{UnlockArgs, WantedArgs};
 use super::backup::default_jobs;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::pg::{ConnectOptions, EnvLookup, PgError, quote};
-use crate::restore::{Options, Parts, Plan};
+use crate::restore::{Options, Plan};
 
 /// Restore an archive into a database
 #[derive(Debug, Clone, Args)]
@@ -71,19 +71,7 @@ pub struct RestoreArgs {
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
-    pub selection: SelectionArgs,
-    /// Definitions only, no rows
-    #[arg(short = 's', long, help_heading = "Selection (patterns as in psql)", conflicts_with = "data_only")]
-    pub schema_only: bool,
-    /// Rows only, into tables that exist
-    #[arg(short = 'a', long, help_heading = "Selection (patterns as in psql)")]
-    pub data_only: bool,
-    /// Do not set owners
-    #[arg(short = 'O', long, help_heading = "Selection (patterns as in psql)")]
-    pub no_owner: bool,
-    /// Do not set privileges
-    #[arg(short = 'x', long, help_heading = "Selection (patterns as in psql)")]
-    pub no_acl: bool,
+    pub wanted: WantedArgs,
 }
 
 impl RestoreArgs {
@@ -99,15 +87,8 @@ impl RestoreArgs {
             target,
             create: self.create,
             jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
-            selection: self.selection.resolve()?,
-            parts: match (self.schema_only, self.data_only) {
-                (true, _) => Parts::Definitions,
-                (_, true) => Parts::Rows,
-                _ => Parts::All,
-            },
+            wanted: self.wanted.resolve()?,
             keep_going: self.keep_going,
-            no_owner: self.no_owner,
-            no_acl: self.no_acl,
             analyze: !self.no_analyze,
             verify: !self.no_verify,
             maintenance_work_mem: self.maintenance_work_mem.clone(),

@@ -84,6 +84,13 @@ pub(crate) fn apply_sql(list: &[(String, String)]) -> String {
     )
 }
 
+/// The statement that makes the settings that a script needs which does what a restoring session would do. Functions'
+/// bodies may speak of what the script creates later.
+pub fn script_preamble(server_encoding: &str) -> String {
+    let extra = [("check_function_bodies".to_owned(), "off".to_owned())];
+    apply_sql(&wanted(SessionKind::Target, server_encoding, None, &extra))
+}
+
 /// The statement that returns name, wanted and found value of those that this server has.
 pub(crate) fn verify_sql(list: &[(String, String)]) -> String {
     format!(

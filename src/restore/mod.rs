@@ -5,6 +5,7 @@
 //!                                                                        ─▶ sequences ─▶ proof of content
 //! ```
 
+mod definitions;
 mod execute;
 mod failures;
 mod loader;
@@ -12,6 +13,7 @@ mod options;
 mod preflight;
 mod prepare;
 mod proof;
+mod script;
 mod steps;
 
 use std::collections::HashMap;
@@ -19,12 +21,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-pub use options::{Options, Parts, Plan, Summary};
+pub use options::{Options, Plan, Sections, Summary, Wanted};
 pub use preflight::Finding;
+pub use script::{ScriptOptions, script};
 
 use crate::budget::ByteBudget;
+use crate::catalog::database::DatabaseInfo;
 use crate::catalog::kind::Target;
-use crate::error::{Error, ErrorKind, Result};
+use crate::catalog::model::SequenceValue;
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::limits::RESTORE_BUDGET_BYTES;
 use crate::manifest::Content;
@@ -32,6 +37,7 @@ use crate::opened::OpenArchive;
 use crate::pg::{Session, SessionKind};
 use crate::plan::restore::{RestorePlan, Step};
 use crate::stop::Stop;
+use definitions::Definitions;
 use failures::Failures;
 use prepare::Prepared;
 use steps::Steps;
@@ -42,7 +48,7 @@ use steps::Steps;
 /// When the archive cannot be read or the target cannot be reached.
 pub async fn dry_run(options: &Options, archive: &OpenArchive) -> Result<Plan> {
     let session = open_if_exists(options).await?;
-    let prepared = prepare::prepare(options, archive, session.as_ref()).await?;
+    let prepared = prepare::prepare(&options.wanted, options.means(), archive, session.as_ref()).await?;
     let findings = preflight::check(options, &prepared, session.as_ref()).await?;
     Ok(prepared.describe(options, findings))
 }
@@ -61,7 +67,7 @@ pub async fn run(
     let began = Instant::now();
     observer.event(Event::Phase { name: "planning" });
     let existing = open_if_exists(options).await?;
-    let prepared = prepare::prepare(options, archive, existing.as_ref()).await?;
+    let prepared = prepare::prepare(&options.wanted, options.means(), archive, existing.as_ref()).await?;
     let findings = preflight::check(options, &prepared, existing.as_ref()).await?;
     preflight::refuse(&findings)?;
     for finding in &findings {
@@ -76,32 +82,21 @@ pub async fn run(
     let first = sessions.first().ok_or_else(|| Error::new(ErrorKind::Usage, "at least one job is needed"))?;
     let target = Target { version: first.version(), source: prepared.model.server };
     observer.event(Event::Total { bytes: prepared.bytes(), rows: prepared.rows() });
-    let Prepared { model, loads, closing, plan, needed, .. } = prepared;
-    let steps = Arc::new(Steps {
-        archive: archive.clone(),
-        by_id: model.positions(),
-        entries: model.entries,
-        loads,
-        target,
-        detached: plan.detached.clone(),
-        no_owner: options.no_owner,
-        no_acl: options.no_acl,
-        keep_rows: options.parts == Parts::Rows,
-        observer: Arc::clone(observer),
-        budget: ByteBudget::new(RESTORE_BUDGET_BYTES),
-        needed,
-        rows: AtomicU64::new(0),
-        failures: Failures::new(options.keep_going),
-    });
+    let Ready { steps, plan, sequences, database, objects } =
+        make_ready(prepared, options, archive, observer, target);
     let mut phases = HashMap::new();
-    sessions = run_plan(&steps, sessions, plan, options, observer, stop, &mut phases).await?;
-    if options.parts != Parts::Definitions {
+    sessions = run_plan(&steps, sessions, plan, observer, stop, &mut phases).await?;
+    if options.wanted.sections.data {
         let first = sessions.first().ok_or_else(|| Error::new(ErrorKind::Failed, "no session is left"))?;
-        set_sequences(first, &steps, &closing).await?;
+        set_sequences(first, &steps, &sequences).await?;
+    }
+    if options.create {
+        let first = sessions.first().ok_or_else(|| Error::new(ErrorKind::Failed, "no session is left"))?;
+        finish_database(first, options, &database, &steps).await?;
     }
     let restored = began.elapsed().as_secs_f64();
     let mut verified = None;
-    if options.verify && options.parts != Parts::Definitions {
+    if options.verify && options.wanted.sections.data {
         observer.event(Event::Phase { name: "proving the content" });
         let proof = Instant::now();
         proof::prove(&steps, &sessions, observer, stop).await?;
@@ -115,12 +110,53 @@ pub async fn run(
         total_seconds: began.elapsed().as_secs_f64(),
         rows: steps.rows.load(Ordering::Relaxed),
         tables: u64::try_from(steps.loads.len()).unwrap_or(u64::MAX),
-        objects: u64::try_from(steps.entries.len()).unwrap_or(u64::MAX),
+        objects: u64::try_from(objects).unwrap_or(u64::MAX),
         verified: verified.unwrap_or(false) && failures.is_empty(),
         failures,
         jobs: options.jobs,
         phases,
     })
+}
+
+/// What is done, and in which order.
+struct Ready {
+    steps: Arc<Steps>,
+    plan: RestorePlan,
+    sequences: Vec<SequenceValue>,
+    database: DatabaseInfo,
+    objects: usize,
+}
+
+fn make_ready(
+    prepared: Prepared,
+    options: &Options,
+    archive: &OpenArchive,
+    observer: &SharedObserver,
+    target: Target,
+) -> Ready {
+    let objects = prepared.created().count();
+    let Prepared { model, loads, sequences, plan, needed, sectioned, .. } = prepared;
+    let by_id = model.positions();
+    let steps = Arc::new(Steps {
+        archive: archive.clone(),
+        definitions: Definitions {
+            by_id,
+            entries: model.entries,
+            target,
+            detached: plan.detached.clone(),
+            sectioned,
+            no_owner: options.wanted.no_owner,
+            no_acl: options.wanted.no_acl,
+        },
+        loads,
+        keep_rows: !options.wanted.sections.pre_data,
+        observer: Arc::clone(observer),
+        budget: ByteBudget::new(RESTORE_BUDGET_BYTES),
+        needed,
+        rows: AtomicU64::new(0),
+        failures: Failures::new(options.keep_going),
+    });
+    Ready { steps, plan, sequences, database: model.database, objects }
 }
 
 async fn open_if_exists(options: &Options) -> Result<Option<Session>> {
@@ -148,7 +184,6 @@ async fn run_plan(
     steps: &Arc<Steps>,
     mut sessions: Vec<Session>,
     plan: RestorePlan,
-    options: &Options,
     observer: &SharedObserver,
     stop: &Stop,
     phases: &mut HashMap<&'static str, f64>,
@@ -179,22 +214,33 @@ async fn run_plan(
     observer.event(Event::Phase { name: "finishing" });
     let session = sessions.first().ok_or_else(none)?;
     execute::serial(steps, session, &last, stop).await?;
-    if !options.no_acl {
-        steps.privileges(session, stop).await?;
-    }
+    steps.privileges(session, stop).await?;
     sessions = execute::parallel(steps, sessions, refresh, stop).await?;
     phases.insert("finishing", clock.elapsed().as_secs_f64());
     Ok(sessions)
 }
 
-async fn set_sequences(session: &Session, steps: &Steps, closing: &crate::manifest::Closing) -> Result<()> {
-    let restored = |object| steps.by_id.contains_key(object);
-    let statements: Vec<String> = closing
-        .sequences
-        .iter()
-        .filter(|value| restored(&value.object))
-        .map(super::catalog::model::SequenceValue::set)
-        .collect();
+/// Makes a created database what the source's was: owner, privileges, settings.
+async fn finish_database(
+    session: &Session,
+    options: &Options,
+    database: &DatabaseInfo,
+    steps: &Steps,
+) -> Result<()> {
+    let Wanted { no_owner, no_acl, .. } = options.wanted;
+    let name = &options.target.database;
+    for statement in database.finish(name, &steps.definitions.target, !no_owner, !no_acl) {
+        if let Err(error) = session.execute(&statement).await {
+            let doing = || "set the properties of the database".to_owned();
+            let error = Err::<(), _>(error).context(doing).err();
+            error.map_or(Ok(()), |error| steps.failures.keep(None, error, steps.observer()))?;
+        }
+    }
+    Ok(())
+}
+
+async fn set_sequences(session: &Session, steps: &Steps, sequences: &[SequenceValue]) -> Result<()> {
+    let statements: Vec<String> = sequences.iter().map(SequenceValue::set).collect();
     for batch in statements.chunks(200) {
         if !steps.failures.are_kept() {
             session.execute(&batch.join("; ")).await?;

@@ -8,16 +8,47 @@ use super::preflight::Finding;
 use crate::pg::ConnectOptions;
 use crate::plan::select::Selection;
 
-/// Which parts are restored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Parts {
-    /// Definitions and rows.
-    #[default]
-    All,
+/// Which sections of an archive are restored, cut as `pg_restore --section` cuts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sections {
+    /// What must be there before rows: schemas, types, functions, tables, views.
+    pub pre_data: bool,
+    /// Rows, large objects, the values of sequences.
+    pub data: bool,
+    /// What comes after rows: indexes, constraints, triggers, rules, materialized views' rows.
+    pub post_data: bool,
+}
+
+impl Sections {
+    /// Everything.
+    pub const ALL: Self = Self { pre_data: true, data: true, post_data: true };
     /// Definitions only.
-    Definitions,
+    pub const DEFINITIONS: Self = Self { data: false, ..Self::ALL };
     /// Rows only, into tables that exist.
-    Rows,
+    pub const ROWS: Self = Self { pre_data: false, data: true, post_data: false };
+
+    /// Whether any object is created.
+    pub const fn defines(self) -> bool {
+        self.pre_data || self.post_data
+    }
+
+    /// Whether materialized views are filled: not when there are no rows that they could be filled from.
+    pub const fn fills_views(self) -> bool {
+        self.post_data && (self.data || !self.pre_data)
+    }
+}
+
+/// What of an archive is wanted, whatever is done with it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Which relations.
+    pub selection: Selection,
+    /// Which sections.
+    pub sections: Sections,
+    /// Do not set owners.
+    pub no_owner: bool,
+    /// Do not set privileges.
+    pub no_acl: bool,
 }
 
 /// What a restore is asked for.
@@ -29,16 +60,10 @@ pub struct Options {
     pub create: bool,
     /// How many connections work at the same time.
     pub jobs: usize,
-    /// Which relations.
-    pub selection: Selection,
-    /// Definitions, rows, or both.
-    pub parts: Parts,
+    /// What of the archive.
+    pub wanted: Wanted,
     /// Go on after an object that cannot be restored.
     pub keep_going: bool,
-    /// Do not set owners.
-    pub no_owner: bool,
-    /// Do not set privileges.
-    pub no_acl: bool,
     /// Gather statistics.
     pub analyze: bool,
     /// Read back and prove the content.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::options::{Options, Parts};
+use super::options::{Options, Wanted};
 use super::prepare::Prepared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::quote::{literal, printable};
@@ -36,7 +36,7 @@ pub(super) async fn check(
                 format!("the database {} exists already", options.target.display()),
                 "leave --create out to restore into it, if it is empty",
             ));
-        } else if options.parts != Parts::Rows && options.selection.is_everything() {
+        } else if options.wanted.sections.pre_data && options.wanted.selection.is_everything() {
             findings.extend(not_empty(session).await?);
         }
         session
@@ -52,10 +52,10 @@ pub(super) async fn check(
         ));
     }
     findings.extend(versions(prepared, server));
-    if options.parts != Parts::Rows {
+    if options.wanted.sections.defines() {
         findings.extend(extensions(prepared, server).await?);
         findings.extend(roles(options, prepared, server).await?);
-        findings.extend(tablespaces(prepared, server).await?);
+        findings.extend(tablespaces(options, prepared, server).await?);
     }
     let encoding = &prepared.manifest.server.encoding;
     if session.is_some() && &server.info().encoding != encoding {
@@ -133,11 +133,15 @@ async fn extensions(prepared: &Prepared, server: &Session) -> Result<Vec<Finding
 
 async fn roles(options: &Options, prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
     let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    if options.create {
+        let Wanted { no_owner, no_acl, .. } = options.wanted;
+        wanted.extend(prepared.model.database.roles(!no_owner, !no_acl));
+    }
     for entry in &prepared.model.entries {
-        if !options.no_owner {
+        if !options.wanted.no_owner {
             wanted.extend(entry.head.owner.as_deref());
         }
-        if !options.no_acl {
+        if !options.wanted.no_acl {
             for item in entry.head.acl.iter().flatten() {
                 wanted.insert(&item.grantor);
                 wanted.extend(item.grantee.as_deref());
@@ -154,9 +158,10 @@ async fn roles(options: &Options, prepared: &Prepared, server: &Session) -> Resu
     Ok(missing.into_iter().map(finding).collect())
 }
 
-async fn tablespaces(prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
-    let wanted: BTreeSet<String> =
+async fn tablespaces(options: &Options, prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
+    let mut wanted: BTreeSet<String> =
         prepared.model.entries.iter().filter_map(|entry| entry.object.tablespace()).collect();
+    wanted.extend(prepared.model.database.tablespace.clone().filter(|_| options.create));
     let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
     let missing = missing(server, &wanted, "SELECT spcname FROM pg_catalog.pg_tablespace").await?;
     let finding = |name: String| {

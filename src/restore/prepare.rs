@@ -2,75 +2,141 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::options::{Options, Parts, Plan};
+use super::options::{Options, Plan, Wanted};
 use super::preflight::Finding;
 use super::steps::LoadPlan;
 use crate::archive::ChunkEntry;
+use crate::catalog::database::DatabaseInfo;
 use crate::catalog::encode::FORMAT;
 use crate::catalog::ident::ObjectId;
-use crate::catalog::model::{DatabaseInfo, Entry, Model};
+use crate::catalog::model::{Entry, Model, SequenceValue};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::limits::UNIT_BYTES;
-use crate::manifest::{Closing, Content, Manifest, Stream};
+use crate::manifest::{Content, Manifest, Stream};
 use crate::opened::OpenArchive;
 use crate::pg::{Session, SessionKind, quote};
 use crate::plan::choose::choose;
-use crate::plan::restore::{Item, Load, RestorePlan, plan};
+use crate::plan::restore::{Half, Item, Late, Load, RestorePlan, late, plan};
 
 /// A table of at least this share of all bytes is loaded by several sessions at once; another by one, which can
 /// freeze its rows.
 const SPLIT_SHARE: u64 = 8;
+
+/// With what means a restore is done, as far as the plan depends on them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Means {
+    /// Connections.
+    pub(super) jobs: usize,
+    /// Gather statistics.
+    pub(super) analyze: bool,
+}
+
+impl Options {
+    pub(super) const fn means(&self) -> Means {
+        Means { jobs: self.jobs, analyze: self.analyze }
+    }
+}
 
 /// All that is known before the target is touched.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) manifest: Manifest,
     pub(super) model: Model,
-    pub(super) closing: Closing,
+    /// Where the wanted sequences stood.
+    pub(super) sequences: Vec<SequenceValue>,
     pub(super) loads: Vec<LoadPlan>,
     pub(super) plan: RestorePlan,
     /// Entries that are only there because others need them.
     pub(super) needed: BTreeSet<ObjectId>,
+    pub(super) sectioned: Sectioned,
     sealed_bytes: u64,
 }
 
 /// Reads and plans.
 pub(super) async fn prepare(
-    options: &Options,
+    wanted: &Wanted,
+    means: Means,
     archive: &OpenArchive,
     existing: Option<&Session>,
 ) -> Result<Prepared> {
     let manifest = archive.manifest().await?;
-    let closing = archive.closing().await?;
+    let mut sequences = archive.closing().await?.sequences;
     let mut model = match archive.model().await? {
         Some(model) => model,
-        None if options.parts == Parts::Rows => empty_model(&manifest),
+        None if !wanted.sections.defines() => empty_model(&manifest),
         None => {
             return Err(Error::new(ErrorKind::Usage, "the archive holds rows only, no definitions")
                 .hint("give --data-only, and a database that has the tables"));
         }
     };
-    let needed = select(options, &mut model, existing).await?;
+    let has_definitions = !model.entries.is_empty();
+    let needed = select(wanted, &mut model, existing).await?;
+    if !wanted.sections.data {
+        sequences.clear();
+    } else if has_definitions {
+        let chosen = model.positions();
+        sequences.retain(|sequence| chosen.contains_key(&sequence.object));
+    } else {
+        sequences.retain(|sequence| wanted.selection.rows(&sequence.schema, &sequence.name));
+    }
     let mut loads = Vec::new();
     let mut sealed_bytes = 0;
-    if options.parts != Parts::Definitions {
-        let wanted: Vec<&Stream> =
-            manifest.streams.iter().filter(|stream| is_wanted(options, stream)).collect();
+    if wanted.sections.data {
+        let streams: Vec<&Stream> =
+            manifest.streams.iter().filter(|stream| is_wanted(wanted, stream)).collect();
         let total: u64 =
-            wanted.iter().filter_map(|s| archive.root().stream(s.id)).map(|e| e.totals.plain_bytes).sum();
-        for stream in wanted {
+            streams.iter().filter_map(|s| archive.root().stream(s.id)).map(|e| e.totals.plain_bytes).sum();
+        for stream in streams {
             let entry = archive.stream(stream)?;
             sealed_bytes += entry.totals.sealed_bytes;
             let chunks = archive.chunks(stream.id).await?;
-            let split = options.jobs > 1
+            let split = means.jobs > 1
                 && stream.content == Content::Table
                 && entry.totals.plain_bytes >= UNIT_BYTES
                 && entry.totals.plain_bytes >= total / SPLIT_SHARE;
             loads.push(LoadPlan { stream: stream.clone(), units: cut(chunks, split) });
         }
     }
-    let plan = make_plan(options, &model, &loads)?;
-    Ok(Prepared { manifest, model, closing, loads, plan, needed, sealed_bytes })
+    let sectioned = keep_sections(wanted, &mut model);
+    let plan = make_plan(wanted, means, &model, &sectioned, &loads)?;
+    Ok(Prepared { manifest, model, sequences, loads, plan, needed, sectioned, sealed_bytes })
+}
+
+/// Which entries another restore creates, in whole or in part.
+#[derive(Debug, Default)]
+pub(super) struct Sectioned {
+    /// They are there already.
+    pub(super) there: BTreeSet<ObjectId>,
+    /// Their detachable parts come with the section after the rows, they themselves with the one before.
+    pub(super) halved: BTreeSet<ObjectId>,
+}
+
+/// Keeps the entries of the wanted sections, and those that they build upon.
+fn keep_sections(wanted: &Wanted, model: &mut Model) -> Sectioned {
+    let sections = wanted.sections;
+    if sections.pre_data && sections.post_data {
+        return Sectioned::default();
+    }
+    if !sections.defines() {
+        model.entries.clear();
+        return Sectioned::default();
+    }
+    let items: Vec<Item> = model.entries.iter().map(|entry| item(entry, true, None)).collect();
+    let Late { items: late, parts } = late(&items);
+    let ids = |pick: &dyn Fn(usize) -> bool| -> BTreeSet<ObjectId> {
+        let entries = model.entries.iter().enumerate().filter(|(position, _)| pick(*position));
+        entries.map(|(_, entry)| entry.head.id).collect()
+    };
+    let halved = ids(&|position| parts.contains(&position));
+    if !sections.pre_data {
+        return Sectioned { there: ids(&|position| !late.contains(&position)), halved };
+    }
+    let mut position = 0;
+    model.entries.retain(|_| {
+        position += 1;
+        !late.contains(&(position - 1))
+    });
+    Sectioned { there: BTreeSet::new(), halved }
 }
 
 fn empty_model(manifest: &Manifest) -> Model {
@@ -79,12 +145,9 @@ fn empty_model(manifest: &Manifest) -> Model {
         server: manifest.server.version,
         database: DatabaseInfo {
             name: manifest.database.clone(),
-            owner: String::new(),
             encoding: manifest.server.encoding.clone(),
-            collate: None,
-            ctype: None,
-            provider: None,
-            locale: None,
+            connection_limit: -1,
+            ..DatabaseInfo::default()
         },
         entries: Vec::new(),
         warnings: Vec::new(),
@@ -93,19 +156,17 @@ fn empty_model(manifest: &Manifest) -> Model {
 
 /// Keeps the entries that are wanted; gives those that are kept only because others need them.
 async fn select(
-    options: &Options,
+    wanted: &Wanted,
     model: &mut Model,
     existing: Option<&Session>,
 ) -> Result<BTreeSet<ObjectId>> {
-    if options.parts == Parts::Rows {
-        model.entries.clear();
-        return Ok(BTreeSet::new());
-    }
     let present = match existing {
-        Some(session) if !options.selection.is_everything() => present(session, model).await?,
+        Some(session) if wanted.sections.defines() && !wanted.selection.is_everything() => {
+            present(session, model).await?
+        }
         _ => BTreeSet::new(),
     };
-    Ok(choose(model, &options.selection, &present))
+    Ok(choose(model, &wanted.selection, &present))
 }
 
 /// The relations of the model that the target has already, by name, and what is said of those alone.
@@ -137,12 +198,12 @@ async fn present(session: &Session, model: &Model) -> Result<BTreeSet<ObjectId>>
     Ok(found)
 }
 
-fn is_wanted(options: &Options, stream: &Stream) -> bool {
+fn is_wanted(wanted: &Wanted, stream: &Stream) -> bool {
     match stream.content {
         Content::Table | Content::ExtensionConfig { .. } => {
-            options.selection.rows(&stream.schema, &stream.name)
+            wanted.selection.rows(&stream.schema, &stream.name)
         }
-        Content::LargeObjects | Content::LargeObjectData => !options.selection.is_narrowed(),
+        Content::LargeObjects | Content::LargeObjectData => !wanted.selection.is_narrowed(),
     }
 }
 
@@ -166,8 +227,19 @@ fn cut(chunks: Vec<ChunkEntry>, split: bool) -> Vec<Vec<ChunkEntry>> {
     units
 }
 
-fn make_plan(options: &Options, model: &Model, loads: &[LoadPlan]) -> Result<RestorePlan> {
-    let items: Vec<Item> = model.entries.iter().map(item).collect();
+fn make_plan(
+    wanted: &Wanted,
+    means: Means,
+    model: &Model,
+    sectioned: &Sectioned,
+    loads: &[LoadPlan],
+) -> Result<RestorePlan> {
+    let half = |entry: &Entry| {
+        let half = if wanted.sections.pre_data { Half::First } else { Half::Second };
+        sectioned.halved.contains(&entry.head.id).then_some(half)
+    };
+    let fill = wanted.sections.fills_views();
+    let items: Vec<Item> = model.entries.iter().map(|entry| item(entry, fill, half(entry))).collect();
     let loads: Vec<Load> = loads
         .iter()
         .map(|load| Load {
@@ -175,7 +247,7 @@ fn make_plan(options: &Options, model: &Model, loads: &[LoadPlan]) -> Result<Res
             units: load.units.iter().map(|u| u.iter().map(|c| u64::from(c.plain_bytes)).sum()).collect(),
         })
         .collect();
-    plan(&items, &loads, options.analyze).map_err(|cycle| {
+    plan(&items, &loads, means.analyze).map_err(|cycle| {
         let names: Vec<String> = cycle
             .0
             .iter()
@@ -189,7 +261,7 @@ fn make_plan(options: &Options, model: &Model, loads: &[LoadPlan]) -> Result<Res
     })
 }
 
-fn item(entry: &Entry) -> Item {
+fn item(entry: &Entry, fill: bool, half: Option<Half>) -> Item {
     let Entry { head, object } = entry;
     Item {
         kind: object.kind(),
@@ -200,46 +272,32 @@ fn item(entry: &Entry) -> Item {
         partition_of: object.partition_of(),
         detachable: !object.detached_ids().is_empty(),
         detached_depends: head.detached_depends.clone(),
-        refresh: object.is_filled(),
+        refresh: fill && object.is_filled(),
+        half,
         class: 0,
     }
 }
 
-/// Creates the target with the encoding and locale of the source, from `template0`, so that nothing of another
-/// template gets into it.
-pub(super) async fn create_database(options: &Options, model: &Model) -> Result<()> {
-    let name = options.target.database.clone();
-    let DatabaseInfo { encoding, collate, ctype, provider, locale, .. } = &model.database;
+/// Connects to a database that every server has.
+async fn maintenance(options: &Options) -> Result<Session> {
     let mut session = Err(Error::new(ErrorKind::Failed, "no maintenance database"));
-    for maintenance in ["postgres", "template1"] {
-        session = Session::open(&options.target.with_database(maintenance), SessionKind::Target)
+    for name in ["postgres", "template1"] {
+        session = Session::open(&options.target.with_database(name), SessionKind::Target)
             .await
             .map_err(Error::from);
         if session.is_ok() {
             break;
         }
     }
-    let session = session.context(|| "connect to create the database".to_owned())?;
-    let mut sql = format!("CREATE DATABASE {} TEMPLATE template0", quote::ident(&name));
-    if !encoding.is_empty() {
-        sql.push_str(&format!(" ENCODING {}", quote::literal(encoding)));
-    }
-    for (word, value) in [("LC_COLLATE", collate), ("LC_CTYPE", ctype)] {
-        if let Some(value) = value {
-            sql.push_str(&format!(" {word} {}", quote::literal(value)));
-        }
-    }
-    match (provider.as_deref(), locale) {
-        (Some("icu"), Some(locale)) => {
-            sql.push_str(&format!(" LOCALE_PROVIDER icu ICU_LOCALE {}", quote::literal(locale)));
-        }
-        (Some("builtin"), Some(locale)) => {
-            sql.push_str(&format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {}", quote::literal(locale)));
-        }
-        (Some("libc"), _) if session.version().at_least(15) => sql.push_str(" LOCALE_PROVIDER libc"),
-        _ => {}
-    }
-    session.execute(&sql).await.context(|| format!("create the database {}", quote::printable(&name)))
+    session
+}
+
+/// Creates the target, with the encoding and locale of the source.
+pub(super) async fn create_database(options: &Options, model: &Model) -> Result<()> {
+    let name = &options.target.database;
+    let session = maintenance(options).await.context(|| "connect to create the database".to_owned())?;
+    let sql = model.database.create(name, session.version());
+    session.execute(&sql).await.context(|| format!("create the database {}", quote::printable(name)))
 }
 
 impl Prepared {
@@ -253,13 +311,18 @@ impl Prepared {
         self.chunks().map(|chunk| u64::from(chunk.rows)).sum()
     }
 
+    /// The entries that are created.
+    pub(super) fn created(&self) -> impl Iterator<Item = &Entry> {
+        self.model.entries.iter().filter(|entry| !self.sectioned.there.contains(&entry.head.id))
+    }
+
     fn chunks(&self) -> impl Iterator<Item = &ChunkEntry> {
         self.loads.iter().flat_map(|load| load.units.iter().flatten())
     }
 
     pub(super) fn describe(&self, options: &Options, findings: Vec<Finding>) -> Plan {
         let mut objects: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for entry in &self.model.entries {
+        for entry in self.created() {
             *objects.entry(entry.object.kind()).or_default() += 1;
         }
         Plan {

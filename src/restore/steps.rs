@@ -1,16 +1,15 @@
 //! What each step of a restore does on a session.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::definitions::Definitions;
 use super::failures::Failures;
 use super::loader;
 use crate::archive::ChunkEntry;
 use crate::budget::ByteBudget;
 use crate::catalog::ident::ObjectId;
-use crate::catalog::kind::Target;
 use crate::catalog::large_object;
-use crate::catalog::model::Entry;
 use crate::error::{Context as _, Result};
 use crate::event::{Event, SharedObserver};
 use crate::manifest::{Content, Stream};
@@ -40,12 +39,8 @@ impl LoadPlan {
 #[derive(Debug)]
 pub(super) struct Steps {
     pub(super) archive: OpenArchive,
-    pub(super) entries: Vec<Entry>,
+    pub(super) definitions: Definitions,
     pub(super) loads: Vec<LoadPlan>,
-    pub(super) target: Target,
-    pub(super) detached: HashSet<usize>,
-    pub(super) no_owner: bool,
-    pub(super) no_acl: bool,
     /// The tables existed before and keep their rows.
     pub(super) keep_rows: bool,
     /// Memory of rows between store and server, over all workers.
@@ -53,8 +48,6 @@ pub(super) struct Steps {
     /// Entries that others need and that may be at the target already.
     pub(super) needed: BTreeSet<ObjectId>,
     pub(super) observer: SharedObserver,
-    /// Positions of the entries by identity.
-    pub(super) by_id: HashMap<ObjectId, usize>,
     /// Rows loaded so far.
     pub(super) rows: AtomicU64,
     pub(super) failures: Failures,
@@ -67,7 +60,8 @@ impl Steps {
 
     /// What a step does, for people; nothing for steps that do nothing.
     pub(super) fn describe(&self, step: Step) -> Option<String> {
-        let identity = |item: usize| self.entries.get(item).map(|e| printable(&e.object.identity(&e.head)));
+        let identity =
+            |item: usize| self.definitions.entries.get(item).map(|e| printable(&e.object.identity(&e.head)));
         let stream = |load: usize| self.loads.get(load).map(|load| load.stream.display());
         match step {
             Step::Create(item) => identity(item).map(|name| format!("create {name}")),
@@ -86,7 +80,10 @@ impl Steps {
 
     /// Whether the stream's table is a heap, whose pages can be read by ranges.
     pub(super) fn is_heap(&self, stream: &Stream) -> bool {
-        let entry = stream.object.and_then(|id| self.by_id.get(&id)).and_then(|at| self.entries.get(*at));
+        let entry = stream
+            .object
+            .and_then(|id| self.definitions.by_id.get(&id))
+            .and_then(|at| self.definitions.entries.get(*at));
         entry.is_some_and(|entry| entry.object.access_method().is_none())
     }
 
@@ -94,7 +91,7 @@ impl Steps {
     pub(super) fn topmost(&self, relation: ObjectId) -> ObjectId {
         let mut top = relation;
         for _ in 0..64 {
-            let entry = self.by_id.get(&top).and_then(|at| self.entries.get(*at));
+            let entry = self.definitions.by_id.get(&top).and_then(|at| self.definitions.entries.get(*at));
             match entry.and_then(|entry| entry.object.partition_of()) {
                 Some(parent) => top = parent,
                 None => break,
@@ -105,13 +102,13 @@ impl Steps {
 
     /// Sets the privileges of all entries.
     pub(super) async fn privileges(&self, session: &Session, stop: &Stop) -> Result<()> {
-        for batch in self.entries.chunks(200) {
+        for batch in self.definitions.entries.chunks(200) {
             stop.check()?;
             session.execute("BEGIN").await?;
             for entry in batch.iter().filter(|entry| !self.needed.contains(&entry.head.id)) {
                 let doing =
                     || format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)));
-                let statements = entry.privileges(&self.target);
+                let statements = self.definitions.privileges(entry);
                 if statements.is_empty() {
                     continue;
                 }
@@ -147,22 +144,18 @@ impl Steps {
         let doing = || self.describe(step).unwrap_or_default();
         match step {
             Step::Create(item) => self.create(session, item).await.context(doing),
-            Step::Finish(item) => self.finish(session, item).await.context(doing),
+            Step::Finish(item) => run_all(session, &self.definitions.finish(item)).await.context(doing),
             Step::Load { load, unit } => self.load(session, load, unit).await.context(doing),
             Step::Loaded(_) => Ok(()),
             Step::Analyze(load) => self.analyze(session, load).await.context(doing),
-            Step::Refresh(item) => self.refresh(session, item).await.context(doing),
+            Step::Refresh(item) => run_all(session, &self.definitions.refresh(item)).await.context(doing),
         }
     }
 
     async fn create(&self, session: &Session, item: usize) -> Result<()> {
-        let Some(entry) = self.entries.get(item) else { return Ok(()) };
-        if self.detached.contains(&item) {
-            return run_all(session, &entry.object.create_without_detached(&entry.head, &self.target)).await;
-        }
-        let mut statements = entry.object.create(&entry.head, &self.target);
-        statements.extend(entry.attributes(!self.no_owner));
-        if self.needed.contains(&entry.head.id) {
+        let Some(entry) = self.definitions.entries.get(item) else { return Ok(()) };
+        let statements = self.definitions.create(item);
+        if self.needed.contains(&entry.head.id) && !self.definitions.detached.contains(&item) {
             return self.create_if_missing(session, &statements).await;
         }
         run_all(session, &statements).await
@@ -183,14 +176,6 @@ impl Steps {
         }
         session.execute("RELEASE SAVEPOINT pgcask_needed").await?;
         Ok(())
-    }
-
-    /// Completes a detached object. Only now it gets its owner: who owns a half-made one could not complete it.
-    async fn finish(&self, session: &Session, item: usize) -> Result<()> {
-        let Some(entry) = self.entries.get(item) else { return Ok(()) };
-        let mut statements = entry.object.create_detached(&entry.head, &self.target);
-        statements.extend(entry.attributes(!self.no_owner));
-        run_all(session, &statements).await
     }
 
     async fn load(&self, session: &Session, load: usize, unit: usize) -> Result<()> {
@@ -248,7 +233,9 @@ impl Steps {
             rows = loader::load(session, sql, &self.archive, stream, chunks, &self.budget, &self.observer)
                 .await?;
             session.execute(large_object::CREATE).await?;
-            session.execute(&large_object::set_attributes(!self.no_owner, !self.no_acl)).await?;
+            session
+                .execute(&large_object::set_attributes(!self.definitions.no_owner, !self.definitions.no_acl))
+                .await?;
         } else {
             for chunk in chunks {
                 rows += loader::load(
@@ -291,14 +278,6 @@ impl Steps {
                 Ok(())
             }
         }
-    }
-
-    async fn refresh(&self, session: &Session, item: usize) -> Result<()> {
-        let Some(entry) = self.entries.get(item) else {
-            return Ok(());
-        };
-        session.execute(&format!("REFRESH MATERIALIZED VIEW {}", entry.head.qualified())).await?;
-        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@
 mod architecture;
 mod archive;
 mod connect;
+mod database;
 mod docs;
 mod extremes;
 mod faults;
@@ -25,4 +26,7 @@ mod pooler;
 mod reading;
 mod roundtrip;
 mod s3;
+mod script;
+mod sections;
+mod surroundings;
 mod tidy;

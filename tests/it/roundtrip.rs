@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::harness::cli::{backup, folder, restore};
-use crate::harness::oracle::assert_same;
+use crate::harness::oracle::{assert_same, content};
+use crate::harness::output;
 use crate::harness::postgres::{Server, newest, versions};
 
 /// The fixtures for a version: `name.sql` and what `name.NN.sql` adds to it from version NN on, loaded together.
-fn fixtures(major: u32) -> BTreeMap<String, Vec<PathBuf>> {
+pub(crate) fn fixtures(major: u32) -> BTreeMap<String, Vec<PathBuf>> {
     let only = std::env::var("PGCASK_TEST_KIND").ok();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kinds");
     let mut all: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
@@ -70,19 +71,76 @@ fn every_kind_comes_back_the_same() {
     });
 }
 
+/// Fixtures whose restore by `pg_dump | psql` fails, or loses what the source had, with the reason.
+const PG_DUMP_FAILS: &[(&str, &str)] = &[
+    ("acl", "a materialized view is filled by a role that may read its table only later"),
+    ("extension", "that an extension has no comment is not told: CREATE EXTENSION gives it one"),
+    ("inheritance", "columns of a table that inherited later come back in another order"),
+    ("reads_tables", "a constraint's function reads a table that is filled only later"),
+];
+
+/// The oracle between versions is what `pg_dump` of the newest version brings into the same server.
 #[test]
 fn from_the_oldest_to_the_newest_server() {
-    let (old, new) = (Server::start(*versions().iter().min().unwrap()), Server::start(newest()));
+    let oldest = *versions().iter().min().unwrap();
+    let (old, new) = (Server::start(oldest), Server::start(newest()));
     let folder = folder();
-    let source = old.create_db();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kinds/table.sql");
-    old.script(&source, &file);
-    new.sql("postgres", "CREATE ROLE fx_owner; CREATE ROLE fx_reader; CREATE ROLE \"Fx \"\"odd\"\" role\"");
-    let made = backup(folder.path(), &old.url(&source), &[]);
-    let target = new.fresh_name();
-    let run = restore(folder.path(), made["archive"].as_str().unwrap(), &new.url(&target), &["--create"]);
-    assert_eq!(run.expect(0).json()["verified"], true);
-    let (a, b) =
-        (crate::harness::oracle::content(&old, &source), crate::harness::oracle::content(&new, &target));
-    assert_eq!(a, b);
+    let script = folder.path().join("dump.sql");
+    let mut failures = Vec::new();
+    for (name, files) in fixtures(oldest) {
+        // Its folders are the old server's.
+        if name == "tablespace" {
+            continue;
+        }
+        let judged = PG_DUMP_FAILS.iter().all(|(fails, _)| *fails != name);
+        let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let (source, judge, target) = (old.create_db(), new.create_db(), new.fresh_name());
+            for file in &files {
+                old.script(&source, file);
+            }
+            let roles =
+                output(old.client("pg_dumpall", &source).args(["--globals-only", "--no-role-passwords"]));
+            std::fs::write(&script, roles).unwrap();
+            // Roles that are there already are no failure.
+            let known = new.client("psql", "postgres").arg("-Xqf").arg(&script).output().unwrap();
+            assert!(known.status.success());
+            if judged {
+                let dump = output(&mut old.client("pg_dump", &source));
+                std::fs::write(&script, dump).unwrap();
+                new.script(&judge, &script);
+            }
+            let made = backup(folder.path(), &old.url(&source), &[]);
+            let archive = made["archive"].as_str().unwrap();
+            let run = restore(folder.path(), archive, &new.url(&target), &["--create"]);
+            assert_eq!(run.expect(0).json()["verified"], true);
+            if judged {
+                assert_same(&new, &judge, &new, &target);
+            }
+            assert_eq!(content(&old, &source), content(&new, &target));
+        }));
+        if let Err(panic) = round {
+            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            failures.push(format!("{name}: {text}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn tpch_comes_back_the_same_on_each_version_and_on_the_newest() {
+    let newest = Server::shared(newest());
+    for major in versions() {
+        let server = Server::shared(major);
+        let (source, folder) = (server.create_db(), folder());
+        server.tpch(&source, 0.1);
+        let made = backup(folder.path(), &server.url(&source), &[]);
+        assert_eq!(made["rows"], 866_602, "the specification's numbers of rows at this scale");
+        for target in [server, newest] {
+            let restored = target.adopt(target.fresh_name());
+            let archive = made["archive"].as_str().unwrap();
+            let run = restore(folder.path(), archive, &target.url(&restored), &["--create"]).expect(0);
+            assert_eq!(run.json()["verified"], true);
+            assert_same(server, &source, target, &restored);
+        }
+    }
 }

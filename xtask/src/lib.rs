@@ -8,6 +8,7 @@ pub mod leash;
 pub mod package;
 pub mod postgres;
 pub mod seaweed;
+pub mod tpch;
 pub mod user;
 
 /// What went wrong, in words for the person at the terminal.

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use xtask::postgres::{Build, Options, Postgres};
+use xtask::tpch;
 use xtask::{Result, install};
 
-use crate::{say, tpch};
+use crate::say;
 
 /// `docs/benchmarks.md` says so to its readers.
 const SETTINGS: &[(&str, &str)] = &[

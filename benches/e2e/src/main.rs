@@ -6,7 +6,6 @@ mod log;
 mod measure;
 mod peers;
 mod report;
-mod tpch;
 
 use std::io::Write as _;
 use std::path::PathBuf;

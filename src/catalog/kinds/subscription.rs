@@ -87,7 +87,8 @@ fn rows_of_13() -> String {
 }
 
 impl Subscription {
-    fn options(&self, head: &Head, target: ServerVersion) -> Vec<String> {
+    fn options(&self, head: &Head, target: &Target) -> Vec<String> {
+        let Target { version: target, source } = *target;
         let mut options = vec!["connect = false".to_owned()];
         let slot = self.slot.as_ref();
         if slot != Some(&head.name) {
@@ -113,7 +114,8 @@ impl Subscription {
         add(15, self.two_phase, "two_phase = on");
         add(15, self.disable_on_error, "disable_on_error = true");
         add(16, self.password_required == Some(false), "password_required = false");
-        add(16, self.run_as_owner, "run_as_owner = true");
+        // Before 16 changes were always applied with the rights of the subscription's owner.
+        add(16, self.run_as_owner || !source.at_least(16), "run_as_owner = true");
         add(16, self.origin.as_deref() == Some("none"), "origin = none");
         add(17, self.failover, "failover = true");
         options
@@ -187,7 +189,7 @@ impl Kind for Subscription {
             self.identity(head),
             quote::literal(connection),
             quote::ident_list(self.publications.iter().map(String::as_str)),
-            self.options(head, target.version).join(", ")
+            self.options(head, target).join(", ")
         )]
     }
 

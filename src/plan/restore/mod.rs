@@ -5,9 +5,12 @@
 //! (triggers, rules, policies, privileges) comes last, and after it the materialized views are filled.
 
 mod cost;
+mod late;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+
+pub use late::{Half, Late, late};
 
 use super::schedule::{Cycle, Task};
 use crate::catalog::ident::ObjectId;
@@ -33,6 +36,8 @@ pub struct Item {
     pub detached_depends: Vec<ObjectId>,
     /// For a materialized view: whether it is to be filled.
     pub refresh: bool,
+    /// Its detachable parts are made by another restore than the rest of it.
+    pub half: Option<Half>,
     /// Class of priority, 0 first.
     pub class: u8,
 }
@@ -164,7 +169,12 @@ impl<'a> Planner<'a> {
             by_id,
             loads_of,
             indexes_of,
-            detached: HashSet::new(),
+            detached: items
+                .iter()
+                .enumerate()
+                .filter(|(_, item)| item.half.is_some())
+                .map(|(at, _)| at)
+                .collect(),
             steps: Vec::new(),
             after: Vec::new(),
             position: HashMap::new(),
@@ -242,7 +252,7 @@ impl<'a> Planner<'a> {
         }
         let detached: BTreeSet<usize> = self.detached.iter().copied().collect();
         for item in detached {
-            let Some(it) = self.items.get(item) else { continue };
+            let Some(it) = self.items.get(item).filter(|it| it.half != Some(Half::First)) else { continue };
             let mut after: Vec<usize> =
                 it.detached_depends.iter().filter_map(|id| self.by_id.get(id)).copied().collect();
             after.push(item);

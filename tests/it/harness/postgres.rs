@@ -158,6 +158,12 @@ impl Server {
         super::output(self.client("psql", db).args(["-Xq", "-v", "ON_ERROR_STOP=1", "-f"]).arg(file));
     }
 
+    /// Builds the TPC-H tables in a database.
+    #[track_caller]
+    pub(crate) fn tpch(&self, db: &str, scale: f64) {
+        xtask::tpch::build(&self.postgres, db, scale).unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// The rows of a query, as text; null is the empty text.
     #[track_caller]
     pub(crate) fn rows(&self, db: &str, query: &str) -> Vec<Vec<String>> {

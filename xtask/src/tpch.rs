@@ -8,8 +8,9 @@ use tpchgen::generators::{
     CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator, PartSuppGenerator,
     RegionGenerator, SupplierGenerator,
 };
-use xtask::postgres::Postgres;
-use xtask::{Context, Result};
+
+use crate::postgres::Postgres;
+use crate::{Context, Result};
 
 /// Eight tables as the specification has them.
 const TABLES: &str = "
@@ -62,7 +63,10 @@ ALTER TABLE lineitem ADD FOREIGN KEY (l_orderkey) REFERENCES orders;
 ALTER TABLE lineitem ADD FOREIGN KEY (l_partkey, l_suppkey) REFERENCES partsupp;";
 
 /// All eight tables with their keys.
-pub(crate) fn build(server: &Postgres, db: &str, scale: f64) -> Result<()> {
+///
+/// # Errors
+/// When the server refuses a statement or psql cannot be run.
+pub fn build(server: &Postgres, db: &str, scale: f64) -> Result<()> {
     server.sql(db, TABLES)?;
     server.sql(db, LINEITEM)?;
     copy(server, db, "region", RegionGenerator::new(scale, 1, 1).iter())?;
@@ -77,7 +81,10 @@ pub(crate) fn build(server: &Postgres, db: &str, scale: f64) -> Result<()> {
 }
 
 /// One big table and nothing else.
-pub(crate) fn build_big(server: &Postgres, db: &str, scale: f64) -> Result<()> {
+///
+/// # Errors
+/// As [`build`].
+pub fn build_big(server: &Postgres, db: &str, scale: f64) -> Result<()> {
     server.sql(db, LINEITEM)?;
     copy(server, db, "lineitem", LineItemGenerator::new(scale, 1, 1).iter())?;
     server.sql(db, "VACUUM (FREEZE, ANALYZE)").map(drop)

@@ -1,0 +1,62 @@
+//! The statements of each object, in the form that the target takes.
+
+use std::collections::{HashMap, HashSet};
+
+use super::prepare::Sectioned;
+use crate::catalog::ident::ObjectId;
+use crate::catalog::kind::Target;
+use crate::catalog::model::Entry;
+
+/// The objects of one restore and how they are wanted.
+#[derive(Debug)]
+pub(super) struct Definitions {
+    pub(super) entries: Vec<Entry>,
+    /// Positions of the entries by identity.
+    pub(super) by_id: HashMap<ObjectId, usize>,
+    pub(super) target: Target,
+    /// Entries that are created without the parts that would close a circle.
+    pub(super) detached: HashSet<usize>,
+    pub(super) sectioned: Sectioned,
+    pub(super) no_owner: bool,
+    pub(super) no_acl: bool,
+}
+
+impl Definitions {
+    fn is_there(&self, entry: &Entry) -> bool {
+        self.sectioned.there.contains(&entry.head.id)
+    }
+
+    /// Creates an object; without its detached parts, if it was detached.
+    pub(super) fn create(&self, item: usize) -> Vec<String> {
+        let Some(entry) = self.entries.get(item).filter(|entry| !self.is_there(entry)) else {
+            return Vec::new();
+        };
+        if self.detached.contains(&item) {
+            return entry.object.create_without_detached(&entry.head, &self.target);
+        }
+        let mut statements = entry.object.create(&entry.head, &self.target);
+        statements.extend(entry.attributes(!self.no_owner));
+        statements
+    }
+
+    /// Completes a detached object. Only now it gets its owner: who owns a half-made one could not complete it.
+    pub(super) fn finish(&self, item: usize) -> Vec<String> {
+        let left_to_us =
+            |entry: &&Entry| !self.is_there(entry) || self.sectioned.halved.contains(&entry.head.id);
+        let Some(entry) = self.entries.get(item).filter(left_to_us) else { return Vec::new() };
+        let mut statements = entry.object.create_detached(&entry.head, &self.target);
+        statements.extend(entry.attributes(!self.no_owner));
+        statements
+    }
+
+    /// Fills a materialized view.
+    pub(super) fn refresh(&self, item: usize) -> Vec<String> {
+        let view = self.entries.get(item).map(|entry| entry.head.qualified());
+        view.map(|name| format!("REFRESH MATERIALIZED VIEW {name}")).into_iter().collect()
+    }
+
+    /// Makes an object's privileges what they were.
+    pub(super) fn privileges(&self, entry: &Entry) -> Vec<String> {
+        if self.no_acl || self.is_there(entry) { Vec::new() } else { entry.privileges(&self.target) }
+    }
+}
