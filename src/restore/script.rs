@@ -76,7 +76,7 @@ pub async fn script(
 fn guard() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Error::with_source(ErrorKind::Failed, "take random bytes", error))?;
+        .map_err(|error| Error::new(ErrorKind::Failed, format!("take random bytes: {error}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
 }
 

@@ -257,7 +257,8 @@ impl NotNull {
                WHERE h.inhrelid = k.conrelid)";
         format!(
             "(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', k.conname, 'column', a.attname, \
-               'default_name', k.conname = {c}.relname || '_' || a.attname || '_not_null', \
+               'default_name', k.conname = {c}.relname || '_' || a.attname || '_not_null' AND NOT EXISTS (\
+                 SELECT FROM pg_catalog.pg_constraint o WHERE o.conname = k.conname AND o.connamespace = k.connamespace AND o.oid <> k.oid), \
                'no_inherit', k.connoinherit, 'invalid', NOT k.convalidated, 'local', k.conislocal OR k.convalidated AND {invalid_above}, \
                'comment', pg_catalog.obj_description(k.oid, 'pg_constraint')) ORDER BY a.attnum) \
              FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \

@@ -26,6 +26,9 @@ pub struct Table {
     /// NOT NULL constraints by name (PostgreSQL 18); invalid ones are made later ([`super::table_constraint`]).
     #[serde(default, deserialize_with = "null_as_default")]
     pub not_nulls: Vec<NotNull>,
+    /// Privileges on the columns that every table has, such as `tableoid`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    pub system_acls: Vec<SystemColumnAcl>,
     /// `UNLOGGED`.
     #[serde(default)]
     pub unlogged: bool,
@@ -76,6 +79,15 @@ pub struct Partition {
     pub bound: String,
 }
 
+/// Privileges on a system column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemColumnAcl {
+    /// The column's name.
+    pub column: String,
+    /// Who has which.
+    pub acl: Vec<AclItem>,
+}
+
 /// A CHECK constraint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
@@ -110,7 +122,8 @@ impl Kind for Table {
     }
 
     fn column_acls(&self) -> Vec<(String, Vec<AclItem>)> {
-        self.columns.iter().filter_map(|c| Some((c.name.clone(), c.acl.clone()?))).collect()
+        let own = self.columns.iter().filter_map(|c| Some((c.name.clone(), c.acl.clone()?)));
+        own.chain(self.system_acls.iter().map(|c| (c.column.clone(), c.acl.clone()))).collect()
     }
 
     fn column_name(&self, number: i16) -> Option<String> {

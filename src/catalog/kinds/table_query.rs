@@ -18,6 +18,8 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
                'definition', pg_catalog.pg_get_constraintdef(k.oid), 'local', k.conislocal, \
                'comment', pg_catalog.obj_description(k.oid, 'pg_constraint')) ORDER BY k.conname) \
              FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND {inline}) AS checks, \
+           (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('column', a.attname, 'acl', {system_acl}) ORDER BY a.attnum DESC) \
+             FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum < 0 AND a.attacl IS NOT NULL) AS system_acls, \
            {not_nulls} AS not_nulls, c.relpersistence = 'u' AS unlogged, \
            (SELECT pg_catalog.json_agg(pg_catalog.format('%I.%I', pn.nspname, p.relname) ORDER BY h.inhseqno) \
              FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
@@ -45,6 +47,7 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
         id = sql::id(class::PG_CLASS, "c.oid"),
         owner = sql::owner("c.relowner"),
         acl = sql::acl("c.relacl"),
+        system_acl = sql::acl_json("a.attacl"),
         more = columns,
         columns = Column::json("c", server),
         not_nulls = NotNull::json("c", server),

@@ -5,6 +5,7 @@
 //! (triggers, rules, policies, privileges) comes last, and after it the materialized views are filled.
 
 mod cost;
+mod domains;
 mod late;
 
 use std::cmp::Reverse;
@@ -250,6 +251,7 @@ impl<'a> Planner<'a> {
                 slot.extend(after);
             }
         }
+        self.domain_steps();
         let detached: BTreeSet<usize> = self.detached.iter().copied().collect();
         for item in detached {
             let Some(it) = self.items.get(item).filter(|it| it.half != Some(Half::First)) else { continue };

@@ -8,6 +8,8 @@ use super::{has_cargo, run, run_with, say};
 pub(crate) fn run_check() -> Result<()> {
     run("cargo", &["fmt", "--all", "--check"])?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    // As users build it: without the tests, whose dependencies switch features of the product's on.
+    run("cargo", &["check", "--package", "pgcask", "--bins"])?;
     run_with("cargo", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     run("cargo", &["test", "--quiet", "--test", "it", "--", "architecture::", "tidy::"])?;
     if has_cargo("deny") {
