@@ -105,7 +105,9 @@ fn from_the_oldest_to_the_newest_server() {
             let known = new.client("psql", "postgres").arg("-Xqf").arg(&script).output().unwrap();
             assert!(known.status.success());
             if judged {
+                // pg_dump sets what only servers from 17 on know; psql is to stop at errors.
                 let dump = output(&mut old.client("pg_dump", &source));
+                let dump = dump.replacen("SET transaction_timeout = 0;\n", "", 1);
                 std::fs::write(&script, dump).unwrap();
                 new.script(&judge, &script);
             }

@@ -1,6 +1,6 @@
 //! The order of a restore: which statements come first, which work may run at the same time, what comes last.
 //!
-//! Everything that needs no rows is created first, in one dependency order. Then a [`Schedule`] drives loads, indexes,
+//! Everything that needs no rows is created first, in one dependency order. Then a [`Schedule`](super::schedule::Schedule) drives loads, indexes,
 //! keys, statistics and foreign keys: each starts when what it needs is there. What must not act while rows are loaded
 //! (triggers, rules, policies, privileges) comes last, and after it the materialized views are filled.
 
