@@ -18,6 +18,9 @@ use crate::store::get::Source;
 /// Gaps between frames that are cheaper to read than to ask again.
 const COALESCE_GAP: u64 = 64 << 10;
 
+/// Bytes asked of the store at once by whoever reads rows one request after the other.
+const TEXT_REQUEST_BYTES: u64 = 4 << 20;
+
 /// An archive that was found and not yet unlocked.
 #[derive(Debug)]
 pub struct Found {
@@ -126,6 +129,25 @@ impl OpenArchive {
         }
         chunks.sort_by_key(|chunk| chunk.offset);
         Ok(chunks)
+    }
+
+    /// Reads chunks of a stream one request after the other, and gives their rows, as COPY text, to `take`.
+    ///
+    /// # Errors
+    /// When the store does not answer, a chunk is damaged, or `take` fails.
+    pub async fn each_text(
+        &self,
+        stream: u32,
+        chunks: Vec<ChunkEntry>,
+        take: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
+    ) -> Result<()> {
+        for batch in batches(chunks, TEXT_REQUEST_BYTES) {
+            let bytes = self.source.read(batch.range.clone()).await?;
+            for (text, _) in self.open_batch(stream, batch, bytes).await? {
+                take(&text)?;
+            }
+        }
+        Ok(())
     }
 
     /// A stream's entry in the index.

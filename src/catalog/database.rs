@@ -151,10 +151,7 @@ impl DatabaseInfo {
         if let Some(comment) = &self.comment {
             out.push(format!("COMMENT ON {database} IS {}", quote::literal(comment)));
         }
-        for SecurityLabel { provider, label, .. } in &self.labels {
-            let (provider, label) = (quote::ident(provider), quote::literal(label));
-            out.push(format!("SECURITY LABEL FOR {provider} ON {database} IS {label}"));
-        }
+        out.extend(self.labels.iter().map(|label| label.set(&database)));
         if privileges {
             let owner = Some(self.owner.as_str());
             out.extend(acl::statements(

@@ -65,6 +65,14 @@ pub struct SecurityLabel {
     pub column: i16,
 }
 
+impl SecurityLabel {
+    /// The statement that sets it on an object, or on a column of one, named as `SECURITY LABEL … ON` does.
+    pub fn set(&self, on: &str) -> String {
+        let (provider, label) = (quote::ident(&self.provider), quote::literal(&self.label));
+        format!("SECURITY LABEL FOR {provider} ON {on} IS {label}")
+    }
+}
+
 /// What SQL is made for.
 #[derive(Debug, Clone)]
 pub struct Target {

@@ -104,8 +104,7 @@ impl Entry {
                 Some(name) => format!("COLUMN {}.{}", head.qualified(), quote::ident(&name)),
                 None => object.identity(head),
             };
-            let (provider, text) = (quote::ident(&label.provider), quote::literal(&label.label));
-            statements.push(format!("SECURITY LABEL FOR {provider} ON {on} IS {text}"));
+            statements.push(label.set(&on));
         }
         statements
     }

@@ -41,7 +41,7 @@ pub struct OutputArgs {
 }
 
 /// The heading over the flags that say what is meant.
-const SELECTION: &str = "Selection (patterns as in psql)";
+pub(super) const SELECTION: &str = "Selection (patterns as in psql)";
 
 /// Which objects are meant.
 #[derive(Debug, Clone, Default, Args)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::{PassphraseArgs, SelectionArgs};
+use super::args::{PassphraseArgs, SELECTION, SelectionArgs};
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::{Context, keys};
@@ -83,13 +83,13 @@ pub struct BackupArgs {
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub selection: SelectionArgs,
     /// Definitions only, no rows
-    #[arg(short = 's', long, help_heading = "Selection (patterns as in psql)", conflicts_with = "data_only")]
+    #[arg(short = 's', long, help_heading = SELECTION, conflicts_with = "data_only")]
     pub schema_only: bool,
     /// Rows only, no definitions
-    #[arg(short = 'a', long, help_heading = "Selection (patterns as in psql)")]
+    #[arg(short = 'a', long, help_heading = SELECTION)]
     pub data_only: bool,
     /// Fail when a pattern matches nothing
-    #[arg(long, help_heading = "Selection (patterns as in psql)")]
+    #[arg(long, help_heading = SELECTION)]
     pub strict_names: bool,
 
     /// Wait at most so many seconds for each table's lock

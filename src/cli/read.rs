@@ -12,7 +12,7 @@ use crate::event::{Event, Observer as _};
 use crate::exit::Exit;
 use crate::extract::{Extractor, Form};
 use crate::manifest::{Manifest, Stream};
-use crate::opened::{Found, OpenArchive, batches};
+use crate::opened::{Found, OpenArchive};
 use crate::pg::quote::printable;
 use crate::plan::select::Pattern;
 use crate::restore::{ScriptOptions, Sections, script};
@@ -306,7 +306,6 @@ impl CatArgs {
 
     /// Writes one table's rows.
     async fn rows(&self, archive: &OpenArchive, table: &str, context: &Context) -> Result<()> {
-        const REQUEST: u64 = 4 << 20;
         let printer = context.printer;
         let manifest = archive.manifest().await?;
         let stream = find(&manifest, table)?;
@@ -318,14 +317,11 @@ impl CatArgs {
         };
         let extractor = Extractor::new(form, stream.qualified(), stream.columns.clone());
         printer.bytes(&extractor.header())?;
-        for batch in batches(archive.chunks(stream.id).await?, REQUEST) {
+        let mut take = |text: &[u8]| {
             context.stop.check()?;
-            let bytes = archive.source().read(batch.range.clone()).await?;
-            for (text, _) in archive.open_batch(stream.id, batch, bytes).await? {
-                printer.bytes(&extractor.block(&text))?;
-            }
-        }
-        Ok(())
+            printer.bytes(&extractor.block(text))
+        };
+        archive.each_text(stream.id, archive.chunks(stream.id).await?, &mut take).await
     }
 }
 

@@ -230,10 +230,9 @@ async fn finish_database(
     let Wanted { no_owner, no_acl, .. } = options.wanted;
     let name = &options.target.database;
     for statement in database.finish(name, &steps.definitions.target, !no_owner, !no_acl) {
-        if let Err(error) = session.execute(&statement).await {
-            let doing = || "set the properties of the database".to_owned();
-            let error = Err::<(), _>(error).context(doing).err();
-            error.map_or(Ok(()), |error| steps.failures.keep(None, error, steps.observer()))?;
+        let done = session.execute(&statement).await;
+        if let Err(error) = done.context(|| "set the properties of the database".to_owned()) {
+            steps.failures.keep(None, error, steps.observer())?;
         }
     }
     Ok(())

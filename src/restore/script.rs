@@ -1,8 +1,6 @@
 //! The whole of an archive as one SQL script, for psql or for reading: the same statements in the same order as a
 //! restore on one connection.
 
-use futures_util::TryFutureExt as _;
-
 use super::definitions::Definitions;
 use super::options::Wanted;
 use super::prepare::{self, Means, Prepared};
@@ -12,14 +10,12 @@ use crate::catalog::model::SequenceValue;
 use crate::catalog::{large_object, secrets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Content;
-use crate::opened::{OpenArchive, batches};
+use crate::opened::OpenArchive;
 use crate::pg::settings::script_preamble;
 use crate::plan::restore::{RestorePlan, Step};
 use crate::plan::schedule::{Schedule, Task};
 use crate::stop::Stop;
-
-/// Bytes asked of the store at once.
-const REQUEST_BYTES: u64 = 4 << 20;
+use crate::store::sidecar::hex;
 
 /// How a script is wanted.
 #[derive(Debug, Clone)]
@@ -77,7 +73,7 @@ fn guard() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::new(ErrorKind::Failed, format!("take random bytes: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
+    Ok(hex(&bytes))
 }
 
 fn statement(text: &str, out: Sink<'_>) -> Result<()> {
@@ -173,13 +169,11 @@ impl Writer<'_> {
     /// The rows of an open `COPY`, and its end. No line of COPY text is `\.` alone: backslashes in it are escaped.
     async fn rows(&self, load: &LoadPlan, stop: &Stop, out: Sink<'_>) -> Result<()> {
         let chunks = load.units.iter().flatten().cloned().collect();
-        for batch in batches(chunks, REQUEST_BYTES) {
+        let mut take = |text: &[u8]| {
             stop.check()?;
-            let read = self.archive.source().read(batch.range.clone()).map_err(Error::from);
-            for (text, _) in self.archive.open_batch(load.stream.id, batch.clone(), read.await?).await? {
-                out(&text)?;
-            }
-        }
+            out(text)
+        };
+        self.archive.each_text(load.stream.id, chunks, &mut take).await?;
         out(b"\\.\n")
     }
 }

@@ -102,17 +102,16 @@ impl Steps {
 
     /// Sets the privileges of all entries.
     pub(super) async fn privileges(&self, session: &Session, stop: &Stop) -> Result<()> {
-        for batch in self.definitions.entries.chunks(200) {
+        let own = self.definitions.entries.iter().filter(|entry| !self.needed.contains(&entry.head.id));
+        let with_statements = own.map(|entry| (entry, self.definitions.privileges(entry)));
+        let granted: Vec<_> = with_statements.filter(|(_, statements)| !statements.is_empty()).collect();
+        for batch in granted.chunks(200) {
             stop.check()?;
             session.execute("BEGIN").await?;
-            for entry in batch.iter().filter(|entry| !self.needed.contains(&entry.head.id)) {
+            for (entry, statements) in batch {
                 let doing =
                     || format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)));
-                let statements = self.definitions.privileges(entry);
-                if statements.is_empty() {
-                    continue;
-                }
-                let work = async { run_all(session, &statements).await.context(doing) };
+                let work = async { run_all(session, statements).await.context(doing) };
                 self.guarded(session, None, work).await?;
             }
             session.execute("COMMIT").await?;

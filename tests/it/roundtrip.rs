@@ -9,7 +9,7 @@ use crate::harness::output;
 use crate::harness::postgres::{Server, newest, versions};
 
 /// The fixtures for a version: `name.sql` and what `name.NN.sql` adds to it from version NN on, loaded together.
-pub(crate) fn fixtures(major: u32) -> BTreeMap<String, Vec<PathBuf>> {
+fn fixtures(major: u32) -> BTreeMap<String, Vec<PathBuf>> {
     let only = std::env::var("PGCASK_TEST_KIND").ok();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kinds");
     let mut all: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
@@ -29,26 +29,18 @@ pub(crate) fn fixtures(major: u32) -> BTreeMap<String, Vec<PathBuf>> {
     all
 }
 
-/// Round trip of each fixture on a server of its own: roles are the cluster's.
-fn every_fixture(major: u32) {
-    let server = Server::start(major);
+/// Loads each fixture for the server's version into a database of its own and runs `test` with it. All failures are
+/// told together, each with its fixture's name.
+#[track_caller]
+pub(crate) fn each_fixture(server: &Server, major: u32, test: impl Fn(&str, &str)) {
     let mut failures = Vec::new();
     for (name, files) in fixtures(major) {
         let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let (source, target) = (server.create_db(), server.fresh_name());
+            let source = server.create_db();
             for file in &files {
                 server.script(&source, file);
             }
-            let folder = folder();
-            let made = backup(folder.path(), &server.url(&source), &[]);
-            let run = restore(
-                folder.path(),
-                made["archive"].as_str().unwrap(),
-                &server.url(&target),
-                &["--create"],
-            );
-            assert_eq!(run.expect(0).json()["verified"], true);
-            assert_same(&server, &source, &server, &target);
+            test(&name, &source);
         }));
         if let Err(panic) = round {
             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -56,6 +48,19 @@ fn every_fixture(major: u32) {
         }
     }
     assert!(failures.is_empty(), "PostgreSQL {major}:\n{}", failures.join("\n"));
+}
+
+/// Round trip of each fixture on a server of its own: roles are the cluster's.
+fn every_fixture(major: u32) {
+    let server = Server::start(major);
+    each_fixture(&server, major, |_, source| {
+        let (folder, target) = (folder(), server.fresh_name());
+        let made = backup(folder.path(), &server.url(source), &[]);
+        let archive = made["archive"].as_str().unwrap();
+        let run = restore(folder.path(), archive, &server.url(&target), &["--create"]);
+        assert_eq!(run.expect(0).json()["verified"], true);
+        assert_same(&server, source, &server, &target);
+    });
 }
 
 #[test]
@@ -86,46 +91,34 @@ fn from_the_oldest_to_the_newest_server() {
     let (old, new) = (Server::start(oldest), Server::start(newest()));
     let folder = folder();
     let script = folder.path().join("dump.sql");
-    let mut failures = Vec::new();
-    for (name, files) in fixtures(oldest) {
+    each_fixture(&old, oldest, |name, source| {
         // Its folders are the old server's.
         if name == "tablespace" {
-            continue;
+            return;
         }
         let judged = PG_DUMP_FAILS.iter().all(|(fails, _)| *fails != name);
-        let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let (source, judge, target) = (old.create_db(), new.create_db(), new.fresh_name());
-            for file in &files {
-                old.script(&source, file);
-            }
-            let roles =
-                output(old.client("pg_dumpall", &source).args(["--globals-only", "--no-role-passwords"]));
-            std::fs::write(&script, roles).unwrap();
-            // Roles that are there already are no failure.
-            let known = new.client("psql", "postgres").arg("-Xqf").arg(&script).output().unwrap();
-            assert!(known.status.success());
-            if judged {
-                // pg_dump sets what only servers from 17 on know; psql is to stop at errors.
-                let dump = output(&mut old.client("pg_dump", &source));
-                let dump = dump.replacen("SET transaction_timeout = 0;\n", "", 1);
-                std::fs::write(&script, dump).unwrap();
-                new.script(&judge, &script);
-            }
-            let made = backup(folder.path(), &old.url(&source), &[]);
-            let archive = made["archive"].as_str().unwrap();
-            let run = restore(folder.path(), archive, &new.url(&target), &["--create"]);
-            assert_eq!(run.expect(0).json()["verified"], true);
-            if judged {
-                assert_same(&new, &judge, &new, &target);
-            }
-            assert_eq!(content(&old, &source), content(&new, &target));
-        }));
-        if let Err(panic) = round {
-            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            failures.push(format!("{name}: {text}"));
+        let (judge, target) = (new.create_db(), new.fresh_name());
+        let roles = output(old.client("pg_dumpall", source).args(["--globals-only", "--no-role-passwords"]));
+        std::fs::write(&script, roles).unwrap();
+        // Roles that are there already are no failure.
+        let known = new.client("psql", "postgres").arg("-Xqf").arg(&script).output().unwrap();
+        assert!(known.status.success());
+        if judged {
+            // pg_dump sets what only servers from 17 on know; psql is to stop at errors.
+            let dump = output(&mut old.client("pg_dump", source));
+            let dump = dump.replacen("SET transaction_timeout = 0;\n", "", 1);
+            std::fs::write(&script, dump).unwrap();
+            new.script(&judge, &script);
         }
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+        let made = backup(folder.path(), &old.url(source), &[]);
+        let archive = made["archive"].as_str().unwrap();
+        let run = restore(folder.path(), archive, &new.url(&target), &["--create"]);
+        assert_eq!(run.expect(0).json()["verified"], true);
+        if judged {
+            assert_same(&new, &judge, &new, &target);
+        }
+        assert_eq!(content(&old, source), content(&new, &target));
+    });
 }
 
 #[test]

@@ -3,34 +3,23 @@
 use crate::harness::cli::{backup, folder, pass, pgcask, run};
 use crate::harness::oracle::assert_same;
 use crate::harness::postgres::{Server, newest};
-use crate::roundtrip::fixtures;
+use crate::roundtrip::each_fixture;
 
 #[test]
 fn psql_makes_the_same_database_of_a_script() {
     let server = Server::start(newest());
     let folder = folder();
     let script = folder.path().join("script.sql");
-    let mut failures = Vec::new();
-    for (name, files) in fixtures(newest()) {
-        let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let (source, target) = (server.create_db(), server.create_db());
-            for file in &files {
-                server.script(&source, file);
-            }
-            let made = backup(folder.path(), &server.url(&source), &[]);
-            let archive = made["archive"].as_str().unwrap();
-            let mut cat = pgcask(["cat", archive, "--show-secrets", &pass(folder.path())]);
-            let status = cat.stdout(std::fs::File::create(&script).unwrap()).status().unwrap();
-            assert!(status.success());
-            server.script(&target, &script);
-            assert_same(&server, &source, &server, &target);
-        }));
-        if let Err(panic) = round {
-            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            failures.push(format!("{name}: {text}"));
-        }
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    each_fixture(&server, newest(), |_, source| {
+        let target = server.create_db();
+        let made = backup(folder.path(), &server.url(source), &[]);
+        let archive = made["archive"].as_str().unwrap();
+        let mut cat = pgcask(["cat", archive, "--show-secrets", &pass(folder.path())]);
+        let status = cat.stdout(std::fs::File::create(&script).unwrap()).status().unwrap();
+        assert!(status.success());
+        server.script(&target, &script);
+        assert_same(&server, source, &server, &target);
+    });
 }
 
 #[test]

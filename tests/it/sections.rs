@@ -3,32 +3,21 @@
 use crate::harness::cli::{backup, folder, restore};
 use crate::harness::oracle::{assert_same, schema_dump};
 use crate::harness::postgres::{Server, newest};
-use crate::roundtrip::fixtures;
+use crate::roundtrip::each_fixture;
 
 #[test]
 fn three_sections_make_the_whole() {
     let server = Server::start(newest());
     let folder = folder();
-    let mut failures = Vec::new();
-    for (name, files) in fixtures(newest()) {
-        let round = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let (source, target) = (server.create_db(), server.create_db());
-            for file in &files {
-                server.script(&source, file);
-            }
-            let made = backup(folder.path(), &server.url(&source), &[]);
-            let archive = made["archive"].as_str().unwrap();
-            for section in ["pre-data", "data", "post-data"] {
-                restore(folder.path(), archive, &server.url(&target), &["--section", section]).expect(0);
-            }
-            assert_same(&server, &source, &server, &target);
-        }));
-        if let Err(panic) = round {
-            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            failures.push(format!("{name}: {text}"));
+    each_fixture(&server, newest(), |_, source| {
+        let target = server.create_db();
+        let made = backup(folder.path(), &server.url(source), &[]);
+        let archive = made["archive"].as_str().unwrap();
+        for section in ["pre-data", "data", "post-data"] {
+            restore(folder.path(), archive, &server.url(&target), &["--section", section]).expect(0);
         }
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+        assert_same(&server, source, &server, &target);
+    });
 }
 
 #[test]
