@@ -7,14 +7,57 @@
 /// Bytes that are looked at together.
 const WINDOW: usize = 32;
 
+/// How many terminators a window has at most, usually.
+const USUAL: usize = 6;
+
 /// Short values are copied in pieces of this size, what follows them included: it is overwritten next.
 const STEP: usize = 32;
 
 /// The terminators of some text. Reused from text to text, so that memory is reserved once.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
-    ends: Vec<u32>,
+    ends: Ends,
     columns: usize,
+}
+
+/// Places in a text, which [`Ends::as_slice`] gives. The memory behind them stays in use, so that a window's places
+/// are written without asking how many they are.
+#[derive(Debug, Clone, Default)]
+struct Ends {
+    memory: Vec<u32>,
+    count: usize,
+}
+
+impl Ends {
+    fn as_slice(&self) -> &[u32] {
+        self.memory.get(..self.count).unwrap_or_default()
+    }
+
+    /// Adds the places of the bits that are set, counted from `base`.
+    #[inline]
+    fn add(&mut self, base: u32, mut bits: u32) {
+        if self.memory.len() < self.count + WINDOW {
+            self.memory.resize((self.count + WINDOW) * 2, 0);
+        }
+        let Some(room) = self.memory.get_mut(self.count..).and_then(<[u32]>::first_chunk_mut::<WINDOW>)
+        else {
+            return;
+        };
+        let (usual, many) = room.split_at_mut(USUAL);
+        self.count += to_usize(bits.count_ones());
+        // Always so many, meant or not: a branch that is mispredicted costs more.
+        for slot in usual {
+            *slot = base.wrapping_add(bits.trailing_zeros());
+            bits &= bits.wrapping_sub(1);
+        }
+        for slot in many {
+            if bits == 0 {
+                break;
+            }
+            *slot = base.wrapping_add(bits.trailing_zeros());
+            bits &= bits.wrapping_sub(1);
+        }
+    }
 }
 
 /// A value's place: it begins at `.0` and its terminator is at `.1`.
@@ -56,25 +99,26 @@ impl Fields {
             return false;
         }
         let newlines = self.find_terminators(text);
-        let columns = self.ends.iter().position(|end| byte_at(text, *end) == Some(b'\n'));
+        let columns = self.ends.as_slice().iter().position(|end| byte_at(text, *end) == Some(b'\n'));
         let columns = columns.map_or(0, |last| last + 1);
         // Every row ends where it should and there are no other newlines, so all else is tabs.
-        let whole = columns.checked_mul(newlines) == Some(self.ends.len())
+        let whole = columns.checked_mul(newlines) == Some(self.ends.count)
             && self
                 .ends
+                .as_slice()
                 .chunks_exact(columns.max(1))
                 .all(|row| row.last().is_some_and(|end| byte_at(text, *end) == Some(b'\n')));
         if whole {
             self.columns = columns;
         } else {
-            self.ends.clear();
+            self.ends.count = 0;
         }
         whole
     }
 
     /// Forgets what it knew.
     pub fn forget(&mut self) {
-        self.ends.clear();
+        self.ends.count = 0;
         self.columns = 0;
     }
 
@@ -84,18 +128,8 @@ impl Fields {
         let mut base = 0u32;
         for window in text.chunks(WINDOW) {
             let (tab, newline) = masks(padded(window));
-            newlines += usize::try_from(newline.count_ones()).unwrap_or_default();
-            let mut both = tab | newline;
-            let mut found = [0; WINDOW];
-            let mut count = 0;
-            while both != 0 {
-                if let Some(slot) = found.get_mut(count) {
-                    *slot = base.wrapping_add(both.trailing_zeros());
-                }
-                count += 1;
-                both &= both - 1;
-            }
-            self.ends.extend_from_slice(found.get(..count).unwrap_or_default());
+            newlines += to_usize(newline.count_ones());
+            self.ends.add(base, tab | newline);
             base = base.wrapping_add(32);
         }
         newlines
@@ -108,13 +142,13 @@ impl Fields {
 
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        self.ends.len().checked_div(self.columns).unwrap_or(0)
+        self.ends.count.checked_div(self.columns).unwrap_or(0)
     }
 
     /// The rows, from the first.
     pub fn each_row(&self) -> impl Iterator<Item = Row<'_>> {
         let mut start = 0;
-        self.ends.chunks_exact(self.columns.max(1)).map(move |ends| {
+        self.ends.as_slice().chunks_exact(self.columns.max(1)).map(move |ends| {
             let row = Row { start, ends };
             start = row.end() + 1;
             row
@@ -129,7 +163,7 @@ impl Fields {
         let mut cursors = self.column_starts();
         let limits: Vec<usize> = cursors.iter().skip(1).copied().chain([text.len()]).collect();
         let mut start = 0;
-        for row in self.ends.chunks_exact(self.columns.max(1)) {
+        for row in self.ends.as_slice().chunks_exact(self.columns.max(1)) {
             for ((cursor, limit), end) in cursors.iter_mut().zip(&limits).zip(row) {
                 let end = to_usize(*end);
                 // Beyond the limit the next column begins, whose first values are there already.
@@ -147,7 +181,7 @@ impl Fields {
     fn column_starts(&self) -> Vec<usize> {
         let mut lengths = vec![0; self.columns];
         let mut start = 0;
-        for row in self.ends.chunks_exact(self.columns.max(1)) {
+        for row in self.ends.as_slice().chunks_exact(self.columns.max(1)) {
             for (length, end) in lengths.iter_mut().zip(row) {
                 let after = to_usize(*end) + 1;
                 *length += after - start;
@@ -168,18 +202,19 @@ impl Fields {
             return false;
         }
         let newlines = self.find_terminators(columns);
-        if newlines != self.ends.len() || rows == 0 || !newlines.is_multiple_of(rows) {
+        if newlines != self.ends.count || rows == 0 || !newlines.is_multiple_of(rows) {
             return false;
         }
         let width = newlines / rows;
+        let ends = self.ends.as_slice();
         out.resize(columns.len(), 0);
         let mut at = 0;
         for row in 0..rows {
             for column in 0..width {
                 let index = column * rows + row;
-                let start = index.checked_sub(1).and_then(|before| self.ends.get(before));
+                let start = index.checked_sub(1).and_then(|before| ends.get(before));
                 let start = start.map_or(0, |end| to_usize(*end) + 1);
-                let Some(end) = self.ends.get(index).map(|end| to_usize(*end)) else { return false };
+                let Some(end) = ends.get(index).map(|end| to_usize(*end)) else { return false };
                 let terminator = if column + 1 == width { b'\n' } else { b'\t' };
                 if !copy(columns, (start, end), out, at, columns.len(), terminator) {
                     return false;

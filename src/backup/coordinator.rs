@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 
 use super::definitions;
 use super::packing::Packing;
@@ -53,6 +54,8 @@ pub(super) async fn make(
 ) -> Result<Made> {
     let began = Instant::now();
     let source = options.source.display();
+    // Deriving a key from a passphrase takes as long as reading a catalog: both at once.
+    let writer = new_writer(options, name);
     let session = Session::open(&options.source, SessionKind::Source).await?;
     let jobs = usable_jobs(options, &session, observer);
     observer.event(Event::Phase { name: "taking a snapshot" });
@@ -66,11 +69,8 @@ pub(super) async fn make(
     let (streams, units) = plan_units(options, &session, &relations).await?;
     let manifest = manifest_of(options, name, &session, &snapshot, streams.clone());
 
-    let mut writer = Writer::new(&archive::Options {
-        created_micros: name.created_micros,
-        level: options.level,
-        recipients: options.recipients.clone(),
-    })?;
+    let mut writer =
+        writer.await.map_err(|error| Error::with_source(ErrorKind::Failed, "begin the archive", error))??;
     for stream in &streams {
         writer.declare(stream.id, stream.display().as_bytes())?;
     }
@@ -101,6 +101,16 @@ pub(super) async fn make(
     send(&output, finished.bytes).await?;
     let objects = u64::try_from(model.entries.len()).unwrap_or(u64::MAX);
     Ok(Made { archive: finished.summary, manifest, objects, seconds: began.elapsed().as_secs_f64() })
+}
+
+/// Begins the archive, on a thread for such work.
+fn new_writer(options: &Options, name: &Name) -> JoinHandle<std::result::Result<Writer, archive::Error>> {
+    let options = archive::Options {
+        created_micros: name.created_micros,
+        level: options.level,
+        recipients: options.recipients.clone(),
+    };
+    tokio::task::spawn_blocking(move || Writer::new(&options))
 }
 
 /// One connection where several would read wrong data or damage the server.
