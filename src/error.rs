@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::archive;
 use crate::pg::PgError;
+use crate::pg::error::ServerError;
 use crate::seal::SealError;
 use crate::store::StoreError;
 
@@ -147,6 +148,25 @@ impl From<PgError> for Error {
             | PgError::Refused { .. }
             | PgError::Pooler { .. }
             | PgError::TooOld { .. } => (ErrorKind::Server, None),
+            PgError::RecoveryConflict { .. } => (
+                ErrorKind::Server,
+                Some(
+                    "set hot_standby_feedback = on, or raise max_standby_streaming_delay, on the standby; or back up the primary",
+                ),
+            ),
+            PgError::NotUtf8 { .. } => (
+                ErrorKind::Failed,
+                Some(
+                    "rename or rewrite them in ASCII or UTF-8; rows may hold any bytes, definitions may not",
+                ),
+            ),
+            PgError::LockRoom { .. } => (
+                ErrorKind::Failed,
+                Some(
+                    "raise max_locks_per_transaction and restart the server, or back up a part at a time with --schema",
+                ),
+            ),
+            PgError::Server(report) => (ErrorKind::Failed, hint_for(report)),
             PgError::LockTimeout { .. } => (
                 ErrorKind::Failed,
                 Some("wait for what blocks it to end, exclude the table, or raise --lock-timeout"),
@@ -163,6 +183,16 @@ impl From<PgError> for Error {
             None => made,
         }
     }
+}
+
+/// What to do about a report of the server whose own words do not say it.
+fn hint_for(report: &ServerError) -> Option<&'static str> {
+    let copy = report.statement.as_deref().is_some_and(|sql| sql.starts_with("COPY "));
+    let too_long = report.code == "54000" || report.message.contains("invalid memory alloc request size");
+    (copy && too_long).then_some(
+        "PostgreSQL sends no value whose text is longer than 1 GiB, and a bytea takes two characters a byte: make it a \
+         large object, or leave the rows of the table out with --exclude-table-data",
+    )
 }
 
 impl From<archive::Error> for Error {

@@ -14,12 +14,12 @@ use super::pipeline::{copy_all, send};
 use super::relations::{self, Relation};
 use super::{Options, Parts, Shared, Unit};
 use crate::archive::{self, SectionTag, Writer};
-use crate::catalog::large_object;
-use crate::catalog::{encode, reader};
+use crate::catalog::{encode, forms, large_object, not_utf8, reader};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::manifest::{self, Closing, Content, LeftOut, Manifest, ServerFacts, SnapshotFacts, Stream};
 use crate::pg::copy::{LargeRows, RowHasher};
+use crate::pg::quote::printable;
 use crate::pg::snapshot::{Snapshot, parallel_snapshot_is_safe};
 use crate::pg::{Session, SessionKind};
 use crate::plan::units::{PageRange, split};
@@ -60,6 +60,7 @@ pub(super) async fn make(
     let jobs = usable_jobs(options, &session, observer);
     observer.event(Event::Phase { name: "taking a snapshot" });
     let snapshot = Snapshot::export(&session, options.serializable_deferrable).await?;
+    not_utf8::refuse(&session).await?;
     let mut relations =
         relations::chosen(options, &session, observer).await.context(|| format!("read {source}"))?;
     stop.check()?;
@@ -67,7 +68,7 @@ pub(super) async fn make(
     let model = definitions::read(options, &session, observer).await?;
     let sessions = open_workers(options, &snapshot, jobs).await?;
     let (streams, units) = plan_units(options, &session, &relations).await?;
-    let manifest = manifest_of(options, name, &session, &snapshot, streams.clone());
+    let manifest = manifest_of(options, name, &session, &snapshot, &relations, streams.clone());
 
     let mut writer =
         writer.await.map_err(|error| Error::with_source(ErrorKind::Failed, "begin the archive", error))??;
@@ -92,7 +93,8 @@ pub(super) async fn make(
     let bytes = shared.open.lock().await.iter().map(|unit| unit.bytes).sum();
     observer.event(Event::Total { bytes, rows: 0 });
     observer.event(Event::Phase { name: "copying rows" });
-    let (mut writer, session) = copy_all(&shared, sessions, session, writer, output.clone(), stop).await?;
+    let (mut writer, session) =
+        copy_all(&shared, &snapshot, sessions, session, writer, output.clone(), stop).await?;
     observer.event(Event::Phase { name: "closing the archive" });
     let closing = close(options, &session, observer).await?;
     send(&output, section(&mut writer, manifest::CLOSING_TAG, &json(&closing)?)?).await?;
@@ -152,7 +154,8 @@ async fn plan_units(
     }
     let ranges = session.version().at_least(14);
     let with_rows = |r: &&Relation| r.has_rows() && options.selection.rows(&r.schema, &r.name);
-    for relation in relations.iter().filter(with_rows) {
+    let standby = session.info().is_standby;
+    for relation in relations.iter().filter(with_rows).filter(|r| !(standby && r.unlogged)) {
         let id = stream_id(streams.len())?;
         let stream = Stream {
             id,
@@ -249,9 +252,13 @@ fn manifest_of(
     name: &Name,
     session: &Session,
     snapshot: &Snapshot,
+    relations: &[Relation],
     streams: Vec<Stream>,
 ) -> Manifest {
     let info = session.info();
+    let excluded = options.selection.exclude_data.iter().map(|pattern| pattern.text.clone());
+    let unlogged = relations.iter().filter(|relation| info.is_standby && relation.unlogged);
+    let unreadable = unlogged.map(Relation::qualified);
     Manifest {
         format: manifest::FORMAT,
         tool: format!("pgcask {}", env!("CARGO_PKG_VERSION")),
@@ -274,7 +281,7 @@ fn manifest_of(
             selection: !options.selection.is_everything(),
             rows: options.parts == Parts::Definitions,
             definitions: options.parts == Parts::Rows,
-            rows_of: options.selection.exclude_data.iter().map(|pattern| pattern.text.clone()).collect(),
+            rows_of: excluded.chain(unreadable).collect(),
         },
         recipients: options.recipients.iter().filter_map(Recipient::public_text).collect(),
         streams,
@@ -289,6 +296,16 @@ async fn close(options: &Options, session: &Session, observer: &SharedObserver) 
     if catalog_changed {
         let message = "the schema was changed while it was backed up: definitions may be of two moments";
         observer.event(Event::Warning { message: message.to_owned() });
+    }
+    if options.parts != Parts::Definitions {
+        let changed = forms::read(session).await?.changed(&forms::read(&now).await?);
+        if !changed.is_empty() {
+            let message = format!(
+                "the type {} was altered while rows were read: some may be written in its old form, some in its new",
+                printable(&changed.join(", "))
+            );
+            return Err(Error::new(ErrorKind::Failed, message).hint("back up again"));
+        }
     }
     Ok(Closing { sequences, catalog_changed })
 }

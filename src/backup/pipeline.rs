@@ -11,17 +11,18 @@ use super::worker::{Copied, Worker};
 use crate::archive::{SealedFrame, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::pg::Session;
 use crate::pg::quote::printable;
+use crate::pg::{Session, Snapshot};
 use crate::stop::Stop;
 
 /// Sealed frames that may wait for the writer, per worker.
 const FRAMES_WAITING: usize = 2;
 
-/// Copies all open units: `sessions` take what they can lock, the coordinator the rest. Gives the writer and the
-/// coordinator's session back.
+/// Copies all open units: `sessions`, which see the snapshot, take what they can lock, the coordinator the rest, which is
+/// all where there are no other sessions. Gives the writer and the coordinator's session back.
 pub(super) async fn copy_all(
     shared: &Arc<Shared>,
+    snapshot: &Snapshot,
     sessions: Vec<Session>,
     coordinator: Session,
     writer: Writer,
@@ -33,10 +34,10 @@ pub(super) async fn copy_all(
     let part = stop.part();
     let mut tasks = JoinSet::new();
     for session in sessions {
-        let worker = Worker::new(session, Arc::clone(shared), frames.clone())?;
+        let worker = Worker::new(session, Some(snapshot.clone()), Arc::clone(shared), frames.clone())?;
         tasks.spawn(guard(work(worker, Arc::clone(shared)), part.clone()));
     }
-    let mut worker = Worker::new(coordinator, Arc::clone(shared), frames)?;
+    let mut worker = Worker::new(coordinator, None, Arc::clone(shared), frames)?;
     let mut first: Option<Error> = None;
     while let Some(ended) = tasks.join_next().await {
         let result = ended.unwrap_or_else(|error| {
@@ -96,11 +97,17 @@ async fn work(mut worker: Worker, shared: Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
-/// The coordinator copies what no worker could lock: it holds those locks since the beginning.
+/// The coordinator copies what no worker took, as there was none, and what no worker could lock: it holds those locks
+/// since the beginning.
 async fn rest(worker: &mut Worker, shared: &Arc<Shared>) -> Result<()> {
-    let units = std::mem::take(&mut *shared.refused.lock().await);
     let cancel = CancelOnDrop(Some(worker.canceller()));
-    for unit in units {
+    loop {
+        let next = shared.open.lock().await.pop();
+        let Some(unit) = next else { break };
+        worker.copy(&unit).await?;
+    }
+    let refused = std::mem::take(&mut *shared.refused.lock().await);
+    for unit in refused {
         let name = shared.stream(unit.stream)?.display();
         let message =
             format!("{} is about to be altered by somebody; one connection copies it", printable(&name));

@@ -12,7 +12,8 @@ use crate::event::{Event, SharedObserver};
 use crate::manifest::Content;
 use crate::pg::copy::{ZoneColumn, ZoneType};
 use crate::pg::lock::{LockPolicy, LockTarget, lock_all};
-use crate::pg::{Session, quote};
+use crate::pg::quote::printable;
+use crate::pg::{Session, lock_room, quote};
 use crate::plan::units::RelationSize;
 
 /// Key columns with zone maps, at most.
@@ -29,6 +30,8 @@ pub(super) struct Relation {
     pub(super) name: String,
     /// `r` table, `p` partitioned table.
     pub(super) kind: char,
+    /// Its rows are not in the write-ahead log, so a standby has none.
+    pub(super) unlogged: bool,
     #[serde(default)]
     access_method: Option<String>,
     /// Known only once the relation is locked: see [`Size`].
@@ -82,7 +85,7 @@ impl Relation {
     pub(super) fn query() -> String {
         format!(
             "SELECT c.oid::pg_catalog.int8 AS oid, n.nspname AS schema, c.relname AS name, \
-               c.relkind::pg_catalog.text AS kind, am.amname AS access_method, \
+               c.relkind::pg_catalog.text AS kind, c.relpersistence = 'u' AS unlogged, am.amname AS access_method, \
                pg_catalog.current_setting('block_size')::pg_catalog.int8 AS block_bytes, \
                e.extname AS extension, e.condition, \
                (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, \
@@ -182,11 +185,20 @@ pub(super) async fn chosen(
         }
         observer.event(Event::Warning { message });
     }
-    Ok(all.into_iter().filter(|r| options.selection.relation(&r.schema, &r.name)).collect())
+    let chosen: Vec<Relation> =
+        all.into_iter().filter(|r| options.selection.relation(&r.schema, &r.name)).collect();
+    let unlogged = chosen.iter().filter(|r| r.unlogged && r.has_rows()).map(|r| printable(&r.qualified()));
+    let unlogged: Vec<String> = unlogged.collect();
+    if session.info().is_standby && !unlogged.is_empty() {
+        let message = format!("unlogged tables have no rows on a standby: {}", unlogged.join(", "));
+        observer.event(Event::Warning { message });
+    }
+    Ok(chosen)
 }
 
 /// Locks the tables, and learns their sizes.
 pub(super) async fn lock(options: &Options, session: &Session, relations: &mut [Relation]) -> Result<()> {
+    lock_room::require(session, relations.len(), options.jobs).await?;
     let targets: Vec<LockTarget> = relations.iter().map(target).collect();
     let policy = LockPolicy { deadline: options.lock_timeout, ..LockPolicy::default() };
     lock_all(session, &targets, policy).await?;

@@ -13,12 +13,15 @@ use crate::event::Event;
 use crate::fields::Fields;
 use crate::pg::cancel::Canceller;
 use crate::pg::copy::Block;
-use crate::pg::{PgError, Session, lock};
+use crate::pg::lock_room::WORKER_LOCKS;
+use crate::pg::{PgError, Session, Snapshot, lock};
 
 /// Copies units over one session.
 #[derive(Debug)]
 pub(super) struct Worker {
     session: Session,
+    /// What the session's transaction sees; nothing for the coordinator, whose own transaction it is.
+    snapshot: Option<Snapshot>,
     shared: Arc<Shared>,
     frames: mpsc::Sender<SealedFrame>,
     /// Out of here while a block is being sealed.
@@ -52,17 +55,19 @@ pub(super) enum Copied {
 impl Worker {
     pub(super) fn new(
         session: Session,
+        snapshot: Option<Snapshot>,
         shared: Arc<Shared>,
         frames: mpsc::Sender<SealedFrame>,
     ) -> Result<Self> {
         let scratch = Some(Scratch::new(&shared)?);
-        Ok(Self { session, shared, frames, scratch, locked: HashSet::new() })
+        Ok(Self { session, snapshot, shared, frames, scratch, locked: HashSet::new() })
     }
 
     /// Copies a unit whose table must be locked first, without waiting: a worker that queues behind somebody's
     /// `ALTER TABLE` would wait for our own coordinator.
     pub(super) async fn copy_if_unlocked(&mut self, unit: &Unit) -> Result<Copied> {
         if let Some(target) = unit.lock.as_ref().filter(|target| !self.locked.contains(&target.oid)) {
+            self.make_room().await?;
             match lock::lock_nowait(&self.session, target).await {
                 Ok(()) => self.locked.insert(target.oid),
                 Err(PgError::LockTimeout { .. }) => return Ok(Copied::Locked),
@@ -71,6 +76,18 @@ impl Worker {
         }
         self.copy(unit).await?;
         Ok(Copied::Done)
+    }
+
+    /// Gives old locks back before there are too many for the server's table of locks: the coordinator holds its own on
+    /// every table. The same snapshot is adopted anew, for locks end only with their transaction.
+    async fn make_room(&mut self) -> Result<()> {
+        let Some(snapshot) = self.snapshot.as_ref().filter(|_| self.locked.len() >= WORKER_LOCKS) else {
+            return Ok(());
+        };
+        self.session.execute("COMMIT").await?;
+        snapshot.adopt(&self.session).await?;
+        self.locked.clear();
+        Ok(())
     }
 
     /// What stops the session's statement at the server.

@@ -7,11 +7,13 @@
 pub mod acl;
 pub mod database;
 pub mod encode;
+pub mod forms;
 pub mod ident;
 pub mod kind;
 pub mod kinds;
 pub mod large_object;
 pub mod model;
+pub mod not_utf8;
 pub mod reader;
 pub mod registry;
 pub mod secrets;

@@ -186,6 +186,33 @@ pub enum PgError {
         /// What is different.
         what: String,
     },
+    /// Names or texts of definitions are not UTF-8.
+    #[error("names or texts of the database are not UTF-8: {what}")]
+    NotUtf8 {
+        /// The objects, with bytes beyond ASCII escaped.
+        what: String,
+    },
+    /// The server has no room for so many locks.
+    #[error(
+        "the backup needs {wanted} locks, one for each table and some for each connection, and the server has room for \
+         {room} ({used} of them taken; max_locks_per_transaction is {setting})"
+    )]
+    LockRoom {
+        /// Locks that are needed.
+        wanted: u64,
+        /// Locks that the server has room for, taken ones among them.
+        room: u64,
+        /// Locks taken by others.
+        used: u64,
+        /// `max_locks_per_transaction`.
+        setting: u32,
+    },
+    /// On a standby: what the primary did had to be replayed, and stood against what we were reading.
+    #[error("the standby stopped us, to replay what the primary did meanwhile: {report}")]
+    RecoveryConflict {
+        /// The server's words.
+        report: String,
+    },
     /// The snapshot cannot be had or used, for the reason given.
     #[error("{0}")]
     Snapshot(&'static str),
@@ -221,6 +248,19 @@ impl PgError {
         }
     }
 
+    /// The same error, told as what it means on a standby: there, nothing but recovery makes a reader fail so.
+    pub(crate) fn on_standby(self) -> Self {
+        match self {
+            Self::Server(report) if report.code == CONFLICT => {
+                Self::RecoveryConflict { report: report.to_string() }
+            }
+            Self::Lost { reason, .. } if reason.contains(&format!("(SQLSTATE {CONFLICT})")) => {
+                Self::RecoveryConflict { report: reason }
+            }
+            other => other,
+        }
+    }
+
     /// The SQLSTATE, for an error that the server reported on a statement.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
@@ -234,6 +274,9 @@ impl PgError {
         matches!(self, Self::Lost { .. } | Self::Unreachable { .. })
     }
 }
+
+/// `serialization_failure`, which a standby reports when recovery cancels a query (`postgres.c`).
+const CONFLICT: &str = "40001";
 
 /// A report after which there is no session: the administrator or a crash ended it (class 57P0x), or it is FATAL.
 fn ends_the_session(report: &ServerError) -> bool {

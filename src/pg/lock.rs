@@ -10,7 +10,7 @@ use super::quote::{literal, printable, qualified};
 use super::session::Session;
 
 /// A relation as the catalog had it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct LockTarget {
     /// `pg_class.oid`.
     pub oid: u32,
@@ -139,6 +139,25 @@ async fn last_try(session: &Session, rest: Vec<&LockTarget>) -> Result<Vec<Block
         if !try_lock(session, &[target], " NOWAIT").await? {
             blocked.push(describe(session, target).await);
         }
+    }
+    Ok(blocked)
+}
+
+/// The relations of the database that somebody holds locked against readers, and who: for a statement that timed out on
+/// a lock and does not say on which.
+///
+/// # Errors
+/// Those of the query.
+pub async fn locked_by_others(session: &Session) -> Result<Vec<BlockedRelation>, PgError> {
+    let sql = "SELECT DISTINCT c.oid::pg_catalog.int8 AS oid, n.nspname AS schema, c.relname AS name, \
+               c.relkind::pg_catalog.text AS relkind FROM pg_catalog.pg_locks l \
+               JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+               WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted \
+               AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) \
+               AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') ORDER BY 2, 3";
+    let mut blocked = Vec::new();
+    for target in session.query_json::<LockTarget>(sql).await? {
+        blocked.push(describe(session, &target).await);
     }
     Ok(blocked)
 }

@@ -9,6 +9,7 @@ mod hosts;
 mod link;
 pub mod load;
 pub mod lock;
+pub mod lock_room;
 pub mod options;
 pub mod params;
 mod pgpass;

@@ -277,7 +277,8 @@ impl Session {
     }
 
     pub(super) fn judge(&self, error: &tokio_postgres::Error, sql: &str) -> PgError {
-        self.state.explain(PgError::from_driver(error, sql))
+        let error = self.state.explain(PgError::from_driver(error, sql));
+        if self.info.is_standby { error.on_standby() } else { error }
     }
 }
 

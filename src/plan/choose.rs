@@ -1,10 +1,11 @@
 //! Which objects of a model a selection means.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::select::Selection;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::model::{Entry, Model};
+use crate::catalog::registry::Object;
 
 /// Keeps the relations that the selection means, what they need, and what belongs to them (indexes, constraints,
 /// triggers) as far as all that it needs is kept: a foreign key to a table that is left out goes with it.
@@ -32,15 +33,25 @@ pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<Objec
         }
     }
     let chosen = keep.clone();
-    // What the kept ones need.
+    let mut rules_of: HashMap<ObjectId, Vec<usize>> = HashMap::new();
+    for (position, entry) in model.entries.iter().enumerate() {
+        if let Object::DomainConstraint(constraint) = &entry.object {
+            rules_of.entry(constraint.domain_id).or_default().push(position);
+        }
+    }
+    // What the kept ones need. A domain without its constraints would take values that it must not have.
     let mut open: Vec<usize> = keep.iter().copied().collect();
     while let Some(position) = open.pop() {
         let Some(entry) = model.entries.get(position) else {
             continue;
         };
-        for id in entry.head.depends.iter().chain(&entry.head.detached_depends) {
-            if let Some(needed) = positions.get(id).copied().filter(|needed| keep.insert(*needed)) {
-                open.push(needed);
+        let needs = entry.head.depends.iter().chain(&entry.head.detached_depends);
+        let needs = needs
+            .filter_map(|id| positions.get(id))
+            .chain(rules_of.get(&entry.head.id).into_iter().flatten());
+        for needed in needs {
+            if keep.insert(*needed) {
+                open.push(*needed);
             }
         }
     }

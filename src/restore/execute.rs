@@ -9,18 +9,27 @@ use tokio::task::JoinSet;
 use super::steps::Steps;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::pg::Session;
+use crate::pg::{Session, lock_room};
 use crate::plan::restore::Step;
 use crate::plan::schedule::{Schedule, Task, TaskId};
 use crate::stop::Stop;
 
-/// Objects created in one transaction. More would need more locks than a server has by default (`max_locks_per_transaction`
-/// times `max_connections`, 6,400).
+/// Objects created in one transaction, at most.
 const OBJECTS_IN_TRANSACTION: usize = 200;
+
+/// Locks that the creation of one object takes, at most but for rare ones: a table with its sequence, its TOAST table,
+/// their indexes, the types.
+const LOCKS_OF_AN_OBJECT: u64 = 16;
+
+/// How many objects one transaction creates: what it locks must have room in the server's table of locks.
+pub(super) async fn batch(session: &Session) -> Result<usize> {
+    let room = lock_room::room(session).await? / LOCKS_OF_AN_OBJECT / 2;
+    Ok(usize::try_from(room).unwrap_or(usize::MAX).clamp(1, OBJECTS_IN_TRANSACTION))
+}
 
 /// Runs steps one after the other on one session, many in a transaction.
 pub(super) async fn serial(steps: &Steps, session: &Session, list: &[Step], stop: &Stop) -> Result<()> {
-    for batch in list.chunks(OBJECTS_IN_TRANSACTION) {
+    for batch in list.chunks(batch(session).await?) {
         stop.check()?;
         session.execute("BEGIN").await?;
         for step in batch {

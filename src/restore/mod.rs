@@ -6,6 +6,7 @@
 //! ```
 
 mod definitions;
+mod exclusive;
 mod execute;
 mod failures;
 mod loader;
@@ -79,6 +80,7 @@ pub async fn run(
         prepare::create_database(options, &prepared.model).await?;
     }
     let mut sessions = open_sessions(options).await?;
+    exclusive::claim(&sessions).await?;
     let first = sessions.first().ok_or_else(|| Error::new(ErrorKind::Usage, "at least one job is needed"))?;
     let target = Target { version: first.version(), source: prepared.model.server };
     observer.event(Event::Total { bytes: prepared.bytes(), rows: prepared.rows() });

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::definitions::Definitions;
+use super::execute;
 use super::failures::Failures;
 use super::loader;
 use crate::archive::ChunkEntry;
@@ -105,7 +106,7 @@ impl Steps {
         let own = self.definitions.entries.iter().filter(|entry| !self.needed.contains(&entry.head.id));
         let with_statements = own.map(|entry| (entry, self.definitions.privileges(entry)));
         let granted: Vec<_> = with_statements.filter(|(_, statements)| !statements.is_empty()).collect();
-        for batch in granted.chunks(200) {
+        for batch in granted.chunks(execute::batch(session).await?) {
             stop.check()?;
             session.execute("BEGIN").await?;
             for (entry, statements) in batch {

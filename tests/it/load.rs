@@ -8,7 +8,7 @@ use crate::harness::postgres::{Server, newest, versions};
 
 /// Waits until the query gives the value.
 #[track_caller]
-fn until(server: &Server, db: &str, query: &str, value: &str) {
+pub(crate) fn until(server: &Server, db: &str, query: &str, value: &str) {
     let began = Instant::now();
     while server.value(db, query) != value {
         assert!(began.elapsed() < Duration::from_mins(1), "never {value}: {query}");

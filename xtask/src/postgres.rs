@@ -114,6 +114,25 @@ impl Postgres {
         Ok(server)
     }
 
+    /// A streaming standby of this server, as `pg_basebackup` makes one.
+    pub fn standby(&self, settings: &[(&str, &str)]) -> Result<Self> {
+        let dir = temporary_folder(self.user)?;
+        let mut copy = self.client("pg_basebackup", "postgres")?;
+        copy.arg("-D").arg(dir.join("data"));
+        copy.args(["--write-recovery-conf", "--no-sync", "--checkpoint=fast", "--wal-method=stream"]);
+        if let Some(user) = self.user {
+            user.apply(&mut copy);
+        }
+        install::run(copy.current_dir("/"))?;
+        let port = AtomicU16::new(if self.options.tcp { free_port()? } else { SOCKET_PORT });
+        let options = Options { keep_in: None, ..self.options.clone() };
+        let options = settings.iter().fold(options, |all, (name, value)| all.set(name, value));
+        let (bin, user) = (self.bin.clone(), self.user);
+        let standby = Self { bin, dir, port, options, user, leash: Mutex::new(None) };
+        standby.launch()?;
+        Ok(standby)
+    }
+
     /// The folder with the data.
     pub fn data(&self) -> PathBuf {
         self.options.keep_in.clone().unwrap_or_else(|| self.dir.join("data"))
@@ -264,7 +283,8 @@ impl Postgres {
     fn is_ready(&self, pid: u32) -> bool {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         let mut lines = file.lines();
-        lines.next() == Some(&pid.to_string()) && lines.nth(6).is_some_and(|state| state.trim() == "ready")
+        lines.next() == Some(&pid.to_string())
+            && lines.nth(6).is_some_and(|state| matches!(state.trim(), "ready" | "standby"))
     }
 
     fn all_settings(&self) -> Vec<(String, String)> {

@@ -93,6 +93,23 @@ impl Server {
         }
     }
 
+    /// A streaming standby of this server, with settings of its own.
+    pub(crate) fn standby(&self, settings: &[(&str, &str)]) -> Self {
+        Self { postgres: self.postgres.standby(settings).unwrap_or_else(|error| panic!("{error}")) }
+    }
+
+    /// Waits until this standby has replayed all that its primary has written.
+    #[track_caller]
+    pub(crate) fn catch_up(&self, primary: &Self) {
+        let lsn = primary.value("postgres", "SELECT pg_current_wal_insert_lsn()");
+        let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        while self.value("postgres", &replayed) != "t" {
+            assert!(std::time::Instant::now() < deadline, "the standby does not catch up");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
     /// A new, empty database, dropped with the value.
     pub(crate) fn create_db(&self) -> Db<'_> {
         self.create_db_with("TEMPLATE template0")
