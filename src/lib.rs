@@ -29,6 +29,7 @@ pub mod opened;
 pub mod pg;
 pub mod plan;
 pub mod restore;
+pub mod rows;
 pub mod seal;
 pub mod stop;
 pub mod store;

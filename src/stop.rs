@@ -49,6 +49,19 @@ impl Stop {
         self.token.cancelled().await;
     }
 
+    /// Runs work until it ends or a stop is asked for; then what it holds is dropped: connections close, and servers roll
+    /// back what was open.
+    ///
+    /// # Errors
+    /// Those of the work, and [`Stop::error`].
+    pub async fn or<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = self.requested() => Err(self.error()),
+        }
+    }
+
     /// The error that ends a stopped operation.
     pub fn error(&self) -> Error {
         match self.reason.load(Ordering::Acquire) {

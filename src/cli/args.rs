@@ -142,6 +142,11 @@ impl WantedArgs {
     }
 }
 
+/// Patterns of tables.
+pub(super) fn patterns(list: &[String]) -> Result<Vec<Pattern>> {
+    compile(list, Pattern::table)
+}
+
 fn compile(
     list: &[String],
     read: fn(&str) -> std::result::Result<Pattern, PatternError>,

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod backup;
+pub mod diff;
 pub mod keys;
 pub mod printer;
 pub mod progress;
@@ -46,6 +47,7 @@ pub enum Command {
     Show(read::ShowArgs),
     Verify(read::VerifyArgs),
     Cat(read::CatArgs),
+    Diff(diff::DiffArgs),
     Keygen(keys::KeygenArgs),
     /// Write a completion script for a shell to stdout
     Completions {
@@ -116,6 +118,7 @@ async fn run(command: Command, context: Context) -> Result<Exit> {
         Command::Show(args) => args.run(&context).await,
         Command::Verify(args) => args.run(&context).await,
         Command::Cat(args) => args.run(&context).await,
+        Command::Diff(args) => args.run(&context).await,
         Command::Keygen(args) => args.run(&context),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -15,6 +15,7 @@ mod architecture;
 mod archive;
 mod connect;
 mod database;
+mod diff;
 mod docs;
 mod extremes;
 mod faults;

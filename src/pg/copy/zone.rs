@@ -59,7 +59,7 @@ impl ZoneMap {
 
 impl ZoneType {
     /// Whether the text is in the form whose order this type knows.
-    fn orderly(self, value: &[u8]) -> bool {
+    pub fn is_orderly(self, value: &[u8]) -> bool {
         match self {
             Self::Integer => {
                 let digits = value.strip_prefix(b"-").unwrap_or(value);
@@ -156,7 +156,7 @@ impl<'a> Bounds<'a> {
         if self.lost || value == b"\\N" {
             return;
         }
-        if !self.order.orderly(value) {
+        if !self.order.is_orderly(value) {
             self.lost = true;
             self.keys = NOTHING_BETWEEN;
             return;
