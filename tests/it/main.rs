@@ -13,8 +13,8 @@
 
 mod architecture;
 mod archive;
+mod catalog;
 mod connect;
-mod crash;
 mod database;
 mod diff;
 mod docs;
@@ -27,12 +27,10 @@ mod load;
 mod locks;
 mod pooler;
 mod reading;
-mod resume;
 mod roundtrip;
 mod s3;
 mod script;
 mod sections;
 mod standby;
 mod surroundings;
-mod swap;
 mod tidy;

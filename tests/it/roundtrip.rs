@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::catalog::assert_nothing_forgotten;
 use crate::harness::cli::{backup, folder, restore};
 use crate::harness::oracle::{assert_same, content};
 use crate::harness::output;
@@ -60,6 +61,7 @@ fn every_fixture(major: u32) {
         let run = restore(folder.path(), archive, &server.url(&target), &["--create"]);
         assert_eq!(run.expect(0).json()["verified"], true);
         assert_same(&server, source, &server, &target);
+        assert_nothing_forgotten(&server, source);
     });
 }
 
