@@ -34,7 +34,6 @@ pub struct OpenArchive {
     source: Source,
     opener: Opener,
     root: Arc<Root>,
-    encrypted: bool,
 }
 
 impl Found {
@@ -63,10 +62,9 @@ impl Found {
     /// When no identity fits, or the index is damaged.
     pub fn unlock(self, identities: &[Identity]) -> Result<OpenArchive> {
         let Self { source, located } = self;
-        let encrypted = located.header.encrypted;
         let Archive { opener, root, .. } =
             located.unlock(identities).context(|| format!("open {}", source.display()))?;
-        Ok(OpenArchive { source, opener, root: Arc::new(root), encrypted })
+        Ok(OpenArchive { source, opener, root: Arc::new(root) })
     }
 }
 
@@ -79,11 +77,6 @@ impl OpenArchive {
     /// What opens frames.
     pub fn opener(&self) -> &Opener {
         &self.opener
-    }
-
-    /// Whether it is sealed for somebody.
-    pub fn is_encrypted(&self) -> bool {
-        self.encrypted
     }
 
     /// Where the archive lies.

@@ -65,8 +65,9 @@ pub(super) async fn make(
         relations::chosen(options, &session, observer).await.context(|| format!("read {source}"))?;
     stop.check()?;
     relations::lock(options, &session, &mut relations).await?;
-    let model = definitions::read(options, &session, observer).await?;
     let sessions = open_workers(options, &snapshot, jobs).await?;
+    let readers: Vec<&Session> = std::iter::once(&session).chain(&sessions).take(jobs).collect();
+    let model = definitions::read(options, &readers, observer).await?;
     let (streams, units) = plan_units(options, &session, &relations).await?;
     let manifest = manifest_of(options, name, &session, &snapshot, &relations, streams.clone());
 
@@ -131,10 +132,12 @@ fn usable_jobs(options: &Options, session: &Session, observer: &SharedObserver) 
 
 async fn open_workers(options: &Options, snapshot: &Snapshot, jobs: usize) -> Result<Vec<Session>> {
     let mut sessions = Vec::new();
-    if options.parts == Parts::Definitions || snapshot.id.is_none() {
+    if snapshot.id.is_none() {
         return Ok(sessions);
     }
-    for _ in 0..jobs {
+    // Without rows there is nothing to do for them but to help the coordinator with the catalog.
+    let count = if options.parts == Parts::Definitions { jobs.saturating_sub(1) } else { jobs };
+    for _ in 0..count {
         let session = Session::open(&options.source, SessionKind::Source).await?;
         snapshot.adopt(&session).await?;
         sessions.push(session);
@@ -290,9 +293,14 @@ fn manifest_of(
 
 /// What can only be read at the end.
 async fn close(options: &Options, session: &Session, observer: &SharedObserver) -> Result<Closing> {
-    let sequences = reader::read_sequence_values(session).await?;
+    // Where sequences stand is content, as rows are.
+    let sequences = match options.parts {
+        Parts::Definitions => Vec::new(),
+        Parts::All | Parts::Rows => reader::read_sequence_values(session).await?,
+    };
     let now = Session::open(&options.source, SessionKind::Source).await?;
-    let catalog_changed = reader::fingerprint(session).await? != reader::fingerprint(&now).await?;
+    let (before, after) = tokio::try_join!(reader::fingerprint(session), reader::fingerprint(&now))?;
+    let catalog_changed = before != after;
     if catalog_changed {
         let message = "the schema was changed while it was backed up: definitions may be of two moments";
         observer.event(Event::Warning { message: message.to_owned() });

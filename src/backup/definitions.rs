@@ -14,19 +14,27 @@ use crate::plan::choose::choose;
 /// What the server reports when `lock_timeout` is over; it does not say which relation is locked.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// Reads the definitions of what was chosen.
-pub(super) async fn read(options: &Options, session: &Session, observer: &SharedObserver) -> Result<Model> {
+/// Reads the definitions of what was chosen, over several sessions of one snapshot.
+pub(super) async fn read(
+    options: &Options,
+    sessions: &[&Session],
+    observer: &SharedObserver,
+) -> Result<Model> {
     observer.event(Event::Phase { name: "reading the catalog" });
     // What is left out is not locked, but a view's text cannot be had while a table below it is being altered.
     let patience = i32::try_from(options.lock_timeout.as_millis()).unwrap_or(i32::MAX).max(1);
-    session.execute(&format!("SET LOCAL lock_timeout = {patience}")).await?;
-    let mut model = match reader::read_model(session).await {
+    for session in sessions {
+        session.execute(&format!("SET LOCAL lock_timeout = {patience}")).await?;
+    }
+    let mut model = match reader::read_model(sessions).await {
         Err(error) if error.sqlstate() == Some(LOCK_NOT_AVAILABLE) => {
             return Err(named(options, error).await.into());
         }
         read => read?,
     };
-    session.execute("SET LOCAL lock_timeout = 0").await?;
+    for session in sessions {
+        session.execute("SET LOCAL lock_timeout = 0").await?;
+    }
     choose(&mut model, &options.selection, &BTreeSet::new());
     for warning in &model.warnings {
         observer.event(Event::Warning { message: warning.clone() });

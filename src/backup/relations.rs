@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::Options;
+use super::{Options, Parts};
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::sql;
 use crate::error::{Error, ErrorKind, Result};
@@ -81,18 +81,23 @@ impl Size {
 }
 
 impl Relation {
-    /// The query of all user tables, and of extensions' configuration tables.
-    pub(super) fn query() -> String {
+    /// The query of all user tables, and of extensions' configuration tables; their columns only if rows are wanted.
+    pub(super) fn query(rows: bool) -> String {
+        let columns = if rows {
+            "(SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, \
+               'type_oid', a.atttypid::pg_catalog.int8, 'collation', a.attcollation::pg_catalog.int8, \
+               'key', coalesce(a.attnum = ANY (pk.indkey), false)) ORDER BY a.attnum), '[]'::pg_catalog.json) \
+             FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 \
+               AND NOT a.attisdropped AND a.attgenerated = '')"
+        } else {
+            "'[]'::pg_catalog.json"
+        };
         format!(
             "SELECT c.oid::pg_catalog.int8 AS oid, n.nspname AS schema, c.relname AS name, \
                c.relkind::pg_catalog.text AS kind, c.relpersistence = 'u' AS unlogged, am.amname AS access_method, \
                pg_catalog.current_setting('block_size')::pg_catalog.int8 AS block_bytes, \
                e.extname AS extension, e.condition, \
-               (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, \
-                   'type_oid', a.atttypid::pg_catalog.int8, 'collation', a.attcollation::pg_catalog.int8, \
-                   'key', coalesce(a.attnum = ANY (pk.indkey), false)) ORDER BY a.attnum), '[]'::pg_catalog.json) \
-                 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 \
-                   AND NOT a.attisdropped AND a.attgenerated = '') AS columns \
+               {columns} AS columns \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
@@ -174,7 +179,8 @@ pub(super) async fn chosen(
     session: &Session,
     observer: &SharedObserver,
 ) -> Result<Vec<Relation>> {
-    let all: Vec<Relation> = session.query_json(&Relation::query()).await?;
+    let all: Vec<Relation> =
+        session.query_json(&Relation::query(options.parts != Parts::Definitions)).await?;
     let names: Vec<(String, String)> = all.iter().map(|r| (r.schema.clone(), r.name.clone())).collect();
     let unmatched = options.selection.unmatched(&names);
     if !unmatched.is_empty() {
@@ -196,12 +202,15 @@ pub(super) async fn chosen(
     Ok(chosen)
 }
 
-/// Locks the tables, and learns their sizes.
+/// Locks the tables, and learns the sizes of those whose rows are read.
 pub(super) async fn lock(options: &Options, session: &Session, relations: &mut [Relation]) -> Result<()> {
     lock_room::require(session, relations.len(), options.jobs).await?;
     let targets: Vec<LockTarget> = relations.iter().map(target).collect();
     let policy = LockPolicy { deadline: options.lock_timeout, ..LockPolicy::default() };
     lock_all(session, &targets, policy).await?;
+    if options.parts == Parts::Definitions {
+        return Ok(());
+    }
     measure(session, relations).await
 }
 

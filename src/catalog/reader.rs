@@ -1,55 +1,200 @@
 //! Reads the catalog of a database: each kind's query once, then comments, labels and dependencies of all objects at
-//! once. The number of queries does not depend on the number of objects.
+//! once. The number of queries does not depend on the number of objects. Several sessions share them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
+use futures_util::future::try_join_all;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::database::DatabaseInfo;
 use super::encode::FORMAT;
 use super::ident::{ObjectId, class};
 use super::kind::{Head, SecurityLabel};
 use super::model::{Entry, Model, SequenceValue};
-use super::registry::{ALL, Object};
+use super::registry::{ALL, KindInfo, Object};
 use crate::pg::quote::{printable, qualified};
 use crate::pg::{PgError, ServerVersion, Session};
 
 /// The first OID that users' objects get (`FirstNormalObjectId` in PostgreSQL's `transam.h`).
 const FIRST_USER_OID: u32 = 16384;
 
-/// Reads the whole catalog, in the session's transaction.
+/// Kinds whose queries take longest in most databases: they are begun first.
+const SLOW: [&str; 5] = ["table", "index", "key constraint", "foreign key", "function"];
+
+/// One query.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Kind(usize, &'static KindInfo),
+    Database,
+    Comments,
+    Labels,
+    Dependencies,
+}
+
+/// What it gave.
+enum Answer {
+    Entries(usize, Vec<Entry>),
+    Database(Box<DatabaseInfo>),
+    Comments(Vec<Comment>),
+    Labels(Vec<Label>),
+    Dependencies(Vec<Dependency>),
+}
+
+#[derive(Deserialize)]
+struct Comment {
+    class: u32,
+    oid: u32,
+    column: i16,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    class: u32,
+    oid: u32,
+    column: i16,
+    provider: String,
+    text: String,
+}
+
+/// A row of `pg_depend`.
+struct Dependency {
+    from: ObjectId,
+    to: ObjectId,
+    /// `deptype`
+    kind: u8,
+}
+
+/// Reads the whole catalog, in the sessions' transactions, which must have the same snapshot.
 ///
 /// # Errors
 /// Those of the queries; a row that does not fit its kind is an error that names the kind.
-pub async fn read_model(session: &Session) -> Result<Model, PgError> {
-    let server = session.version();
-    let mut entries = Vec::new();
-    for kind in ALL {
-        let rows: Vec<Value> = session.query_json(&(kind.query)(server)).await?;
-        for row in rows {
-            let read =
-                Head::deserialize(&row).and_then(|head| Ok(Entry { head, object: (kind.read)(&row)? }));
-            entries.push(read.map_err(|error| PgError::Answer {
-                statement: format!("the query of the kind \"{}\"", kind.name),
-                reason: format!("{error} in {row}"),
-            })?);
+pub async fn read_model(sessions: &[&Session]) -> Result<Model, PgError> {
+    let mut kinds: Vec<Part> = ALL.iter().enumerate().map(|(at, kind)| Part::Kind(at, kind)).collect();
+    kinds.sort_by_key(|part| !matches!(part, Part::Kind(_, kind) if SLOW.contains(&kind.name)));
+    let others = [Part::Dependencies, Part::Comments, Part::Labels, Part::Database];
+    let queue = Mutex::new(others.into_iter().chain(kinds).collect::<Vec<_>>().into_iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = sessions.iter().map(|session| async {
+        let mut answers = Vec::new();
+        while let Some(part) = next() {
+            answers.push(read(session, part).await?);
         }
-    }
-    let database = read_database(session, server).await?;
-    let mut model = Model { format: FORMAT, server, database, entries, warnings: Vec::new() };
-    let positions = model.positions();
-    attach_comments(session, &mut model, &positions).await?;
-    attach_labels(session, &mut model, &positions).await?;
-    attach_dependencies(session, &mut model, &positions).await?;
-    model.warnings = model.entries.iter().flat_map(|entry| entry.object.warnings(&entry.head)).collect();
-    Ok(model)
+        Ok::<_, PgError>(answers)
+    });
+    let answers = try_join_all(work).await?.into_iter().flatten();
+    let server = sessions.first().map_or(ServerVersion(0), |session| session.version());
+    assemble(answers, server)
 }
 
-async fn read_database(session: &Session, server: ServerVersion) -> Result<DatabaseInfo, PgError> {
-    let sql = DatabaseInfo::query(server);
+async fn read(session: &Session, part: Part) -> Result<Answer, PgError> {
+    match part {
+        Part::Kind(at, kind) => Ok(Answer::Entries(at, read_kind(session, kind).await?)),
+        Part::Database => Ok(Answer::Database(Box::new(read_database(session).await?))),
+        Part::Comments => Ok(Answer::Comments(session.query_json(&comments_sql()).await?)),
+        Part::Labels => Ok(Answer::Labels(session.query_json(LABELS).await?)),
+        Part::Dependencies => Ok(Answer::Dependencies(read_dependencies(session).await?)),
+    }
+}
+
+async fn read_kind(session: &Session, kind: &KindInfo) -> Result<Vec<Entry>, PgError> {
+    let mut entries = Vec::new();
+    let mut unfit = None;
+    let read = session
+        .each_json(&(kind.query)(session.version()), |row| {
+            let entry = serde_json::from_str::<Head>(row)
+                .and_then(|head| Ok(Entry { head, object: (kind.read)(row)? }))
+                .map_err(|error| unfit.insert(format!("{error} in {row}")).clone())?;
+            entries.push(entry);
+            Ok(())
+        })
+        .await;
+    if let Some(reason) = unfit {
+        return Err(PgError::Answer {
+            statement: format!("the query of the kind \"{}\"", kind.name),
+            reason,
+        });
+    }
+    read.map(|()| entries)
+}
+
+async fn read_database(session: &Session) -> Result<DatabaseInfo, PgError> {
+    let sql = DatabaseInfo::query(session.version());
     let answer = |reason: &str| PgError::Answer { statement: sql.clone(), reason: reason.to_owned() };
     session.query_json(&sql).await?.into_iter().next().ok_or_else(|| answer("no row"))
+}
+
+/// Comments of built-in objects are the server's own; schema public (2200) is the exception that users comment on.
+fn comments_sql() -> String {
+    format!(
+        "SELECT d.classoid::pg_catalog.int8 AS class, d.objoid::pg_catalog.int8 AS oid, d.objsubid AS column, \
+         d.description AS text FROM pg_catalog.pg_description d WHERE d.objoid >= {FIRST_USER_OID} OR d.objoid = 2200"
+    )
+}
+
+const LABELS: &str = "SELECT l.classoid::pg_catalog.int8 AS class, l.objoid::pg_catalog.int8 AS oid, l.objsubid AS column, \
+     l.provider, l.label AS text FROM pg_catalog.pg_seclabel l";
+
+/// Reads `pg_depend` in one go. A default's dependency on its own column, and a type's on the table or type that it came
+/// with, lead from an entry to itself: a third of all, not worth the way.
+async fn read_dependencies(session: &Session) -> Result<Vec<Dependency>, PgError> {
+    let sql = format!(
+        "SELECT pg_catalog.concat_ws(' ', d.classid, d.objid, d.refclassid, d.refobjid, d.deptype) FROM pg_catalog.pg_depend d \
+         WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S') AND d.objid >= {FIRST_USER_OID} \
+         AND NOT (d.classid = {attrdef}::pg_catalog.oid AND d.deptype = 'a') \
+         AND NOT (d.classid = {pg_type}::pg_catalog.oid AND d.deptype = 'i')",
+        attrdef = class::PG_ATTRDEF,
+        pg_type = class::PG_TYPE,
+    );
+    let mut found = Vec::new();
+    session
+        .each_text(&sql, |row| {
+            found.push(dependency(row).ok_or_else(|| format!("{row:?} is no dependency"))?);
+            Ok(())
+        })
+        .await?;
+    Ok(found)
+}
+
+fn dependency(row: &str) -> Option<Dependency> {
+    let mut words = row.split(' ');
+    let mut number = || words.next()?.parse().ok();
+    let from = ObjectId::new(number()?, number()?);
+    let to = ObjectId::new(number()?, number()?);
+    Some(Dependency { from, to, kind: *words.next()?.as_bytes().first()? })
+}
+
+/// Puts the answers together: objects in the order of the registry, and to each what belongs to it.
+fn assemble(answers: impl Iterator<Item = Answer>, server: ServerVersion) -> Result<Model, PgError> {
+    let mut kinds: Vec<Vec<Entry>> = ALL.iter().map(|_| Vec::new()).collect();
+    let (mut comments, mut labels, mut dependencies, mut database) =
+        (Vec::new(), Vec::new(), Vec::new(), None);
+    for answer in answers {
+        match answer {
+            Answer::Entries(at, entries) => {
+                if let Some(kind) = kinds.get_mut(at) {
+                    *kind = entries;
+                }
+            }
+            Answer::Database(info) => database = Some(*info),
+            Answer::Comments(list) => comments = list,
+            Answer::Labels(list) => labels = list,
+            Answer::Dependencies(list) => dependencies = list,
+        }
+    }
+    let database = database.ok_or_else(|| PgError::Answer {
+        statement: "the query of the database".to_owned(),
+        reason: "no session to ask it in".to_owned(),
+    })?;
+    let entries = kinds.into_iter().flatten().collect();
+    let mut model = Model { format: FORMAT, server, database, entries, warnings: Vec::new() };
+    let positions = model.positions();
+    attach_comments(comments, &mut model, &positions);
+    attach_labels(labels, &mut model, &positions);
+    attach_dependencies(&dependencies, &mut model, &positions);
+    model.warnings = model.entries.iter().flat_map(|entry| entry.object.warnings(&entry.head)).collect();
+    Ok(model)
 }
 
 type Positions = HashMap<ObjectId, usize>;
@@ -58,20 +203,8 @@ fn entry_of<'a>(model: &'a mut Model, positions: &Positions, class: u32, oid: u3
     positions.get(&ObjectId::new(class, oid)).and_then(|position| model.entries.get_mut(*position))
 }
 
-async fn attach_comments(session: &Session, model: &mut Model, positions: &Positions) -> Result<(), PgError> {
-    #[derive(Deserialize)]
-    struct Comment {
-        class: u32,
-        oid: u32,
-        column: i16,
-        text: String,
-    }
-    // Comments of built-in objects are the server's own; schema public (2200) is the exception that users comment on.
-    let sql = format!(
-        "SELECT d.classoid::pg_catalog.int8 AS class, d.objoid::pg_catalog.int8 AS oid, d.objsubid AS column, \
-         d.description AS text FROM pg_catalog.pg_description d WHERE d.objoid >= {FIRST_USER_OID} OR d.objoid = 2200"
-    );
-    for Comment { class, oid, column, text } in session.query_json(&sql).await? {
+fn attach_comments(comments: Vec<Comment>, model: &mut Model, positions: &Positions) {
+    for Comment { class, oid, column, text } in comments {
         if let Some(entry) = entry_of(model, positions, class, oid) {
             // A table stands for its constraints in `pg_depend`, and yet their comments are not its own.
             if column == 0 && entry.head.id != ObjectId::new(class, oid) {
@@ -87,26 +220,14 @@ async fn attach_comments(session: &Session, model: &mut Model, positions: &Posit
     for entry in &mut model.entries {
         entry.head.column_comments.sort_by_key(|(column, _)| *column);
     }
-    Ok(())
 }
 
-async fn attach_labels(session: &Session, model: &mut Model, positions: &Positions) -> Result<(), PgError> {
-    #[derive(Deserialize)]
-    struct Label {
-        class: u32,
-        oid: u32,
-        column: i16,
-        provider: String,
-        text: String,
-    }
-    let sql = "SELECT l.classoid::pg_catalog.int8 AS class, l.objoid::pg_catalog.int8 AS oid, l.objsubid AS column, \
-               l.provider, l.label AS text FROM pg_catalog.pg_seclabel l";
-    for Label { class, oid, column, provider, text } in session.query_json(sql).await? {
+fn attach_labels(labels: Vec<Label>, model: &mut Model, positions: &Positions) {
+    for Label { class, oid, column, provider, text } in labels {
         if let Some(entry) = entry_of(model, positions, class, oid) {
             entry.head.labels.push(SecurityLabel { provider, label: text, column });
         }
     }
-    Ok(())
 }
 
 /// Positions of extensions by their members, which have no entries: who needs a member needs the extension.
@@ -120,33 +241,20 @@ fn extension_members(model: &Model) -> Positions {
     members
 }
 
-/// Reads `pg_depend` in one go and turns it into edges between entries.
+/// Turns rows of `pg_depend` into edges between entries.
 ///
 /// `a` (auto) from a sequence is its `OWNED BY`: the table's default needs the sequence, not the other way round.
-async fn attach_dependencies(
-    session: &Session,
-    model: &mut Model,
-    positions: &Positions,
-) -> Result<(), PgError> {
-    let sql = format!(
-        "SELECT d.classid::pg_catalog.int8, d.objid::pg_catalog.int8, d.refclassid::pg_catalog.int8, \
-         d.refobjid::pg_catalog.int8, d.deptype::pg_catalog.text FROM pg_catalog.pg_depend d \
-         WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S') AND d.objid >= {FIRST_USER_OID}"
-    );
+fn attach_dependencies(dependencies: &[Dependency], model: &mut Model, positions: &Positions) {
     let members = extension_members(model);
-    for row in session.query_text(&sql).await? {
-        let [class, oid, ref_class, ref_oid, kind] = row.as_slice() else {
-            continue;
-        };
-        let id = |class: &Option<String>, oid: &Option<String>| {
-            let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<u32>().ok());
-            Some(ObjectId::new(number(class)?, number(oid)?))
-        };
-        let (Some(from), Some(to)) = (id(class, oid), id(ref_class, ref_oid)) else {
-            continue;
-        };
-        let to_at = positions.get(&to).or_else(|| members.get(&to));
-        let (Some(from_at), Some(to_at)) = (positions.get(&from), to_at) else {
+    let detached: HashSet<ObjectId> =
+        model.entries.iter().flat_map(|entry| entry.object.detached_ids()).collect();
+    // What a kind's own query said is known already.
+    let own = model.entries.iter().enumerate();
+    let mut known: HashSet<(usize, ObjectId, bool)> =
+        own.flat_map(|(at, entry)| entry.head.depends.iter().map(move |id| (at, *id, false))).collect();
+    for Dependency { from, to, kind } in dependencies {
+        let to_at = positions.get(to).or_else(|| members.get(to));
+        let (Some(from_at), Some(to_at)) = (positions.get(from), to_at) else {
             continue;
         };
         if from_at == to_at {
@@ -158,15 +266,15 @@ async fn attach_dependencies(
         let Some(entry) = model.entries.get_mut(*from_at) else {
             continue;
         };
-        let owned_by = kind.as_deref() == Some("a") && entry.object.kind() == "sequence";
-        let detached = entry.object.detached_ids().contains(&from);
-        if !owned_by && !detached && !entry.head.depends.contains(&to_id) {
-            entry.head.depends.push(to_id);
-        } else if detached && !entry.head.detached_depends.contains(&to_id) {
-            entry.head.detached_depends.push(to_id);
+        let detached = detached.contains(from);
+        if *kind == b'a' && !detached && entry.object.kind() == "sequence" {
+            continue;
+        }
+        if known.insert((*from_at, to_id, detached)) {
+            let list = if detached { &mut entry.head.detached_depends } else { &mut entry.head.depends };
+            list.push(to_id);
         }
     }
-    Ok(())
 }
 
 /// Where all sequences stand, in one query. They are not part of any snapshot: read last, they are never behind the
@@ -248,15 +356,16 @@ pub async fn fingerprint(session: &Session) -> Result<String, PgError> {
         ("pg_trigger", "NOT c.tgisinternal"),
         ("pg_namespace", "c.nspname !~ '^pg_'"),
     ];
-    let one = |(name, condition): &(&str, &str)| {
+    let one = |(at, (name, condition)): (usize, &(&str, &str))| {
         format!(
-            "SELECT pg_catalog.sum(pg_catalog.hashtextextended(c.oid::pg_catalog.text || ' ' || c.xmin::pg_catalog.text, 0)) AS h \
+            "SELECT {at} AS at, pg_catalog.sum(pg_catalog.hashtextextended(c.oid::pg_catalog.text || ' ' || c.xmin::pg_catalog.text, 0)) AS h \
              FROM pg_catalog.{name} c WHERE c.oid >= {FIRST_USER_OID} AND {condition}"
         )
     };
-    let union: Vec<String> = CATALOGS.iter().map(one).collect();
+    let union: Vec<String> = CATALOGS.iter().enumerate().map(one).collect();
+    // In an order of their own: a server that scans catalogs in parallel gives the sums in any.
     let sql = format!(
-        "SELECT pg_catalog.string_agg(coalesce(u.h::pg_catalog.text, '-'), ' ') FROM ({}) u",
+        "SELECT pg_catalog.string_agg(coalesce(u.h::pg_catalog.text, '-'), ' ' ORDER BY u.at) FROM ({}) u",
         union.join(" UNION ALL ")
     );
     Ok(session.query_one_text(&sql).await?.unwrap_or_default())

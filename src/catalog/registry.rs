@@ -103,7 +103,7 @@ macro_rules! kinds {
                 name: <$path as Kind>::NAME,
                 catalogs: <$path as Kind>::CATALOGS,
                 query: <$path as Kind>::query,
-                read: |row| <$path>::deserialize(row).map(Object::$variant),
+                read: |row| serde_json::from_str::<$path>(row).map(Object::$variant),
             },)*
         ];
     };
@@ -118,8 +118,8 @@ pub struct KindInfo {
     pub catalogs: &'static [&'static str],
     /// [`Kind::query`].
     pub query: fn(ServerVersion) -> String,
-    /// Makes the object of one row of the query.
-    pub read: fn(&serde_json::Value) -> serde_json::Result<Object>,
+    /// Makes the object of one row of the query, given as JSON.
+    pub read: fn(&str) -> serde_json::Result<Object>,
 }
 
 kinds! {

@@ -14,13 +14,63 @@ pub fn acl(expression: &str) -> String {
 
 /// The JSON form of an `aclitem[]` expression, in the array's order.
 pub fn acl_json(expression: &str) -> String {
+    let item = object(&[
+        ("grantor", string("pg_catalog.pg_get_userbyid(a.grantor)")),
+        (
+            "grantee",
+            string(
+                "CASE WHEN a.grantee OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN pg_catalog.pg_get_userbyid(a.grantee) END",
+            ),
+        ),
+        ("privilege", string("a.privilege_type")),
+        ("grantable", flag("a.is_grantable")),
+    ]);
     format!(
-        "CASE WHEN {expression} IS NOT NULL THEN (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(\
-         'grantor', pg_catalog.pg_get_userbyid(a.grantor), \
-         'grantee', CASE WHEN a.grantee OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN pg_catalog.pg_get_userbyid(a.grantee) END, \
-         'privilege', a.privilege_type, 'grantable', a.is_grantable)), '[]'::pg_catalog.json) \
-         FROM pg_catalog.aclexplode({expression}) a) END"
+        "CASE WHEN {expression} IS NOT NULL THEN (SELECT coalesce({list}, '[]'::pg_catalog.json) FROM pg_catalog.aclexplode({expression}) WITH ORDINALITY \
+         a(grantor, grantee, privilege_type, is_grantable, at)) END",
+        list = array(&item, "a.at"),
     )
+}
+
+/// A JSON object as text, made of fields: a name, and an expression of the value's JSON text. Fields that are null are
+/// left out, but for the first.
+///
+/// The server's own `json_build_object` looks up the types of its arguments anew for each row; with hundreds of thousands
+/// of columns that is most of the time that reading a catalog takes.
+pub fn object(fields: &[(&str, String)]) -> String {
+    let field = |(at, (name, value)): (usize, &(&str, String))| {
+        let before = if at == 0 { '{' } else { ',' };
+        format!("'{before}\"{name}\":' OPERATOR(pg_catalog.||) {value}")
+    };
+    let fields: Vec<String> = fields.iter().enumerate().map(field).collect();
+    format!("pg_catalog.concat({}, '}}')", fields.join(", "))
+}
+
+/// The aggregate of JSON texts as a JSON array, in an order, null for none; nulls are left out.
+pub fn array(item: &str, order: &str) -> String {
+    format!(
+        "('[' OPERATOR(pg_catalog.||) pg_catalog.string_agg({item}, ',' ORDER BY {order}) OPERATOR(pg_catalog.||) ']')::pg_catalog.json"
+    )
+}
+
+/// The JSON text of an expression whose text it is to hold; null stays null.
+pub fn string(expression: &str) -> String {
+    format!("pg_catalog.to_json(({expression})::pg_catalog.text)::pg_catalog.text")
+}
+
+/// The JSON text of a number.
+pub fn number(expression: &str) -> String {
+    format!("({expression})::pg_catalog.text")
+}
+
+/// The JSON text of a condition that holds; null where it does not.
+pub fn flag(condition: &str) -> String {
+    format!("CASE WHEN {condition} THEN 'true' END")
+}
+
+/// The JSON text of an object's identity; null where the OID is null.
+pub fn identity(class: u32, oid: &str) -> String {
+    format!("('[{class},' OPERATOR(pg_catalog.||) ({oid})::pg_catalog.text OPERATOR(pg_catalog.||) ']')")
 }
 
 /// `owner` of [`super::kind::Head`] from an expression of the owner's OID.
@@ -28,23 +78,11 @@ pub fn owner(expression: &str) -> String {
     format!("pg_catalog.pg_get_userbyid({expression}) AS owner")
 }
 
-/// The schema in which a restore keeps its progress, in the database that it fills. It is nobody's data: it is never
-/// backed up.
-pub const PROGRESS_SCHEMA: &str = "pgcask_restore";
-
 /// A condition: the schema with this OID expression holds users' objects.
 pub fn user_schema(namespace: &str) -> String {
     format!(
-        "EXISTS (SELECT FROM pg_catalog.pg_namespace sn WHERE sn.oid OPERATOR(pg_catalog.=) {namespace} AND {})",
-        user_schema_name("sn.nspname")
-    )
-}
-
-/// A condition: the schema with this name expression holds users' objects.
-pub fn user_schema_name(name: &str) -> String {
-    format!(
-        "{name} OPERATOR(pg_catalog.!~) '^pg_' AND {name} OPERATOR(pg_catalog.<>) 'information_schema' \
-         AND {name} OPERATOR(pg_catalog.<>) '{PROGRESS_SCHEMA}'"
+        "EXISTS (SELECT FROM pg_catalog.pg_namespace sn WHERE sn.oid OPERATOR(pg_catalog.=) {namespace} \
+         AND sn.nspname OPERATOR(pg_catalog.!~) '^pg_' AND sn.nspname OPERATOR(pg_catalog.<>) 'information_schema')"
     )
 }
 
@@ -60,10 +98,11 @@ pub fn not_extension_member(class: u32, oid: &str) -> String {
 /// Members of extensions and built-in functions do not.
 pub fn calls_functions(class: u32, oid: &str, also_immutable: bool) -> String {
     let volatile = if also_immutable { "" } else { " AND cf.provolatile OPERATOR(pg_catalog.<>) 'i'" };
+    // Not correlated: all such objects are found once.
     format!(
-        "EXISTS (SELECT FROM pg_catalog.pg_depend cd JOIN pg_catalog.pg_proc cf ON cf.oid = cd.refobjid \
+        "{oid} IN (SELECT cd.objid FROM pg_catalog.pg_depend cd JOIN pg_catalog.pg_proc cf ON cf.oid = cd.refobjid \
          JOIN pg_catalog.pg_language cl ON cl.oid = cf.prolang AND cl.lanname NOT IN ('internal', 'c') \
-         WHERE cd.classid = {class}::pg_catalog.oid AND cd.objid = {oid} \
+         WHERE cd.classid = {class}::pg_catalog.oid \
          AND cd.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass{volatile} AND {not_member})",
         not_member = not_extension_member(super::ident::class::PG_PROC, "cf.oid"),
     )

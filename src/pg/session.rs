@@ -183,12 +183,8 @@ impl Session {
     /// # Errors
     /// As for [`query_text`](Self::query_text), and [`PgError::Answer`] if a row does not fit `T`.
     pub async fn query_json<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, PgError> {
-        // The alias is one that no column has: a column of that name would be taken for the row.
-        let wrapped =
-            format!("SELECT pg_catalog.to_json(pgcask_row)::pg_catalog.text FROM ({sql}\n) AS pgcask_row");
         let mut rows = Vec::new();
-        self.each_row(&wrapped, |row| {
-            let text = row.try_get(0).map_err(|error| super::error::chain(&error))?.unwrap_or_default();
+        self.each_json(sql, |text| {
             rows.push(
                 serde_json::from_str(text).map_err(|error| format!("row {}: {error}", rows.len() + 1))?,
             );
@@ -196,6 +192,36 @@ impl Session {
         })
         .await?;
         Ok(rows)
+    }
+
+    /// As [`query_json`](Self::query_json), but gives each row's JSON text to `take`, whose error ends it.
+    ///
+    /// # Errors
+    /// As for [`query_text`](Self::query_text), and [`PgError::Answer`] with what `take` said.
+    pub async fn each_json(
+        &self,
+        sql: &str,
+        take: impl FnMut(&str) -> Result<(), String>,
+    ) -> Result<(), PgError> {
+        // The alias is one that no column has: a column of that name would be taken for the row.
+        let wrapped =
+            format!("SELECT pg_catalog.to_json(pgcask_row)::pg_catalog.text FROM ({sql}\n) AS pgcask_row");
+        self.each_text(&wrapped, take).await
+    }
+
+    /// Runs a query and gives the first column of each row to `take`, empty for NULL.
+    ///
+    /// # Errors
+    /// As for [`each_json`](Self::each_json).
+    pub async fn each_text(
+        &self,
+        sql: &str,
+        mut take: impl FnMut(&str) -> Result<(), String>,
+    ) -> Result<(), PgError> {
+        self.each_row(sql, |row| {
+            take(row.try_get(0).map_err(|error| super::error::chain(&error))?.unwrap_or_default())
+        })
+        .await
     }
 
     /// Streams rows, so that only the results of `take` add up.

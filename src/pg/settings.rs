@@ -38,9 +38,18 @@ const COMMON: &[(&str, &str)] = &[
     ("default_transaction_read_only", "off"),
 ];
 
-/// Settings of sources alone: a relation that was swapped for a view or foreign table must not run its owner's code
-/// with our rights (CVE-2024-7348).
-const SOURCE: &[(&str, &str)] = &[("restrict_nonsystem_relation_kind", "view,foreign-table")];
+/// Settings of sources alone.
+const SOURCE: &[(&str, &str)] = &[
+    // A relation that was swapped for a view or foreign table must not run its owner's code with our rights
+    // (CVE-2024-7348).
+    ("restrict_nonsystem_relation_kind", "view,foreign-table"),
+    // Queries of the catalog look costly and are not: compiling one takes longer than running it.
+    ("jit", "off"),
+    // Ours are the processes that the operator allowed, no others.
+    ("max_parallel_workers_per_gather", "0"),
+    // Room to join and sort the catalog of many tables.
+    ("work_mem", "64MB"),
+];
 
 /// The name under which sessions show, unless the operator asks for another.
 const APPLICATION_NAME: &str = "pgcask";

@@ -41,6 +41,10 @@ pub struct Schedule {
     rank: Vec<Rank>,
     exclusive: HashSet<u32>,
     shared: HashMap<u32, usize>,
+    /// Ready tasks that were found to wait for a lock, by its relation: looked at again when it is given back, not each
+    /// time that something may start. Those that want it for themselves are woken one at a time, the best first.
+    waiting_exclusive: HashMap<u32, BTreeSet<Rank>>,
+    waiting_shared: HashMap<u32, Vec<Rank>>,
     running: usize,
     left: usize,
 }
@@ -84,6 +88,8 @@ impl Schedule {
             rank,
             exclusive: HashSet::new(),
             shared: HashMap::new(),
+            waiting_exclusive: HashMap::new(),
+            waiting_shared: HashMap::new(),
             running: 0,
             left: count,
         })
@@ -91,17 +97,30 @@ impl Schedule {
 
     /// The task to start now, or `None` when nothing can start before something running is done.
     pub fn start_next(&mut self) -> Option<TaskId> {
-        let rank = self.ready.iter().find(|rank| self.lockable(rank.id)).copied()?;
-        self.ready.remove(&rank);
-        let task = self.tasks.get(rank.id)?;
-        for relation in &task.exclusive {
-            self.exclusive.insert(*relation);
+        while let Some(rank) = self.ready.pop_first() {
+            if let Some((relation, exclusive)) = self.obstacle(rank.id) {
+                if exclusive {
+                    self.waiting_exclusive.entry(relation).or_default().insert(rank);
+                } else {
+                    self.waiting_shared.entry(relation).or_default().push(rank);
+                }
+                // It may have been woken for the sake of another lock, which it does not take now.
+                let others: Vec<u32> =
+                    self.tasks.get(rank.id).map(|task| task.exclusive.clone()).unwrap_or_default();
+                others.into_iter().filter(|other| *other != relation).for_each(|other| self.wake(other));
+                continue;
+            }
+            let task = self.tasks.get(rank.id)?;
+            for relation in &task.exclusive {
+                self.exclusive.insert(*relation);
+            }
+            for relation in &task.shared {
+                *self.shared.entry(*relation).or_default() += 1;
+            }
+            self.running += 1;
+            return Some(rank.id);
         }
-        for relation in &task.shared {
-            *self.shared.entry(*relation).or_default() += 1;
-        }
-        self.running += 1;
-        Some(rank.id)
+        None
     }
 
     /// Takes note that a started task is done.
@@ -109,14 +128,16 @@ impl Schedule {
         self.running = self.running.saturating_sub(1);
         self.left = self.left.saturating_sub(1);
         if let Some(task) = self.tasks.get(id) {
-            for relation in &task.exclusive {
+            let (exclusive, shared) = (task.exclusive.clone(), task.shared.clone());
+            for relation in &exclusive {
                 self.exclusive.remove(relation);
             }
-            for relation in &task.shared {
+            for relation in &shared {
                 if let Some(count) = self.shared.get_mut(relation) {
                     *count = count.saturating_sub(1);
                 }
             }
+            exclusive.into_iter().chain(shared).for_each(|relation| self.wake(relation));
         }
         for dependant in self.dependants.get(id).into_iter().flatten() {
             if let Some(waiting) = self.waiting_for.get_mut(*dependant) {
@@ -128,19 +149,32 @@ impl Schedule {
         }
     }
 
+    /// Looks again at tasks that waited for a lock on a relation.
+    fn wake(&mut self, relation: u32) {
+        if self.exclusive.contains(&relation) {
+            return;
+        }
+        self.ready.extend(self.waiting_shared.remove(&relation).into_iter().flatten());
+        if self.shared.get(&relation).is_none_or(|count| *count == 0) {
+            let first = self.waiting_exclusive.get_mut(&relation).and_then(BTreeSet::pop_first);
+            self.ready.extend(first);
+        }
+    }
+
     /// Whether every task is done.
     pub fn is_done(&self) -> bool {
         self.left == 0
     }
 
-    fn lockable(&self, id: TaskId) -> bool {
-        let Some(task) = self.tasks.get(id) else {
-            return false;
-        };
-        let free = |relation: &u32| !self.exclusive.contains(relation);
-        let unshared = |relation: &u32| self.shared.get(relation).is_none_or(|count| *count == 0);
-        task.shared.iter().all(free)
-            && task.exclusive.iter().all(|relation| free(relation) && unshared(relation))
+    /// A relation whose lock the task cannot have now, and whether it wants it for itself.
+    fn obstacle(&self, id: TaskId) -> Option<(u32, bool)> {
+        let task = self.tasks.get(id)?;
+        let held = |relation: &u32| self.exclusive.contains(relation);
+        let shared = |relation: &u32| self.shared.get(relation).is_some_and(|count| *count > 0);
+        let exclusive = task.exclusive.iter().find(|relation| held(relation) || shared(relation));
+        let exclusive = exclusive.map(|relation| (*relation, true));
+        exclusive
+            .or_else(|| task.shared.iter().find(|relation| held(relation)).map(|relation| (*relation, false)))
     }
 }
 
@@ -236,9 +270,16 @@ mod tests {
     proptest! {
         #[test]
         fn everything_runs_once_and_after_what_it_needs(
-            edges in proptest::collection::vec((0usize..40, 0usize..40), 0..120), jobs in 1usize..5
+            edges in proptest::collection::vec((0usize..40, 0usize..40), 0..120), jobs in 1usize..5,
+            locks in proptest::collection::vec((0usize..40, 0u32..6, any::<bool>()), 0..80)
         ) {
             let mut tasks = vec![Task::default(); 40];
+            for (task, relation, exclusive) in locks {
+                let Task { exclusive: own, shared, .. } = &mut tasks[task];
+                if !own.contains(&relation) && !shared.contains(&relation) {
+                    if exclusive { own.push(relation) } else { shared.push(relation) }
+                }
+            }
             for (a, b) in edges {
                 if a < b {
                     tasks[b].after.push(a);
@@ -250,8 +291,15 @@ mod tests {
                 while running.len() < jobs {
                     let Some(id) = schedule.start_next() else { break };
                     prop_assert!(tasks[id].after.iter().all(|other| done.contains(other)));
+                    for other in running.iter().map(|other: &usize| &tasks[*other]) {
+                        let Task { exclusive, shared, .. } = &tasks[id];
+                        let all = || other.exclusive.iter().chain(&other.shared);
+                        prop_assert!(exclusive.iter().all(|relation| all().all(|held| held != relation)));
+                        prop_assert!(shared.iter().all(|relation| !other.exclusive.contains(relation)));
+                    }
                     running.push(id);
                 }
+                prop_assert!(!running.is_empty(), "nothing may start, and nothing runs");
                 let id = running.remove(0);
                 schedule.finish(id);
                 prop_assert!(!done.contains(&id));

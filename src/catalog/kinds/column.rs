@@ -14,6 +14,10 @@ use crate::pg::quote::{ident, printable};
 /// such as `pg_attver`, which no other server takes.
 const OPTIONS: [&str; 2] = ["n_distinct", "n_distinct_inherited"];
 
+/// Where [`Column::object`] finds what it speaks of.
+const FROM: &str = "pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum";
+
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
@@ -88,54 +92,119 @@ pub struct Identity {
     pub persistence: Option<String>,
 }
 
+impl Identity {
+    /// The JSON text of the sequence of column `a` of relation `c`; null where it is no identity column.
+    fn object(c: &str) -> String {
+        format!(
+            "CASE WHEN a.attidentity <> '' THEN (SELECT {sequence} \
+             FROM pg_catalog.pg_depend sd JOIN pg_catalog.pg_class sc ON sc.oid = sd.objid AND sc.relkind = 'S' \
+             JOIN pg_catalog.pg_namespace sn ON sn.oid = sc.relnamespace JOIN pg_catalog.pg_sequence s ON s.seqrelid = sc.oid \
+             WHERE sd.classid = {class}::pg_catalog.oid AND sd.refclassid = {class}::pg_catalog.oid AND sd.refobjid = a.attrelid AND sd.refobjsubid = a.attnum AND sd.deptype = 'i') END",
+            class = class::PG_CLASS,
+            sequence = sql::object(&[
+                ("when", sql::string("a.attidentity")),
+                ("sequence", sql::string("pg_catalog.format('%I.%I', sn.nspname, sc.relname)")),
+                ("options", sql::string(&super::sequence::options_sql("s"))),
+                (
+                    "persistence",
+                    format!(
+                        "CASE WHEN sc.relpersistence <> {c}.relpersistence THEN CASE sc.relpersistence WHEN 'u' THEN '\"UNLOGGED\"' ELSE '\"LOGGED\"' END END"
+                    ),
+                ),
+            ]),
+        )
+    }
+}
+
 impl Column {
     /// An SQL expression: the columns of relation `c` as a JSON array.
     pub fn json(c: &str, server: ServerVersion) -> String {
+        format!(
+            "(SELECT {list} FROM {FROM} WHERE a.attrelid = {c}.oid AND a.attnum > 0 AND NOT a.attisdropped)",
+            list = sql::array(&Self::object(c, server), "a.attnum"),
+        )
+    }
+
+    /// A query of the columns of all relations of these kinds: `relation`, `columns` and `system_acls` as JSON arrays, and
+    /// `default_ids`, the identities of their defaults as JSON texts with commas between.
+    pub fn of_relations(relkinds: &str, server: ServerVersion) -> String {
+        let system = sql::object(&[
+            ("column", sql::string("a.attname")),
+            ("acl", format!("({})::pg_catalog.text", sql::acl_json("a.attacl"))),
+        ]);
+        let when = |condition: &str, object: &str| format!("CASE WHEN {condition} THEN {object} END");
+        format!(
+            "SELECT a.attrelid AS relation, {columns} AS columns, {system_acls} AS system_acls, \
+               pg_catalog.string_agg({default_id}, ',') AS default_ids \
+             FROM {FROM} JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+             WHERE c.relkind IN ({relkinds}) AND c.relpersistence <> 't' AND {user} \
+               AND (a.attnum > 0 AND NOT a.attisdropped OR a.attnum < 0 AND a.attacl IS NOT NULL) GROUP BY a.attrelid",
+            columns = sql::array(&when("a.attnum > 0", &Self::object("c", server)), "a.attnum"),
+            system_acls = sql::array(&when("a.attnum < 0", &system), "a.attnum DESC"),
+            default_id = sql::identity(class::PG_ATTRDEF, "d.oid"),
+            user = sql::user_schema("c.relnamespace"),
+        )
+    }
+
+    /// The JSON text of column `a` of relation `c`, with its type `t` and its default `d`.
+    fn object(c: &str, server: ServerVersion) -> String {
         let compression = if server.at_least(14) {
             "CASE WHEN a.attcompression <> '' THEN a.attcompression::pg_catalog.text END"
         } else {
             "NULL"
         };
+        // Only of relations that have parents is there anything to ask.
         let parents = |condition: &str| {
             format!(
                 "EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_attribute u ON u.attrelid = h.inhparent \
                    AND u.attname = a.attname AND {condition} WHERE h.inhrelid = a.attrelid)"
             )
         };
-        let not_null_above = if server.at_least(18) {
-            "NULL::pg_catalog.bool".to_owned()
-        } else {
-            format!("CASE WHEN a.attinhcount > 0 AND a.attnotnull THEN {} END", parents("u.attnotnull"))
+        let above = |wanted: &str| {
+            if server.at_least(18) {
+                return "NULL".to_owned();
+            }
+            sql::flag(&format!("a.attinhcount > 0 AND a.attnotnull AND {wanted}{}", parents("u.attnotnull")))
         };
-        format!(
-            "(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('number', a.attnum, 'name', a.attname, \
-               'type', pg_catalog.format_type(a.atttypid, a.atttypmod), \
-               'collation', CASE WHEN a.attcollation <> t.typcollation AND a.attcollation <> 0 THEN (SELECT pg_catalog.format('%I.%I', cn.nspname, co.collname) \
-                 FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace WHERE co.oid = a.attcollation) END, \
-               'not_null', a.attnotnull, 'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
-               'default_id', CASE WHEN d.oid IS NOT NULL THEN pg_catalog.json_build_array({attrdef}, d.oid::pg_catalog.int8) END, \
-               'generated', CASE WHEN a.attgenerated <> '' THEN a.attgenerated::pg_catalog.text END, \
-               'identity', CASE WHEN a.attidentity <> '' THEN (SELECT pg_catalog.json_build_object('when', a.attidentity::pg_catalog.text, \
-                   'sequence', pg_catalog.format('%I.%I', sn.nspname, sc.relname), 'options', {options}, \
-                   'persistence', CASE WHEN sc.relpersistence <> {c}.relpersistence THEN CASE sc.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE 'LOGGED' END END) \
-                 FROM pg_catalog.pg_depend sd JOIN pg_catalog.pg_class sc ON sc.oid = sd.objid AND sc.relkind = 'S' \
-                 JOIN pg_catalog.pg_namespace sn ON sn.oid = sc.relnamespace JOIN pg_catalog.pg_sequence s ON s.seqrelid = sc.oid \
-                 WHERE sd.classid = {class}::pg_catalog.oid AND sd.refclassid = {class}::pg_catalog.oid AND sd.refobjid = a.attrelid AND sd.refobjsubid = a.attnum AND sd.deptype = 'i') END, \
-               'storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::pg_catalog.text END, 'compression', {compression}, \
-               'statistics', CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END, 'options', pg_catalog.array_to_json(a.attoptions), \
-               'wrapper_options', CASE WHEN a.attfdwoptions IS NOT NULL THEN {wrapper_options} END, 'not_null_above', coalesce({not_null_above}, false), 'not_null_below', coalesce(NOT {not_null_above}, false), \
-               'drops_default', CASE WHEN a.attinhcount > 0 AND d.oid IS NULL AND a.attidentity = '' THEN {default_above} ELSE false END, \
-               'local', a.attislocal, 'acl', {acl}) ORDER BY a.attnum) \
-             FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
-             LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-             WHERE a.attrelid = {c}.oid AND a.attnum > 0 AND NOT a.attisdropped)",
-            attrdef = class::PG_ATTRDEF,
-            class = class::PG_CLASS,
-            options = super::sequence::options_sql("s"),
-            wrapper_options = options("a.attfdwoptions"),
-            default_above = parents("u.atthasdef AND u.attgenerated = ''"),
-            acl = sql::acl_json("a.attacl"),
-        )
+        let collation = "CASE WHEN a.attcollation <> t.typcollation AND a.attcollation <> 0 THEN (SELECT pg_catalog.format('%I.%I', cn.nspname, co.collname) \
+             FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace WHERE co.oid = a.attcollation) END";
+        let drops_default = format!(
+            "a.attinhcount > 0 AND d.oid IS NULL AND a.attidentity = '' AND {}",
+            parents("u.atthasdef AND u.attgenerated = ''")
+        );
+        sql::object(&[
+            ("number", sql::number("a.attnum")),
+            ("name", sql::string("a.attname")),
+            ("type", sql::string("pg_catalog.format_type(a.atttypid, a.atttypmod)")),
+            ("collation", sql::string(collation)),
+            ("not_null", sql::flag("a.attnotnull")),
+            ("default", sql::string("pg_catalog.pg_get_expr(d.adbin, d.adrelid)")),
+            ("default_id", sql::identity(class::PG_ATTRDEF, "d.oid")),
+            (
+                "generated",
+                sql::string("CASE WHEN a.attgenerated <> '' THEN a.attgenerated::pg_catalog.text END"),
+            ),
+            ("identity", Identity::object(c)),
+            (
+                "storage",
+                sql::string("CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::pg_catalog.text END"),
+            ),
+            ("compression", sql::string(compression)),
+            ("statistics", sql::number("CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END")),
+            ("options", "pg_catalog.array_to_json(a.attoptions)::pg_catalog.text".to_owned()),
+            (
+                "wrapper_options",
+                format!(
+                    "CASE WHEN a.attfdwoptions IS NOT NULL THEN {}::pg_catalog.text END",
+                    options("a.attfdwoptions")
+                ),
+            ),
+            ("not_null_above", above("")),
+            ("not_null_below", above("NOT ")),
+            ("drops_default", sql::flag(&drops_default)),
+            ("local", sql::flag("a.attislocal")),
+            ("acl", format!("({})::pg_catalog.text", sql::acl_json("a.attacl"))),
+        ])
     }
 
     /// The column in `CREATE TABLE`, with its NOT NULL constraint.
@@ -233,12 +302,16 @@ pub struct NotNull {
     /// The column.
     pub column: String,
     /// Whether the name is the one that the server would choose.
+    #[serde(default)]
     pub default_name: bool,
     /// `NO INHERIT`.
+    #[serde(default)]
     pub no_inherit: bool,
     /// `NOT VALID`.
+    #[serde(default)]
     pub invalid: bool,
     /// Defined here, not only inherited, or valid where the parent's is not.
+    #[serde(default)]
     pub local: bool,
     /// Its comment.
     #[serde(default)]
@@ -246,23 +319,27 @@ pub struct NotNull {
 }
 
 impl NotNull {
-    /// An SQL expression: the constraints of relation `c` as a JSON array; null before PostgreSQL 18.
-    pub fn json(c: &str, server: ServerVersion) -> String {
-        if !server.at_least(18) {
-            return "NULL::pg_catalog.json".to_owned();
-        }
+    /// The JSON text of NOT NULL constraint `k` of relation `c`, with its column `a` and its comment `kd`. Null for those
+    /// that `NOT NULL` says it all about: most of them, in most databases.
+    pub fn object() -> String {
         // A child's that holds for all its rows says more than the parent's that does not.
         let invalid_above = "EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_attribute u ON u.attrelid = h.inhparent AND u.attname = a.attname \
                JOIN pg_catalog.pg_constraint uk ON uk.conrelid = h.inhparent AND uk.contype = 'n' AND uk.conkey[1] = u.attnum AND NOT uk.convalidated \
                WHERE h.inhrelid = k.conrelid)";
+        let default_name = "k.conname = c.relname || '_' || a.attname || '_not_null' AND (k.conname, k.connamespace) NOT IN (\
+               SELECT o.conname, o.connamespace FROM pg_catalog.pg_constraint o GROUP BY o.conname, o.connamespace HAVING pg_catalog.count(*) > 1)";
+        let object = sql::object(&[
+            ("name", sql::string("k.conname")),
+            ("column", sql::string("a.attname")),
+            ("default_name", sql::flag(default_name)),
+            ("no_inherit", sql::flag("k.connoinherit")),
+            ("invalid", sql::flag("NOT k.convalidated")),
+            ("local", sql::flag(&format!("k.conislocal OR k.convalidated AND {invalid_above}"))),
+            ("comment", sql::string("kd.description")),
+        ]);
         format!(
-            "(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', k.conname, 'column', a.attname, \
-               'default_name', k.conname = {c}.relname || '_' || a.attname || '_not_null' AND NOT EXISTS (\
-                 SELECT FROM pg_catalog.pg_constraint o WHERE o.conname = k.conname AND o.connamespace = k.connamespace AND o.oid <> k.oid), \
-               'no_inherit', k.connoinherit, 'invalid', NOT k.convalidated, 'local', k.conislocal OR k.convalidated AND {invalid_above}, \
-               'comment', pg_catalog.obj_description(k.oid, 'pg_constraint')) ORDER BY a.attnum) \
-             FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \
-             WHERE k.conrelid = {c}.oid AND k.contype = 'n')"
+            "CASE WHEN NOT (k.convalidated AND NOT k.connoinherit AND k.conislocal AND a.attislocal AND kd.description IS NULL AND {default_name}) \
+             THEN {object} END"
         )
     }
 

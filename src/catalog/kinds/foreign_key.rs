@@ -31,9 +31,11 @@ impl Kind for ForeignKey {
     fn query(_server: ServerVersion) -> String {
         format!(
             "SELECT {id}, tn.nspname AS schema, k.conname AS name, {fields}, \
-               pg_catalog.json_build_array({class}, k.confrelid::pg_catalog.int8) AS references, t.relkind = 'p' AS partitioned, {below} AS depends \
+               pg_catalog.json_build_array({class}, k.confrelid::pg_catalog.int8) AS references, t.relkind = 'p' AS partitioned, \
+               CASE WHEN rt.relkind = 'p' THEN {below} END AS depends \
              FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid \
              JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
+             JOIN pg_catalog.pg_class rt ON rt.oid = k.confrelid \
              WHERE k.contype = 'f' AND k.conparentid = 0 AND t.relpersistence <> 't' AND {user} AND {own_table} \
              ORDER BY tn.nspname, t.relname, k.conname",
             id = sql::id(class::PG_CONSTRAINT, "k.oid"),

@@ -15,7 +15,8 @@ pub struct Index {
     pub table: ObjectId,
     /// Its quoted, qualified name.
     pub table_name: String,
-    /// `CREATE INDEX …`, as the server writes it.
+    /// `CREATE INDEX …`, as the server writes it; of a constraint's index, nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub definition: String,
     /// The tablespace, where it is not the database's.
     #[serde(default)]
@@ -45,7 +46,7 @@ impl Kind for Index {
 
     fn query(server: ServerVersion) -> String {
         format!(
-            "SELECT {id}, n.nspname AS schema, c.relname AS name, {fields} \
+            "SELECT {id}, n.nspname AS schema, c.relname AS name, pg_catalog.pg_get_indexdef(c.oid) AS definition, {fields} \
              FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              JOIN pg_catalog.pg_class t ON t.oid = i.indrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
@@ -128,18 +129,22 @@ impl Index {
     }
 }
 
-/// The columns of an index's query, for index `i`, its class `c`, its table `t` of schema `tn`, tablespace `ts`.
+/// The columns of an index's query, for index `i`, its class `c`, its table `t` of schema `tn`, tablespace `ts`. Nothing in
+/// them is asked for each index alone that most do not have.
 pub(super) fn fields(_server: ServerVersion) -> String {
     format!(
         "pg_catalog.json_build_array({class}, t.oid::pg_catalog.int8) AS table, pg_catalog.format('%I.%I', tn.nspname, t.relname) AS table_name, \
-         pg_catalog.pg_get_indexdef(c.oid) AS definition, ts.spcname AS tablespace, \
-         (SELECT pg_catalog.format('%I.%I', pn.nspname, p.relname) FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
-           JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) AS parent, \
-         (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, h.inhparent::pg_catalog.int8)) FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid) AS depends, \
+         ts.spcname AS tablespace, \
+         CASE WHEN {part} THEN (SELECT pg_catalog.format('%I.%I', pn.nspname, p.relname) FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
+           JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) END AS parent, \
+         CASE WHEN {part} THEN (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, h.inhparent::pg_catalog.int8)) \
+           FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid) END AS depends, \
          i.indisclustered AS clustered, i.indisvalid AS valid, c.relkind = 'I' AS partitioned, {calls} AS calls_functions, \
-         (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
-           WHERE a.attrelid = c.oid AND a.attstattarget >= 0) AS statistics",
+         CASE WHEN c.oid IN (SELECT sa.attrelid FROM pg_catalog.pg_attribute sa JOIN pg_catalog.pg_index si ON si.indexrelid = sa.attrelid WHERE sa.attstattarget >= 0) THEN \
+           (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
+           WHERE a.attrelid = c.oid AND a.attstattarget >= 0) END AS statistics",
         class = class::PG_CLASS,
+        part = "c.relispartition",
         calls = sql::calls_functions(class::PG_CLASS, "c.oid", true),
     )
 }

@@ -39,18 +39,22 @@ const OBJECTS: [&str; 7] = [
      n.nspname, c.relname), c.relowner, c.relacl, \
      pg_catalog.acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::pg_catalog.\"char\", c.relowner), NULL::pg_catalog.name, n.nspname \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')",
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
+     AND (c.relacl IS NOT NULL OR c.oid IN (SELECT i.objoid FROM pg_catalog.pg_init_privs i))",
     "SELECT 1259, c.oid, a.attnum, pg_catalog.format('TABLE %I.%I', n.nspname, c.relname), c.relowner, a.attacl, \
      pg_catalog.acldefault('c', c.relowner), a.attname, n.nspname FROM pg_catalog.pg_attribute a \
      JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-     WHERE NOT a.attisdropped",
+     WHERE NOT a.attisdropped \
+     AND (a.attacl IS NOT NULL OR a.attrelid IN (SELECT i.objoid FROM pg_catalog.pg_init_privs i WHERE i.objsubid <> 0))",
     "SELECT 1255, f.oid, 0, pg_catalog.format('%s %I.%I(%s)', CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, \
      n.nspname, f.proname, pg_catalog.oidvectortypes(f.proargtypes)), f.proowner, f.proacl, \
      pg_catalog.acldefault('f', f.proowner), NULL, n.nspname \
-     FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace",
+     FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace \
+     WHERE f.proacl IS NOT NULL OR f.oid IN (SELECT i.objoid FROM pg_catalog.pg_init_privs i)",
     "SELECT 1247, t.oid, 0, pg_catalog.format('TYPE %I.%I', n.nspname, t.typname), t.typowner, t.typacl, \
      pg_catalog.acldefault('T', t.typowner), NULL, n.nspname \
-     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace",
+     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+     WHERE t.typacl IS NOT NULL OR t.oid IN (SELECT i.objoid FROM pg_catalog.pg_init_privs i)",
     "SELECT 2612, l.oid, 0, pg_catalog.format('LANGUAGE %I', l.lanname), l.lanowner, l.lanacl, \
      pg_catalog.acldefault('l', l.lanowner), NULL, CASE WHEN l.oid < 16384 THEN 'pg_catalog' ELSE '' END \
      FROM pg_catalog.pg_language l",

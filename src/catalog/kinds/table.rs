@@ -98,6 +98,7 @@ pub struct Check {
     /// `CHECK (…)`.
     pub definition: String,
     /// Defined on this table, not only inherited.
+    #[serde(default)]
     pub local: bool,
     /// Its comment.
     #[serde(default)]

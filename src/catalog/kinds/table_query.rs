@@ -6,26 +6,19 @@ use crate::catalog::sql;
 use crate::pg::ServerVersion;
 
 /// The query of the relations of these kinds, with further columns (each followed by a comma) and joins.
+///
+/// Columns and constraints are read for all relations at once and joined: a query for each would take most of the time.
 pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins: &str) -> String {
     format!(
-        "SELECT {id}, n.nspname AS schema, c.relname AS name, {owner}, {acl}, {more}{columns} AS columns, \
-           (SELECT pg_catalog.json_agg(i.id) FROM (\
-             SELECT pg_catalog.json_build_array({pg_type}, c.reltype::pg_catalog.int8) AS id \
-             UNION ALL SELECT pg_catalog.json_build_array({pg_type}, t.typarray::pg_catalog.int8) FROM pg_catalog.pg_type t WHERE t.oid = c.reltype AND t.typarray <> 0 \
-             UNION ALL SELECT pg_catalog.json_build_array({pg_attrdef}, d.oid::pg_catalog.int8) FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid \
-             UNION ALL SELECT pg_catalog.json_build_array({pg_constraint}, k.oid::pg_catalog.int8) FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND {inline}) i) AS also, \
-           (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('id', pg_catalog.json_build_array({pg_constraint}, k.oid::pg_catalog.int8), 'name', k.conname, \
-               'definition', pg_catalog.pg_get_constraintdef(k.oid), 'local', k.conislocal, \
-               'comment', pg_catalog.obj_description(k.oid, 'pg_constraint')) ORDER BY k.conname) \
-             FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND {inline}) AS checks, \
-           (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('column', a.attname, 'acl', {system_acl}) ORDER BY a.attnum DESC) \
-             FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum < 0 AND a.attacl IS NOT NULL) AS system_acls, \
-           {not_nulls} AS not_nulls, c.relpersistence = 'u' AS unlogged, \
-           (SELECT pg_catalog.json_agg(pg_catalog.format('%I.%I', pn.nspname, p.relname) ORDER BY h.inhseqno) \
+        "SELECT {id}, n.nspname AS schema, c.relname AS name, {owner}, {acl}, {more}col.columns, \
+           ('[' || pg_catalog.concat_ws(',', {row_type}, {row_array}, col.default_ids, con.ids) || ']')::pg_catalog.json AS also, \
+           con.checks, col.system_acls, con.not_nulls, c.relpersistence = 'u' AS unlogged, \
+           CASE WHEN {child} AND NOT c.relispartition THEN \
+             (SELECT pg_catalog.json_agg(pg_catalog.format('%I.%I', pn.nspname, p.relname) ORDER BY h.inhseqno) \
              FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
-             JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
-             WHERE h.inhrelid = c.oid AND NOT c.relispartition) AS inherits, \
-           NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND NOT a.attislocal) \
+             JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) END AS inherits, \
+           {child} \
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND NOT a.attislocal) \
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('c', 'n') AND NOT k.conislocal) AS adopted, \
            CASE WHEN c.relispartition THEN (SELECT pg_catalog.json_build_object(\
                'parent', pg_catalog.json_build_array({pg_class}, p.oid::pg_catalog.int8), \
@@ -35,29 +28,63 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
              JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) END AS partition, \
            CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key, \
            CASE WHEN c.reloftype <> 0 THEN pg_catalog.format_type(c.reloftype, NULL) END AS of_type, \
-           pg_catalog.array_to_json(c.reloptions OPERATOR(pg_catalog.||) (SELECT pg_catalog.array_agg('toast.' || o) FROM pg_catalog.pg_class tc, \
-             pg_catalog.unnest(tc.reloptions) o WHERE tc.oid = c.reltoastrelid)) AS options, \
+           pg_catalog.array_to_json(c.reloptions OPERATOR(pg_catalog.||) CASE WHEN tc.reloptions IS NOT NULL THEN \
+             (SELECT pg_catalog.array_agg('toast.' || o) FROM pg_catalog.unnest(tc.reloptions) o) END) AS options, \
            CASE WHEN am.amname <> 'heap' OR c.relkind = 'p' THEN am.amname END AS access_method, ts.spcname AS tablespace, \
            CASE WHEN c.relkind = 'f' THEN 'd' ELSE c.relreplident::pg_catalog.text END AS replica_identity, c.relrowsecurity AS row_security, \
            c.relforcerowsecurity AS force_row_security \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN ({columns}) col ON col.relation = c.oid \
+         LEFT JOIN ({constraints}) con ON con.relation = c.oid \
+         LEFT JOIN pg_catalog.pg_type rt ON rt.oid = c.reltype \
+         LEFT JOIN pg_catalog.pg_class tc ON tc.oid = c.reltoastrelid \
          LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
          LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = c.reltablespace \
          {joins} WHERE c.relkind IN ({relkinds}) AND c.relpersistence <> 't' AND {user} AND {own} ORDER BY n.nspname, c.relname",
         id = sql::id(class::PG_CLASS, "c.oid"),
         owner = sql::owner("c.relowner"),
         acl = sql::acl("c.relacl"),
-        system_acl = sql::acl_json("a.attacl"),
         more = columns,
-        columns = Column::json("c", server),
-        not_nulls = NotNull::json("c", server),
-        inline = is_inline(server, "c"),
-        pg_type = class::PG_TYPE,
+        row_type = sql::identity(class::PG_TYPE, "c.reltype"),
+        row_array = sql::identity(class::PG_TYPE, "CASE WHEN rt.typarray <> 0 THEN rt.typarray END"),
+        child = "c.oid IN (SELECT hc.inhrelid FROM pg_catalog.pg_inherits hc)",
+        columns = Column::of_relations(relkinds, server),
+        constraints = constraints(server, relkinds),
         pg_class = class::PG_CLASS,
-        pg_attrdef = class::PG_ATTRDEF,
-        pg_constraint = class::PG_CONSTRAINT,
         user = sql::user_schema("c.relnamespace"),
         own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
+    )
+}
+
+/// A query of the constraints that are created with the relations of these kinds: `relation`, `checks` and `not_nulls` as
+/// JSON arrays, and `ids`, their identities as JSON texts with commas between. NOT NULL constraints that are made later
+/// are among them, and marked.
+fn constraints(server: ServerVersion, relkinds: &str) -> String {
+    let check = sql::object(&[
+        ("id", sql::identity(class::PG_CONSTRAINT, "k.oid")),
+        ("name", sql::string("k.conname")),
+        ("definition", sql::string("pg_catalog.pg_get_constraintdef(k.oid)")),
+        ("local", sql::flag("k.conislocal")),
+        ("comment", sql::string("kd.description")),
+    ]);
+    let when = |condition: &str, text: &str| format!("CASE WHEN {condition} THEN {text} END");
+    let inline = is_inline(server, "c");
+    // Before PostgreSQL 18, NOT NULL was no constraint.
+    let (types, not_nulls) = if server.at_least(18) {
+        ("'c', 'n'", sql::array(&when("k.contype = 'n'", &NotNull::object()), "a.attnum"))
+    } else {
+        ("'c'", "NULL::pg_catalog.json".to_owned())
+    };
+    format!(
+        "SELECT k.conrelid AS relation, {checks} AS checks, {not_nulls} AS not_nulls, pg_catalog.string_agg({id}, ',') AS ids \
+         FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid \
+         LEFT JOIN pg_catalog.pg_attribute a ON k.contype = 'n' AND a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \
+         LEFT JOIN pg_catalog.pg_description kd ON kd.objoid = k.oid AND kd.classoid = {class}::pg_catalog.oid AND kd.objsubid = 0 \
+         WHERE k.contype IN ({types}) AND c.relkind IN ({relkinds}) AND c.relpersistence <> 't' AND {user} GROUP BY k.conrelid",
+        checks = sql::array(&when(&format!("k.contype = 'c' AND {inline}"), &check), "k.conname"),
+        id = when(&inline, &sql::identity(class::PG_CONSTRAINT, "k.oid")),
+        class = class::PG_CONSTRAINT,
+        user = sql::user_schema("c.relnamespace"),
     )
 }
 

@@ -60,7 +60,7 @@ impl Planner<'_> {
                     }
                 }
             }
-            Step::Loaded(_) => {}
+            Step::Loaded(_) | Step::AllLoaded => {}
         }
         task
     }

@@ -32,23 +32,24 @@ pub fn late(items: &[Item]) -> Late {
         .collect();
     let waits =
         |item: &Item| !item.after_data_of.is_empty() || item.after_all_data || LAST.contains(&item.kind);
-    let mut late: HashSet<usize> =
-        items.iter().enumerate().filter(|(_, item)| waits(item)).map(|(position, _)| position).collect();
-    let any_late = |late: &HashSet<usize>, needs: &[ObjectId]| {
-        needs.iter().filter_map(|id| by_id.get(id)).any(|need| late.contains(need))
-    };
-    loop {
-        let needs_late = |item: &Item| {
-            any_late(&late, &item.depends) || (!item.detachable && any_late(&late, &item.detached_depends))
-        };
-        let found = items.iter().enumerate().filter(|(at, item)| !late.contains(at) && needs_late(item));
-        let more: Vec<usize> = found.map(|(at, _)| at).collect();
-        if more.is_empty() {
-            break;
+    let mut dependants: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (at, item) in items.iter().enumerate() {
+        let parts = item.detached_depends.iter().filter(|_| !item.detachable);
+        for need in item.depends.iter().chain(parts).filter_map(|id| by_id.get(id)) {
+            dependants.entry(*need).or_default().push(at);
         }
-        late.extend(more);
     }
-    let halved = |(at, item): &(usize, &Item)| !late.contains(at) && any_late(&late, &item.detached_depends);
+    let mut late: HashSet<usize> = HashSet::new();
+    let mut open: Vec<usize> =
+        items.iter().enumerate().filter(|(_, item)| waits(item)).map(|(at, _)| at).collect();
+    while let Some(next) = open.pop() {
+        if late.insert(next) {
+            open.extend(dependants.get(&next).into_iter().flatten());
+        }
+    }
+    let is_late = |id: &ObjectId| by_id.get(id).is_some_and(|need| late.contains(need));
+    let halved =
+        |(at, item): &(usize, &Item)| !late.contains(at) && item.detached_depends.iter().any(is_late);
     let parts = items.iter().enumerate().filter(halved).map(|(at, _)| at).collect();
     Late { items: late, parts }
 }
