@@ -41,6 +41,7 @@ pub struct Error {
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
     hints: Vec<String>,
+    sqlstate: Option<String>,
 }
 
 /// What the operations return.
@@ -49,7 +50,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// A failure without a cause below it. `message`: lower case, no full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, hints: Vec::new() }
+        Self { kind, message: message.into(), source: None, hints: Vec::new(), sqlstate: None }
     }
 
     /// A failure with its cause.
@@ -71,6 +72,11 @@ impl Error {
         &self.hints
     }
 
+    /// The SQLSTATE, when a server reported it on a statement.
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.sqlstate.as_deref()
+    }
+
     /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -81,9 +87,9 @@ impl Error {
     /// Says what was being done ("read the catalog of …"), in front of the message; keeps kind and hints.
     #[must_use]
     pub fn context(self, doing: impl Into<String>) -> Self {
-        let Self { kind, hints, .. } = &self;
-        let (kind, hints) = (*kind, hints.clone());
-        Self { kind, message: doing.into(), source: Some(Box::new(Cause(self))), hints }
+        let Self { kind, hints, sqlstate, .. } = &self;
+        let (kind, hints, sqlstate) = (*kind, hints.clone(), sqlstate.clone());
+        Self { kind, message: doing.into(), source: Some(Box::new(Cause(self))), hints, sqlstate }
     }
 }
 
@@ -177,7 +183,8 @@ impl From<PgError> for Error {
             _ => (ErrorKind::Failed, None),
         };
         // The message says all that the typed error knows: it is not kept as a cause to be said again.
-        let made = Self::new(kind, error.to_string());
+        let made =
+            Self { sqlstate: error.sqlstate().map(str::to_owned), ..Self::new(kind, error.to_string()) };
         match hint {
             Some(hint) => made.hint(hint),
             None => made,

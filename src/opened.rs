@@ -34,6 +34,7 @@ pub struct OpenArchive {
     source: Source,
     opener: Opener,
     root: Arc<Root>,
+    encrypted: bool,
 }
 
 impl Found {
@@ -62,9 +63,10 @@ impl Found {
     /// When no identity fits, or the index is damaged.
     pub fn unlock(self, identities: &[Identity]) -> Result<OpenArchive> {
         let Self { source, located } = self;
+        let encrypted = located.header.encrypted;
         let Archive { opener, root, .. } =
             located.unlock(identities).context(|| format!("open {}", source.display()))?;
-        Ok(OpenArchive { source, opener, root: Arc::new(root) })
+        Ok(OpenArchive { source, opener, root: Arc::new(root), encrypted })
     }
 }
 
@@ -77,6 +79,11 @@ impl OpenArchive {
     /// What opens frames.
     pub fn opener(&self) -> &Opener {
         &self.opener
+    }
+
+    /// Whether it is sealed for somebody.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// Where the archive lies.

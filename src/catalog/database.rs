@@ -180,6 +180,15 @@ impl DatabaseInfo {
         out
     }
 
+    /// Keeps encoding and locale, which rows depend on, and takes all else from the database whose place this one is to
+    /// take.
+    pub fn take_place_of(&mut self, live: &Self) {
+        let mut place = live.clone();
+        std::mem::swap(self, &mut place);
+        let Self { encoding, collate, ctype, provider, locale, icu_rules, .. } = place;
+        *self = Self { encoding, collate, ctype, provider, locale, icu_rules, ..std::mem::take(self) };
+    }
+
     /// The roles that [`finish`](Self::finish) names.
     pub fn roles(&self, owner: bool, privileges: bool) -> impl Iterator<Item = &str> {
         let acl = self.acl.iter().flatten().filter(move |_| privileges);

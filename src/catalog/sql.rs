@@ -78,11 +78,23 @@ pub fn owner(expression: &str) -> String {
     format!("pg_catalog.pg_get_userbyid({expression}) AS owner")
 }
 
+/// The schema in which a restore keeps its progress, in the database that it fills. It is nobody's data: it is never
+/// backed up.
+pub const PROGRESS_SCHEMA: &str = "pgcask_restore";
+
 /// A condition: the schema with this OID expression holds users' objects.
 pub fn user_schema(namespace: &str) -> String {
     format!(
-        "EXISTS (SELECT FROM pg_catalog.pg_namespace sn WHERE sn.oid OPERATOR(pg_catalog.=) {namespace} \
-         AND sn.nspname OPERATOR(pg_catalog.!~) '^pg_' AND sn.nspname OPERATOR(pg_catalog.<>) 'information_schema')"
+        "EXISTS (SELECT FROM pg_catalog.pg_namespace sn WHERE sn.oid OPERATOR(pg_catalog.=) {namespace} AND {})",
+        user_schema_name("sn.nspname")
+    )
+}
+
+/// A condition: the schema with this name expression holds users' objects.
+pub fn user_schema_name(name: &str) -> String {
+    format!(
+        "{name} OPERATOR(pg_catalog.!~) '^pg_' AND {name} OPERATOR(pg_catalog.<>) 'information_schema' \
+         AND {name} OPERATOR(pg_catalog.<>) '{PROGRESS_SCHEMA}'"
     )
 }
 

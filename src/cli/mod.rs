@@ -9,6 +9,8 @@ pub mod progress;
 pub mod prompt;
 pub mod read;
 pub mod restore;
+pub mod rollback;
+pub mod swap;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,7 @@ pub struct Cli {
 pub enum Command {
     Backup(Box<backup::BackupArgs>),
     Restore(Box<restore::RestoreArgs>),
+    Rollback(Box<rollback::RollbackArgs>),
     Show(read::ShowArgs),
     Verify(read::VerifyArgs),
     Cat(read::CatArgs),
@@ -115,6 +118,7 @@ async fn run(command: Command, context: Context) -> Result<Exit> {
     match command {
         Command::Backup(args) => args.run(&context).await,
         Command::Restore(args) => args.run(&context).await,
+        Command::Rollback(args) => args.run(&context).await,
         Command::Show(args) => args.run(&context).await,
         Command::Verify(args) => args.run(&context).await,
         Command::Cat(args) => args.run(&context).await,

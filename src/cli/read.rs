@@ -233,7 +233,7 @@ impl VerifyArgs {
 }
 
 /// Feeds the whole archive to a verifier.
-async fn scan(source: &Source, mut verifier: Verifier, context: &Context) -> Result<Report> {
+pub(super) async fn scan(source: &Source, mut verifier: Verifier, context: &Context) -> Result<Report> {
     const STEP: u64 = 4 << 20;
     let progress = Progress::new(context.printer, context.bar);
     progress.event(Event::Total { bytes: source.size(), rows: 0 });

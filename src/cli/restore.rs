@@ -10,11 +10,14 @@ use super::backup::default_jobs;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::read::open;
+use super::swap::SwapArgs;
 use crate::error::Result;
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::pg::{ConnectOptions, EnvLookup, PgError, quote};
-use crate::restore::{Options, Plan};
+use crate::plan::select::Selection;
+use crate::restore::{Options, Plan, Sections, Wanted};
+use crate::stop::Stop;
 
 /// Restore an archive into a database
 #[derive(Debug, Clone, Args)]
@@ -25,6 +28,9 @@ EXAMPLES
 
   What would happen:
     pgcask restore ARCHIVE --into shop_copy --create --dry-run
+
+  Over the live database, which is backed up first and kept under another name:
+    pgcask restore ARCHIVE --into shop --swap -i ~/pgcask.key
 
   One table into a database that lacks it:
     pgcask restore ARCHIVE --into shop --table sales.orders
@@ -42,6 +48,9 @@ pub struct RestoreArgs {
     /// Create the database
     #[arg(short = 'C', long)]
     pub create: bool,
+    /// Go on with a restore of the same archive, with the same options, that was interrupted
+    #[arg(long)]
+    pub resume: bool,
     /// Say what would happen, touch nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -67,6 +76,10 @@ pub struct RestoreArgs {
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub swap: SwapArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
 
     #[command(flatten)]
@@ -86,6 +99,7 @@ impl RestoreArgs {
         let options = Options {
             target,
             create: self.create,
+            resume: self.resume,
             jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
             wanted: self.wanted.resolve()?,
             keep_going: self.keep_going,
@@ -94,23 +108,25 @@ impl RestoreArgs {
             maintenance_work_mem: self.maintenance_work_mem.clone(),
         };
         let archive = open(&self.archive, &self.unlock).await?;
+        if self.swap.swap && self.dry_run {
+            return Box::pin(self.swap.dry_run(&options, &archive, &self.unlock, context)).await;
+        }
+        if self.swap.swap {
+            return Box::pin(self.swap.run(&options, &archive, &self.unlock, self.yes, context)).await;
+        }
         if self.dry_run {
             let plan = crate::restore::dry_run(&options, &archive).await?;
             return print_plan(printer, &plan);
         }
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
-        let work = crate::restore::run(&options, &archive, &observer, &context.stop);
-        let result = tokio::select! {
-            biased;
-            result = Box::pin(work) => result,
-            () = async { context.stop.requested().await; tokio::time::sleep(GRACE).await } => Err(context.stop.error()),
-        };
+        let work = Box::pin(crate::restore::run(&options, &archive, &observer, &context.stop));
+        let result = with_grace(work, &context.stop).await;
         progress.finish();
         let summary = result.map_err(|error| {
             let what = quote::printable(&options.target.display());
             error.hint(format!(
-                "{what} is left as far as the restore came; drop it, or look at it, before the next try"
+                "{what} is left as far as the restore came; the same command with --resume goes on from there"
             ))
         })?;
         if printer.json {
@@ -135,6 +151,35 @@ impl RestoreArgs {
 
 /// How long a stopped restore may take to cancel what runs at the server.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Runs work to its end, or until some time after a stop was asked for.
+pub(super) async fn with_grace<T>(work: impl Future<Output = Result<T>>, stop: &Stop) -> Result<T> {
+    tokio::select! {
+        biased;
+        result = work => result,
+        () = async { stop.requested().await; tokio::time::sleep(GRACE).await } => Err(stop.error()),
+    }
+}
+
+/// All of an archive, proven, with statistics.
+pub(super) fn whole(target: ConnectOptions, jobs: usize) -> Options {
+    Options {
+        target,
+        create: false,
+        resume: false,
+        jobs,
+        wanted: Wanted {
+            selection: Selection::default(),
+            sections: Sections::ALL,
+            no_owner: false,
+            no_acl: false,
+        },
+        keep_going: false,
+        analyze: true,
+        verify: true,
+        maintenance_work_mem: None,
+    }
+}
 
 fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
     let refused = plan.findings.iter().any(|finding| finding.fatal);

@@ -29,20 +29,27 @@ pub(super) async fn batch(session: &Session) -> Result<usize> {
 
 /// Runs steps one after the other on one session, many in a transaction.
 pub(super) async fn serial(steps: &Steps, session: &Session, list: &[Step], stop: &Stop) -> Result<()> {
-    for batch in list.chunks(batch(session).await?) {
+    let open: Vec<Step> = list.iter().copied().filter(|step| !steps.is_done(*step)).collect();
+    for batch in open.chunks(batch(session).await?) {
         stop.check()?;
         session.execute("BEGIN").await?;
+        let mut done = Vec::new();
         for step in batch {
-            steps.guarded(session, Some(*step), steps.run(session, *step)).await?;
+            if steps.guarded(session, Some(*step), steps.run(session, *step)).await? {
+                done.extend(steps.mark_of(*step));
+            }
         }
-        session.execute("COMMIT").await?;
+        steps.commit(session, done).await?;
     }
     Ok(())
 }
 
-/// Runs a step that has transactions of its own.
+/// Runs a step in transactions of its own, unless it is done.
 pub(super) async fn alone(steps: &Steps, session: &Session, step: Step) -> Result<()> {
-    let Err(error) = steps.run(session, step).await else { return Ok(()) };
+    if steps.is_done(step) {
+        return Ok(());
+    }
+    let Err(error) = steps.run_alone(session, step).await else { return Ok(()) };
     steps.failures.keep(Some(step), error, steps.observer())?;
     // The step's transaction may be open still.
     Ok(session.execute("ROLLBACK").await?)

@@ -58,6 +58,8 @@ pub struct Options {
     pub target: ConnectOptions,
     /// Create it.
     pub create: bool,
+    /// Go on with a restore of the same archive that was interrupted.
+    pub resume: bool,
     /// How many connections work at the same time.
     pub jobs: usize,
     /// What of the archive.
@@ -70,6 +72,13 @@ pub struct Options {
     pub verify: bool,
     /// `maintenance_work_mem` of our sessions.
     pub maintenance_work_mem: Option<String>,
+}
+
+impl Options {
+    /// Whether the restore fills a database of its own, in which it can keep marks of what is done.
+    pub(super) fn keeps_marks(&self) -> bool {
+        self.create || (self.wanted.sections.pre_data && self.wanted.selection.is_everything())
+    }
 }
 
 /// What a restore would do.
@@ -114,6 +123,27 @@ pub struct Summary {
     pub failures: Vec<String>,
     /// Connections used.
     pub jobs: usize,
+    /// Whether it went on with an interrupted one.
+    pub resumed: bool,
     /// Seconds of each phase.
     pub phases: HashMap<&'static str, f64>,
+}
+
+impl Summary {
+    /// Of a restore that had ended before, and needed only its marks removed.
+    pub(super) fn finished(options: &Options, seconds: f64) -> Self {
+        Self {
+            database: options.target.display(),
+            seconds,
+            total_seconds: seconds,
+            rows: 0,
+            tables: 0,
+            objects: 0,
+            verified: true,
+            failures: Vec::new(),
+            jobs: options.jobs,
+            resumed: true,
+            phases: HashMap::new(),
+        }
+    }
 }

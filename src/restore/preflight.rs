@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::options::{Options, Wanted};
 use super::prepare::Prepared;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pg::Session;
 use crate::pg::quote::{literal, printable};
-use crate::pg::{Session, SessionKind};
 
 /// Something found before the restore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,22 +27,30 @@ pub(super) async fn check(
     options: &Options,
     prepared: &Prepared,
     session: Option<&Session>,
+    resuming: bool,
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let maintenance;
     let server = if let Some(session) = session {
-        if options.create {
+        if resuming {
+            // What is there is ours.
+        } else if options.create {
             findings.push(fatal(
                 format!("the database {} exists already", options.target.display()),
                 "leave --create out to restore into it, if it is empty",
             ));
         } else if options.wanted.sections.pre_data && options.wanted.selection.is_everything() {
-            findings.extend(not_empty(session).await?);
+            findings.extend(not_empty(session).await?.map(|message| {
+                fatal(
+                    message,
+                    "give --swap to put the restored database in its place, --create for a new one, --table for some \
+                     tables, or --resume to go on with an interrupted restore",
+                )
+            }));
         }
         session
     } else {
-        let options = options.target.with_database("postgres");
-        maintenance = Session::open(&options, SessionKind::Target).await?;
+        maintenance = super::prepare::maintenance(&options.target).await?;
         &maintenance
     };
     if server.info().is_standby {
@@ -89,22 +97,16 @@ fn fatal(message: String, hint: &str) -> Finding {
     Finding { fatal: true, message, hint: Some(hint.to_owned()) }
 }
 
-async fn not_empty(session: &Session) -> Result<Option<Finding>> {
+/// Says what is in a database that should be empty.
+pub(super) async fn not_empty(session: &Session) -> Result<Option<String>> {
     let sql = format!(
         "SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {} AND {}",
         crate::catalog::sql::user_schema("c.relnamespace"),
         crate::catalog::sql::not_extension_member(crate::catalog::ident::class::PG_CLASS, "c.oid")
     );
     let count = session.query_one_text(&sql).await?.unwrap_or_default();
-    Ok((count != "0").then(|| {
-        fatal(
-            format!(
-                "the database {} is not empty: it has {count} relations",
-                printable(&session.info().database)
-            ),
-            "restore into a new one with --create, or choose tables with --table",
-        )
-    }))
+    let name = printable(&session.info().database);
+    Ok((count != "0").then(|| format!("the database {name} is not empty: it has {count} relations")))
 }
 
 fn versions(prepared: &Prepared, server: &Session) -> Option<Finding> {

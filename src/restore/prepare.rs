@@ -14,7 +14,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::limits::UNIT_BYTES;
 use crate::manifest::{Content, Manifest, Stream};
 use crate::opened::OpenArchive;
-use crate::pg::{Session, SessionKind, quote};
+use crate::pg::{ConnectOptions, Session, SessionKind, quote};
 use crate::plan::choose::choose;
 use crate::plan::restore::{Half, Item, Late, Load, RestorePlan, late, plan};
 
@@ -25,15 +25,15 @@ const SPLIT_SHARE: u64 = 8;
 /// With what means a restore is done, as far as the plan depends on them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Means {
-    /// Connections.
-    pub(super) jobs: usize,
+    /// Large tables are loaded in parts, by several connections.
+    pub(super) split: bool,
     /// Gather statistics.
     pub(super) analyze: bool,
 }
 
 impl Options {
     pub(super) const fn means(&self) -> Means {
-        Means { jobs: self.jobs, analyze: self.analyze }
+        Means { split: self.jobs > 1, analyze: self.analyze }
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) async fn prepare(
             let entry = archive.stream(stream)?;
             sealed_bytes += entry.totals.sealed_bytes;
             let chunks = archive.chunks(stream.id).await?;
-            let split = means.jobs > 1
+            let split = means.split
                 && stream.content == Content::Table
                 && entry.totals.plain_bytes >= UNIT_BYTES
                 && entry.totals.plain_bytes >= total / SPLIT_SHARE;
@@ -278,13 +278,11 @@ fn item(entry: &Entry, fill: bool, half: Option<Half>) -> Item {
     }
 }
 
-/// Connects to a database that every server has.
-async fn maintenance(options: &Options) -> Result<Session> {
+/// Connects to a database that every server has, and that is not the target.
+pub(super) async fn maintenance(target: &ConnectOptions) -> Result<Session> {
     let mut session = Err(Error::new(ErrorKind::Failed, "no maintenance database"));
-    for name in ["postgres", "template1"] {
-        session = Session::open(&options.target.with_database(name), SessionKind::Target)
-            .await
-            .map_err(Error::from);
+    for name in ["postgres", "template1"].into_iter().filter(|name| *name != target.database) {
+        session = Session::open(&target.with_database(name), SessionKind::Target).await.map_err(Error::from);
         if session.is_ok() {
             break;
         }
@@ -295,7 +293,8 @@ async fn maintenance(options: &Options) -> Result<Session> {
 /// Creates the target, with the encoding and locale of the source.
 pub(super) async fn create_database(options: &Options, model: &Model) -> Result<()> {
     let name = &options.target.database;
-    let session = maintenance(options).await.context(|| "connect to create the database".to_owned())?;
+    let session =
+        maintenance(&options.target).await.context(|| "connect to create the database".to_owned())?;
     let sql = model.database.create(name, session.version());
     session.execute(&sql).await.context(|| format!("create the database {}", quote::printable(name)))
 }

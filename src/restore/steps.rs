@@ -7,10 +7,12 @@ use super::definitions::Definitions;
 use super::execute;
 use super::failures::Failures;
 use super::loader;
+use super::progress::Ledger;
 use crate::archive::ChunkEntry;
 use crate::budget::ByteBudget;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::large_object;
+use crate::catalog::model::Entry;
 use crate::error::{Context as _, Result};
 use crate::event::{Event, SharedObserver};
 use crate::manifest::{Content, Stream};
@@ -52,9 +54,66 @@ pub(super) struct Steps {
     /// Rows loaded so far.
     pub(super) rows: AtomicU64,
     pub(super) failures: Failures,
+    /// What is done, where it is kept.
+    pub(super) ledger: Option<Ledger>,
 }
 
 impl Steps {
+    /// The mark of a step that is done; nothing for steps that do nothing.
+    pub(super) fn mark_of(&self, step: Step) -> Option<String> {
+        let object = |item: usize| {
+            self.definitions
+                .entries
+                .get(item)
+                .map(|Entry { head, object }| format!("{} {}.{}", object.kind(), head.id.class, head.id.oid))
+        };
+        let stream = |load: usize| self.loads.get(load).map(|load| load.stream.id);
+        match step {
+            Step::Create(item) => object(item).map(|object| format!("create {object}")),
+            Step::Finish(item) => object(item).map(|object| format!("complete {object}")),
+            Step::Load { load, unit } => stream(load).map(|stream| format!("load {stream}.{unit}")),
+            Step::Loaded(_) => None,
+            Step::Analyze(load) => stream(load).map(|stream| format!("analyze {stream}")),
+            Step::Refresh(item) => object(item).map(|object| format!("fill {object}")),
+        }
+    }
+
+    fn is_marked(&self, mark: Option<&str>) -> bool {
+        match (&self.ledger, mark) {
+            (Some(ledger), Some(mark)) => ledger.has(mark),
+            _ => false,
+        }
+    }
+
+    /// Whether an earlier run did the step.
+    pub(super) fn is_done(&self, step: Step) -> bool {
+        self.is_marked(self.mark_of(step).as_deref())
+    }
+
+    /// Ends a transaction in which the marked work was done.
+    pub(super) async fn commit(&self, session: &Session, marks: Vec<String>) -> Result<()> {
+        let Some(ledger) = &self.ledger else {
+            return Ok(session.execute("COMMIT").await?);
+        };
+        ledger.write(session, &marks).await?;
+        session.execute("COMMIT").await?;
+        ledger.keep(marks);
+        Ok(())
+    }
+
+    /// Takes what earlier runs loaded into account.
+    pub(super) fn count_done(&self) {
+        self.rows.store(0, Ordering::Relaxed);
+        for (load, plan) in self.loads.iter().enumerate() {
+            for (unit, chunks) in plan.units.iter().enumerate() {
+                if self.is_done(Step::Load { load, unit }) {
+                    let rows: u64 = chunks.iter().map(|chunk| u64::from(chunk.rows)).sum();
+                    self.rows.fetch_add(rows, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
     pub(super) fn observer(&self) -> &SharedObserver {
         &self.observer
     }
@@ -105,37 +164,84 @@ impl Steps {
     pub(super) async fn privileges(&self, session: &Session, stop: &Stop) -> Result<()> {
         let own = self.definitions.entries.iter().filter(|entry| !self.needed.contains(&entry.head.id));
         let with_statements = own.map(|entry| (entry, self.definitions.privileges(entry)));
-        let granted: Vec<_> = with_statements.filter(|(_, statements)| !statements.is_empty()).collect();
-        for batch in granted.chunks(execute::batch(session).await?) {
+        let mark = |entry: &Entry| {
+            format!("privileges {} {}.{}", entry.object.kind(), entry.head.id.class, entry.head.id.oid)
+        };
+        let open = with_statements
+            .filter(|(entry, statements)| !statements.is_empty() && !self.is_marked(Some(&mark(entry))));
+        for batch in open.collect::<Vec<_>>().chunks(execute::batch(session).await?) {
             stop.check()?;
             session.execute("BEGIN").await?;
+            let mut done = Vec::new();
             for (entry, statements) in batch {
                 let doing =
                     || format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)));
                 let work = async { run_all(session, statements).await.context(doing) };
-                self.guarded(session, None, work).await?;
+                if self.guarded(session, None, work).await? {
+                    done.push(mark(entry));
+                }
             }
-            session.execute("COMMIT").await?;
+            self.commit(session, done).await?;
         }
         Ok(())
     }
 
-    /// Does some work within a transaction, so that its failure may be kept and leaves the transaction usable.
+    /// Does some work within a transaction, so that its failure may be kept and leaves the transaction usable. Gives
+    /// whether it was done.
     pub(super) async fn guarded(
         &self,
         session: &Session,
         step: Option<Step>,
         work: impl Future<Output = Result<()>>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if !self.failures.are_kept() {
-            return work.await;
+            return work.await.map(|()| true);
         }
         session.execute("SAVEPOINT pgcask_object").await?;
         let Err(error) = work.await else {
-            return Ok(session.execute("RELEASE SAVEPOINT pgcask_object").await?);
+            session.execute("RELEASE SAVEPOINT pgcask_object").await?;
+            return Ok(true);
         };
         self.failures.keep(step, error, &self.observer)?;
         session.execute("ROLLBACK TO SAVEPOINT pgcask_object; RELEASE SAVEPOINT pgcask_object").await?;
+        Ok(false)
+    }
+
+    /// Runs one step in transactions of its own, and keeps that it is done.
+    pub(super) async fn run_alone(&self, session: &Session, step: Step) -> Result<()> {
+        let (Some(ledger), Some(mark)) = (&self.ledger, self.mark_of(step)) else {
+            return self.run(session, step).await;
+        };
+        match step {
+            // A load marks itself, in its transaction.
+            Step::Load { .. } | Step::Loaded(_) => self.run(session, step).await,
+            // VACUUM has no place in a transaction; to gather statistics twice does no harm.
+            Step::Analyze(_) => {
+                self.run(session, step).await?;
+                session.execute("BEGIN").await?;
+                self.commit(session, vec![mark]).await
+            }
+            // An index that is built in a transaction is there, whole, or is not there at all.
+            Step::Create(_) | Step::Finish(_) | Step::Refresh(_) => {
+                for _ in 1..DEADLOCK_TRIES {
+                    match self.run_marked(session, step, ledger, &mark).await {
+                        Err(error) if error.sqlstate() == Some(DEADLOCK) => {
+                            session.execute("ROLLBACK").await?;
+                        }
+                        other => return other,
+                    }
+                }
+                self.run_marked(session, step, ledger, &mark).await
+            }
+        }
+    }
+
+    async fn run_marked(&self, session: &Session, step: Step, ledger: &Ledger, mark: &str) -> Result<()> {
+        session.execute("BEGIN").await?;
+        self.run(session, step).await?;
+        ledger.write(session, &[mark.to_owned()]).await?;
+        session.execute("COMMIT").await?;
+        ledger.keep(vec![mark.to_owned()]);
         Ok(())
     }
 
@@ -183,19 +289,26 @@ impl Steps {
             return Ok(());
         };
         let chunks = plan.units.get(unit).cloned().unwrap_or_default();
+        let marks = self.mark_of(Step::Load { load, unit }).into_iter().collect();
         let rows = match &plan.stream.content {
             Content::LargeObjects | Content::LargeObjectData => {
-                self.load_large_objects(session, plan, chunks).await?
+                self.load_large_objects(session, plan, chunks, marks).await?
             }
             Content::Table | Content::ExtensionConfig { .. } => {
-                self.load_table(session, plan, chunks).await?
+                self.load_table(session, plan, chunks, marks).await?
             }
         };
         self.rows.fetch_add(rows, Ordering::Relaxed);
         Ok(())
     }
 
-    async fn load_table(&self, session: &Session, plan: &LoadPlan, chunks: Vec<ChunkEntry>) -> Result<u64> {
+    async fn load_table(
+        &self,
+        session: &Session,
+        plan: &LoadPlan,
+        chunks: Vec<ChunkEntry>,
+        marks: Vec<String>,
+    ) -> Result<u64> {
         let name = plan.stream.qualified();
         let columns = plan.stream.column_list();
         session.execute("BEGIN").await?;
@@ -209,7 +322,7 @@ impl Steps {
         let rows =
             loader::load(session, &sql, &self.archive, plan.stream.id, chunks, &self.budget, &self.observer)
                 .await?;
-        session.execute("COMMIT").await?;
+        self.commit(session, marks).await?;
         Ok(rows)
     }
 
@@ -219,6 +332,7 @@ impl Steps {
         session: &Session,
         plan: &LoadPlan,
         chunks: Vec<ChunkEntry>,
+        marks: Vec<String>,
     ) -> Result<u64> {
         let metadata = plan.stream.content == Content::LargeObjects;
         let (sql, stream) = if metadata {
@@ -252,7 +366,7 @@ impl Steps {
             }
         }
         session.execute(large_object::DROP_STAGING).await?;
-        session.execute("COMMIT").await?;
+        self.commit(session, marks).await?;
         Ok(rows)
     }
 
@@ -288,6 +402,9 @@ async fn run_all(session: &Session, statements: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// `deadlock_detected`.
+const DEADLOCK: &str = "40P01";
+
 /// How often a statement is tried that the server ended to break a deadlock.
 const DEADLOCK_TRIES: usize = 5;
 
@@ -299,7 +416,7 @@ async fn execute_again(session: &Session, statement: &str) -> Result<()> {
     for _ in 0..DEADLOCK_TRIES {
         match session.execute(statement).await {
             Ok(()) => return Ok(()),
-            Err(error) if error.sqlstate() == Some("40P01") => {
+            Err(error) if error.sqlstate() == Some(DEADLOCK) => {
                 first.get_or_insert(error);
             }
             Err(error) => return Err(first.unwrap_or(error).into()),

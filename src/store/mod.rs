@@ -5,6 +5,7 @@ pub mod error;
 pub mod get;
 pub mod location;
 pub mod naming;
+mod newest;
 pub mod publish;
 pub mod put;
 pub mod sidecar;

@@ -91,6 +91,25 @@ pub fn key(database: &str, kind: Kind, taken: Timestamp, id: &str) -> String {
     format!("{name}/{kind}/{day}/{name}-{kind}-{time}-{id}.cask")
 }
 
+/// The store that an archive lies in, by its path or URL: what stands before the key, if it has the form of [`key`],
+/// otherwise its folder.
+pub fn store_of(archive: &str) -> String {
+    let mut parts = archive.rsplitn(5, '/');
+    let (file, day, kind, name, store) =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next());
+    let is_key = file.zip(kind).zip(name).is_some_and(|((file, kind), name)| {
+        kind.parse::<Kind>().is_ok() && file.starts_with(&format!("{name}-{kind}-"))
+    });
+    match (store, day) {
+        (Some(store), Some(_)) if is_key && !store.is_empty() => store.to_owned(),
+        (None, Some(_)) if is_key => ".".to_owned(),
+        _ => archive
+            .rsplit_once('/')
+            .map_or(".", |(folder, _)| if folder.is_empty() { "/" } else { folder })
+            .to_owned(),
+    }
+}
+
 /// A name that is safe in keys and file names: letters, digits and `_` stay, every other byte becomes `%XX`. One that
 /// gets too long is cut and ends in a hash of the whole, so that two names never become one.
 pub fn escape(name: &str) -> String {
@@ -131,6 +150,24 @@ mod tests {
         let taken: Timestamp = "2026-11-23T03:04:05Z".parse().unwrap();
         let made = key("shop", Kind::PreDeploy, taken, "0123456789ab");
         assert_eq!(made, "shop/pre-deploy/2026-11-23/shop-pre-deploy-20261123T030405Z-0123456789ab.cask");
+    }
+
+    #[test]
+    fn the_store_is_found_from_the_archive() {
+        let file = "shop/daily/2026-11-23/shop-daily-20261123T030405Z-0123456789ab.cask";
+        for (archive, store) in [
+            (format!("/backups/prod/{file}"), "/backups/prod"),
+            (format!("backups/{file}"), "backups"),
+            (file.to_owned(), "."),
+            (format!("s3://bucket/prod/{file}"), "s3://bucket/prod"),
+            (format!("s3://bucket/{file}"), "s3://bucket"),
+            ("/tmp/copy.cask".to_owned(), "/tmp"),
+            ("/a/b/c/d/copy.cask".to_owned(), "/a/b/c/d"),
+            ("copy.cask".to_owned(), "."),
+            ("/copy.cask".to_owned(), "/"),
+        ] {
+            assert_eq!(store_of(&archive), store, "{archive}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ usage: cargo xtask COMMAND
   docs                          write docs/reference/cli.md from the program's help
   demo [--orders N] [--program FILE]   a guided tour on a throw-away server: backup, disaster, recovery, proof
   bench [--prepare] [--help]    against pg_dump and pg_restore, interleaved in one run
+  crash [--rounds N] [--pg 15,18] [--seed N]   kill a restore over a live database at N random moments, and recover
   fuzz [TARGET]... [--seconds N]   look for inputs that break the parsers";
 
 fn main() -> ExitCode {
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         "docs" => commands::test::write_docs(),
         "demo" => commands::demo::run_demo(rest),
         "bench" => bench(rest),
+        "crash" => commands::test::run_crash(rest),
         "fuzz" => commands::fuzz::run_fuzz(rest),
         "help" | "--help" | "-h" => {
             commands::print(USAGE);

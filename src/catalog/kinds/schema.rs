@@ -20,11 +20,11 @@ impl Kind for Schema {
         format!(
             "SELECT {id}, n.nspname AS name, {owner}, {acl} \
              FROM pg_catalog.pg_namespace n \
-             WHERE n.nspname OPERATOR(pg_catalog.!~) '^pg_' AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema' \
-             AND {not_member}",
+             WHERE {user} AND {not_member}",
             id = sql::id(class::PG_NAMESPACE, "n.oid"),
             owner = sql::owner("n.nspowner"),
             acl = sql::acl("n.nspacl"),
+            user = sql::user_schema_name("n.nspname"),
             not_member = sql::not_extension_member(class::PG_NAMESPACE, "n.oid"),
         )
     }

@@ -31,6 +31,27 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     run_with("cargo", &cargo, &[("PGCASK_TEST_PG", &list.join(",")), ("INSTA_UPDATE", update)])
 }
 
+/// `cargo xtask crash`: kills a restore over a live database at many random moments, of which the tests take a few.
+pub(crate) fn run_crash(args: &[String]) -> Result<()> {
+    let (mut rounds, mut list, mut seed) = ("200".to_owned(), "15,18".to_owned(), None);
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        match arg.as_str() {
+            "--rounds" => rounds = value(arg, &mut rest)?,
+            "--pg" => list = value(arg, &mut rest)?,
+            "--seed" => seed = Some(value(arg, &mut rest)?),
+            other => unknown(other)?,
+        }
+    }
+    for major in versions(&list)? {
+        Build::Major(major).bin()?;
+    }
+    let mut environment = vec![("PGCASK_TEST_PG", list.as_str()), ("PGCASK_CRASH_ROUNDS", rounds.as_str())];
+    environment.extend(seed.as_deref().map(|seed| ("PGCASK_CRASH_SEED", seed)));
+    let test = ["test", "--test", "it", "--", "killed_at_random_moments", "--nocapture"];
+    run_with("cargo", &test, &environment)
+}
+
 /// `cargo xtask docs`: writes what is generated of the documents. The test that compares them writes them, too.
 pub(crate) fn write_docs() -> Result<()> {
     let test = ["test", "--test", "it", "the_command_reference_is_the_help"];

@@ -1,0 +1,269 @@
+//! `pgcask restore --swap`: what is asked, done first, and said.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::Context;
+use super::args::UnlockArgs;
+use super::keys;
+use super::printer::{Printer, human_bytes, human_count, human_seconds};
+use super::progress::Progress;
+use super::prompt::confirm;
+use crate::archive::Verifier;
+use crate::backup;
+use crate::clock::Clock;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::event::SharedObserver;
+use crate::exit::Exit;
+use crate::opened::OpenArchive;
+use crate::pg::ConnectOptions;
+use crate::pg::quote::printable;
+use crate::plan::select::Selection;
+use crate::restore::{Finding, Options, SafetyBackup, SwapPlan, SwapSummary, plan_swap, swap};
+use crate::seal::compress::Level;
+use crate::store::naming::{self, Kind};
+use crate::store::{Location, Store};
+
+/// How a restore goes over a live database.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Over a live database")]
+pub struct SwapArgs {
+    /// Restore beside the live database, prove it, then put it in its place; the old one is kept
+    #[arg(long, conflicts_with = "create")]
+    pub swap: bool,
+    /// Read the whole archive and verify it before anything else
+    #[arg(long)]
+    pub verify_first: bool,
+    /// Store of the safety backup of the live database [default: the archive's]
+    #[arg(long, value_name = "STORE", conflicts_with = "no_safety_backup")]
+    pub safety_to: Option<String>,
+    /// Take no backup of the live database first
+    #[arg(long)]
+    pub no_safety_backup: bool,
+}
+
+impl SwapArgs {
+    /// Restores over the live database.
+    pub(super) async fn run(
+        &self,
+        options: &Options,
+        archive: &OpenArchive,
+        unlock: &UnlockArgs,
+        yes: bool,
+        context: &Context,
+    ) -> Result<Exit> {
+        let printer = context.printer;
+        self.verify(archive, context).await?;
+        let plan = plan_swap(options, archive).await?;
+        if let Some(refused) = refusal(&plan.restore.findings) {
+            return Err(refused);
+        }
+        let safety = self.safety(options, archive, unlock, printer).await?;
+        for line in words(&plan, safety.as_ref().map(|safety| safety.store.display(""))) {
+            printer.info(&line);
+        }
+        ask(yes, "The live database will be replaced.", "RESTORE")?;
+        let progress = Progress::new(printer, context.bar);
+        let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+        let backup = safety.map(|safety| safety.take(&observer, context));
+        let work = Box::pin(swap(options, archive, backup, &observer, &context.stop));
+        let result = super::restore::with_grace(work, &context.stop).await;
+        progress.finish();
+        let summary = result.map_err(|error| {
+            error.hint(format!(
+                "{} holds what was restored so far, if it is there: the same command with --resume goes on, \
+                 `pgcask rollback --discard` drops it",
+                printable(&plan.staging)
+            ))
+        })?;
+        tell(printer, &summary)?;
+        Ok(Exit::Good)
+    }
+
+    /// Says what would happen.
+    pub(super) async fn dry_run(
+        &self,
+        options: &Options,
+        archive: &OpenArchive,
+        unlock: &UnlockArgs,
+        context: &Context,
+    ) -> Result<Exit> {
+        let printer = context.printer;
+        self.verify(archive, context).await?;
+        let plan = plan_swap(options, archive).await?;
+        if printer.json {
+            printer.json(&plan)?;
+        } else {
+            let safety = self.safety(options, archive, unlock, printer).await?;
+            for line in words(&plan, safety.map(|safety| safety.store.display(""))) {
+                printer.line(&line)?;
+            }
+            for finding in plan.restore.findings.iter().filter(|finding| finding.fatal) {
+                printer.line(&format!("refused: {}", printable(&finding.message)))?;
+            }
+            printer.line("nothing was touched")?;
+        }
+        Ok(if refusal(&plan.restore.findings).is_some() { Exit::Refused } else { Exit::Good })
+    }
+
+    async fn verify(&self, archive: &OpenArchive, context: &Context) -> Result<()> {
+        if !self.verify_first {
+            return Ok(());
+        }
+        let verifier = Verifier::with_key(archive.opener().clone())?;
+        let report = super::read::scan(archive.source(), verifier, context).await?;
+        if report.is_sound() {
+            return Ok(());
+        }
+        let first = report.findings.first().map(ToString::to_string).unwrap_or_default();
+        Err(Error::new(ErrorKind::Damaged, format!("the archive is damaged: {first}"))
+            .hint("nothing was touched; take another archive; `pgcask verify` lists all that is damaged"))
+    }
+
+    async fn safety(
+        &self,
+        options: &Options,
+        archive: &OpenArchive,
+        unlock: &UnlockArgs,
+        printer: Printer,
+    ) -> Result<Option<Safety>> {
+        if self.no_safety_backup {
+            printer.warning(
+                "no backup of the live database is taken first: the kept database is the only way back",
+            );
+            return Ok(None);
+        }
+        let store = match &self.safety_to {
+            Some(store) => store.clone(),
+            None => naming::store_of(&archive.source().display()),
+        };
+        let recipients = if archive.is_encrypted() {
+            let known = archive.manifest().await?.recipients;
+            keys::recipients(&known, &unlock.passphrase, false)
+                .context(|| "seal the safety backup as the archive is sealed".to_owned())?
+        } else {
+            printer.warning("the safety backup is not encrypted, as the archive is not");
+            Vec::new()
+        };
+        let options = backup::Options {
+            source: options.target.clone(),
+            kind: Kind::PreRestore,
+            jobs: options.jobs,
+            level: Level::new(1).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
+            recipients,
+            selection: Selection::default(),
+            strict_names: false,
+            parts: backup::Parts::All,
+            lock_timeout: std::time::Duration::from_mins(1),
+            serializable_deferrable: false,
+        };
+        Ok(Some(Safety { options, store: Location::parse(&store)?.open()? }))
+    }
+}
+
+/// A backup that is still to be taken.
+pub(super) struct Safety {
+    options: backup::Options,
+    store: Store,
+}
+
+impl Safety {
+    pub(super) fn take<'a>(self, observer: &SharedObserver, context: &Context) -> SafetyBackup<'a> {
+        let (observer, stop) = (Arc::clone(observer), context.stop.clone());
+        Box::pin(async move {
+            let made = backup::run(&self.options, &self.store, Clock::System, &observer, &stop).await?;
+            Ok(made.archive)
+        })
+    }
+}
+
+/// The live database, as people call it.
+pub(super) fn named(target: &ConnectOptions) -> String {
+    printable(&target.database)
+}
+
+/// What stands in the way, as one error.
+pub(super) fn refusal(findings: &[Finding]) -> Option<Error> {
+    let fatal: Vec<&Finding> = findings.iter().filter(|finding| finding.fatal).collect();
+    let messages: Vec<&str> = fatal.iter().map(|finding| finding.message.as_str()).collect();
+    let error =
+        Error::new(ErrorKind::Refused, format!("refused, nothing was touched: {}", messages.join("; ")));
+    let error = fatal
+        .iter()
+        .filter_map(|finding| finding.hint.as_ref())
+        .fold(error, |error, hint| error.hint(hint.clone()));
+    (!fatal.is_empty()).then_some(error)
+}
+
+/// Asks, unless the answer is given.
+pub(super) fn ask(yes: bool, question: &str, word: &str) -> Result<()> {
+    if yes || confirm(question, word)? {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Refused, "not confirmed, nothing was touched"))
+}
+
+/// The plan in plain words.
+fn words(plan: &SwapPlan, safety: Option<String>) -> Vec<String> {
+    let SwapPlan { restore, staging, kept_as, live_bytes, sessions, left_behind, resumes } = plan;
+    let mut lines = vec![format!("{}: restore over the live database", restore.database)];
+    if *resumes {
+        lines.push(format!("  go on with the interrupted restore in {}", printable(staging)));
+    } else {
+        match safety {
+            Some(store) => lines.push(format!("  back it up into {store} (kind pre-restore)")),
+            None => lines.push("  take no backup of it first".to_owned()),
+        }
+        lines.push(format!("  create the database {}", printable(staging)));
+    }
+    lines.push(format!(
+        "  load {} rows of {} tables ({}) into it, reading {} from the store, and prove them",
+        human_count(restore.rows),
+        human_count(restore.tables),
+        human_bytes(restore.bytes),
+        human_bytes(restore.read_bytes),
+    ));
+    lines.push(format!(
+        "  end {} sessions; whoever connects just then gets an error once",
+        human_count(*sessions)
+    ));
+    lines.push(format!(
+        "  keep the old database ({}) as {} or a later time; `pgcask rollback` goes back to it",
+        human_bytes(*live_bytes),
+        printable(kept_as)
+    ));
+    lines.extend(left_behind.iter().map(|note| format!("  note: {note}")));
+    let notes = restore.findings.iter().filter(|finding| !finding.fatal);
+    lines.extend(notes.map(|finding| format!("  note: {}", printable(&finding.message))));
+    lines
+}
+
+fn tell(printer: Printer, summary: &SwapSummary) -> Result<()> {
+    if printer.json {
+        return printer.json(summary);
+    }
+    let SwapSummary { restore, kept_as, safety_backup, terminated, swap_seconds, left_behind } = summary;
+    let proven = if restore.verified { "content proven equal" } else { "content not proven" };
+    printer.line(&format!(
+        "{}: restored in {}, {} rows; {proven}",
+        restore.database,
+        human_seconds(restore.total_seconds),
+        human_count(restore.rows)
+    ))?;
+    printer.line(&format!(
+        "swapped in {}, {} sessions ended; the old database is {}",
+        human_seconds(*swap_seconds),
+        human_count(*terminated),
+        printable(kept_as)
+    ))?;
+    if let Some(place) = safety_backup {
+        printer.line(&format!("safety backup: {place}"))?;
+    }
+    for note in left_behind {
+        printer.line(&format!("note: {note}"))?;
+    }
+    printer
+        .info("`pgcask rollback` goes back to the old database; `pgcask rollback --list` shows what is kept");
+    Ok(())
+}

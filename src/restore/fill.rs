@@ -1,0 +1,381 @@
+//! Fills one database from an archive: from the preflight to the proof of content, over lost connections, and from where
+//! an interrupted run left off.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::definitions::Definitions;
+use super::failures::Failures;
+use super::options::{Options, Summary, Wanted};
+use super::prepare::{self, Means, Prepared};
+use super::progress::{self, Begun, Claim, Ledger, PROVEN};
+use super::steps::Steps;
+use super::swap::Replaced;
+use super::{exclusive, execute, open_if_exists, preflight, proof};
+use crate::budget::ByteBudget;
+use crate::catalog::database::DatabaseInfo;
+use crate::catalog::kind::Target;
+use crate::catalog::model::SequenceValue;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::event::{Event, SharedObserver};
+use crate::limits::RESTORE_BUDGET_BYTES;
+use crate::manifest::Content;
+use crate::opened::OpenArchive;
+use crate::pg::{ConnectOptions, Session, SessionKind};
+use crate::plan::restore::{RestorePlan, Step};
+use crate::stop::Stop;
+
+/// Seconds to wait before each new try after the server was lost: it may be starting up again.
+const RETRY_SECONDS: [u64; 7] = [1, 2, 4, 8, 15, 15, 15];
+
+/// A database that was filled and proven, with its marks still in it.
+#[derive(Debug)]
+pub(super) struct Filled {
+    pub(super) summary: Summary,
+    has_marks: bool,
+}
+
+impl Filled {
+    /// Takes the marks away: the restore is over.
+    pub(super) async fn forget(&self, target: &ConnectOptions) -> Result<()> {
+        if self.has_marks {
+            let session = Session::open(target, SessionKind::Target).await?;
+            progress::forget(&session).await.context(|| "remove the marks of the restore".to_owned())?;
+        }
+        Ok(())
+    }
+}
+
+/// Fills a database. One that is to take another's place is created in that one's tablespace, and its properties are
+/// not set.
+pub(super) async fn fill(
+    options: &Options,
+    archive: &OpenArchive,
+    observer: &SharedObserver,
+    stop: &Stop,
+    replaced: Option<&Replaced>,
+) -> Result<Filled> {
+    let began = Instant::now();
+    observer.event(Event::Phase { name: "planning" });
+    let existing = open_if_exists(options).await?;
+    let claim = Claim::new(&archive.manifest().await?.id, options, replaced);
+    if let Some(session) = existing.as_ref().filter(|_| options.resume) {
+        end_earlier_sessions(session).await?;
+    }
+    let begun = find_begun(options, existing.as_ref(), &claim).await?;
+    let split = begun.as_ref().map_or(claim.split, |begun| begun.claim.split);
+    let means = Means { split, analyze: options.analyze };
+    let mut prepared = prepare::prepare(&options.wanted, means, archive, existing.as_ref()).await?;
+    if let Some(Replaced { database, .. }) = replaced {
+        prepared.model.database.take_place_of(database);
+    }
+    let findings = preflight::check(options, &prepared, existing.as_ref(), begun.is_some()).await?;
+    preflight::refuse(&findings)?;
+    for finding in &findings {
+        observer.event(Event::Warning { message: finding.message.clone() });
+    }
+    stop.check()?;
+    if options.create && existing.is_none() {
+        prepare::create_database(options, &prepared.model).await?;
+    }
+    drop(existing);
+    let resumed = begun.is_some();
+    let sessions = open_sessions(options).await?;
+    let first = sessions.first().ok_or_else(no_session)?;
+    let ledger = begin(options, first, begun, &claim).await?;
+    let target = Target { version: first.version(), source: prepared.model.server };
+    observer.event(Event::Total { bytes: prepared.bytes(), rows: prepared.rows() });
+    let mut work = make_work(prepared, options, archive, observer, target, ledger);
+    work.set_properties = options.create && replaced.is_none();
+    let mut phases = HashMap::new();
+    let verified = work.until_done(options, sessions, stop, &mut phases).await?;
+    let failures = work.steps.failures.messages();
+    let summary = Summary {
+        database: options.target.display(),
+        seconds: began.elapsed().as_secs_f64() - phases.get("proof").copied().unwrap_or_default(),
+        total_seconds: began.elapsed().as_secs_f64(),
+        rows: work.steps.rows.load(Ordering::Relaxed),
+        tables: u64::try_from(work.steps.loads.len()).unwrap_or(u64::MAX),
+        objects: u64::try_from(work.objects).unwrap_or(u64::MAX),
+        verified: verified && failures.is_empty(),
+        failures,
+        jobs: options.jobs,
+        resumed,
+        phases,
+    };
+    Ok(Filled { summary, has_marks: work.steps.ledger.is_some() })
+}
+
+fn no_session() -> Error {
+    Error::new(ErrorKind::Failed, "no session is left: at least one job is needed")
+}
+
+/// Finds the restore to go on with, if that is asked for.
+async fn find_begun(options: &Options, existing: Option<&Session>, claim: &Claim) -> Result<Option<Begun>> {
+    let Some(session) = existing.filter(|_| options.resume) else { return Ok(None) };
+    if let Some(begun) = progress::find(session).await? {
+        claim.go_on_from(&begun.claim)?;
+        return Ok(Some(begun));
+    }
+    match preflight::not_empty(session).await? {
+        // Nothing was begun but the database itself.
+        None => Ok(Some(Begun { claim: claim.clone(), done: std::collections::HashSet::new() })),
+        Some(what) => {
+            let message = format!("no interrupted restore to go on with is in it: {what}");
+            Err(Error::new(ErrorKind::Refused, message)
+                .hint("leave --resume out; `pgcask rollback --list` lists what interrupted restores left"))
+        }
+    }
+}
+
+/// Marks are kept where all of a database is restored: it holds nothing of its owner's yet.
+async fn begin(
+    options: &Options,
+    session: &Session,
+    begun: Option<Begun>,
+    claim: &Claim,
+) -> Result<Option<Ledger>> {
+    match begun {
+        Some(begun) if !begun.done.is_empty() || progress::find(session).await?.is_some() => {
+            Ok(Some(Ledger::resume(begun)))
+        }
+        _ if options.keeps_marks() => Ledger::begin(session, claim).await.map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// What is done, and in which order.
+struct Work {
+    steps: Arc<Steps>,
+    plan: RestorePlan,
+    sequences: Vec<SequenceValue>,
+    database: DatabaseInfo,
+    objects: usize,
+    /// Make the database's owner, privileges and settings what the source's were.
+    set_properties: bool,
+}
+
+fn make_work(
+    prepared: Prepared,
+    options: &Options,
+    archive: &OpenArchive,
+    observer: &SharedObserver,
+    target: Target,
+    ledger: Option<Ledger>,
+) -> Work {
+    let objects = prepared.created().count();
+    let Prepared { model, loads, sequences, plan, needed, sectioned, .. } = prepared;
+    let by_id = model.positions();
+    let steps = Arc::new(Steps {
+        archive: archive.clone(),
+        definitions: Definitions {
+            by_id,
+            entries: model.entries,
+            target,
+            detached: plan.detached.clone(),
+            sectioned,
+            no_owner: options.wanted.no_owner,
+            no_acl: options.wanted.no_acl,
+        },
+        loads,
+        keep_rows: !options.wanted.sections.pre_data,
+        observer: Arc::clone(observer),
+        budget: ByteBudget::new(RESTORE_BUDGET_BYTES),
+        needed,
+        rows: AtomicU64::new(0),
+        failures: Failures::new(options.keep_going),
+        ledger,
+    });
+    Work { steps, plan, sequences, database: model.database, objects, set_properties: false }
+}
+
+impl Work {
+    /// Works, again after the server was lost, as long as marks tell what is done. Gives whether the content is proven.
+    async fn until_done(
+        &self,
+        options: &Options,
+        sessions: Vec<Session>,
+        stop: &Stop,
+        phases: &mut HashMap<&'static str, f64>,
+    ) -> Result<bool> {
+        let mut sessions = Some(sessions);
+        let mut waits = RETRY_SECONDS.iter();
+        loop {
+            let marks = self.marks();
+            let error = match Box::pin(self.once(options, sessions.take(), stop, phases)).await {
+                Ok(verified) => return Ok(verified),
+                Err(error) => error,
+            };
+            if self.marks() > marks {
+                waits = RETRY_SECONDS.iter();
+            }
+            let wait =
+                waits.next().filter(|_| error.kind() == ErrorKind::Server && self.steps.ledger.is_some());
+            let Some(wait) = wait.filter(|_| !stop.is_requested()) else { return Err(error) };
+            let message = format!("{error}; going on from there in {wait} s");
+            self.steps.observer().event(Event::Warning { message });
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(*wait)) => {}
+                () = stop.requested() => return Err(stop.error()),
+            }
+        }
+    }
+
+    fn marks(&self) -> usize {
+        self.steps.ledger.as_ref().map_or(0, Ledger::len)
+    }
+
+    async fn once(
+        &self,
+        options: &Options,
+        sessions: Option<Vec<Session>>,
+        stop: &Stop,
+        phases: &mut HashMap<&'static str, f64>,
+    ) -> Result<bool> {
+        let Self { steps, plan, .. } = self;
+        let mut sessions = if let Some(sessions) = sessions {
+            sessions
+        } else {
+            let first = Session::open(&options.target, SessionKind::Target).await?;
+            end_earlier_sessions(&first).await?;
+            open_sessions(options).await?
+        };
+        let first = sessions.first().ok_or_else(no_session)?;
+        if let Some(ledger) = &steps.ledger {
+            ledger.reread(first).await?;
+            steps.count_done();
+        }
+        sessions = run_plan(steps, sessions, plan, stop, phases).await?;
+        let first = sessions.first().ok_or_else(no_session)?;
+        if options.wanted.sections.data {
+            set_sequences(first, steps, &self.sequences).await?;
+        }
+        if self.set_properties {
+            finish_database(first, options, &self.database, steps).await?;
+        }
+        if steps.ledger.as_ref().is_some_and(|ledger| ledger.has(PROVEN)) {
+            return Ok(true);
+        }
+        if !options.verify || !options.wanted.sections.data {
+            return Ok(false);
+        }
+        steps.observer().event(Event::Phase { name: "proving the content" });
+        let clock = Instant::now();
+        proof::prove(steps, &sessions, steps.observer(), stop).await?;
+        phases.insert("proof", clock.elapsed().as_secs_f64());
+        if let Some(ledger) = steps.ledger.as_ref().filter(|ledger| !ledger.has(PROVEN)) {
+            let first = sessions.first().ok_or_else(no_session)?;
+            ledger.write(first, &[PROVEN.to_owned()]).await?;
+        }
+        Ok(true)
+    }
+}
+
+/// How long sessions of a run that is gone may take to end.
+const EARLIER_SESSIONS: Duration = Duration::from_secs(20);
+
+/// Ends what a run that was killed, or lost its connections, left at work in the database: the server may not have
+/// noticed yet that nobody listens, and its locks would be in the way.
+async fn end_earlier_sessions(session: &Session) -> Result<()> {
+    let sql = "SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(a.pid)) FROM pg_catalog.pg_stat_activity a \
+               WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid() \
+               AND a.usename = current_user AND a.application_name = pg_catalog.current_setting('application_name')";
+    let began = Instant::now();
+    while session.query_one_text(sql).await?.is_some_and(|count| count != "0") {
+        if began.elapsed() > EARLIER_SESSIONS {
+            return Err(Error::new(ErrorKind::Failed, "sessions of an earlier run do not end"));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+async fn open_sessions(options: &Options) -> Result<Vec<Session>> {
+    let mut settings = vec![("check_function_bodies".to_owned(), "off".to_owned())];
+    if let Some(memory) = &options.maintenance_work_mem {
+        settings.push(("maintenance_work_mem".to_owned(), memory.clone()));
+    }
+    let mut sessions = Vec::new();
+    for _ in 0..options.jobs.max(1) {
+        sessions.push(Session::open_with(&options.target, SessionKind::Target, &settings).await?);
+    }
+    exclusive::claim(&sessions).await?;
+    Ok(sessions)
+}
+
+/// Runs the stages of a plan, and gives the sessions back.
+async fn run_plan(
+    steps: &Arc<Steps>,
+    mut sessions: Vec<Session>,
+    plan: &RestorePlan,
+    stop: &Stop,
+    phases: &mut HashMap<&'static str, f64>,
+) -> Result<Vec<Session>> {
+    let observer = steps.observer();
+    let RestorePlan { first, parallel, last, refresh, .. } = plan;
+    let none = || Error::new(ErrorKind::Failed, "no session is left");
+    let clock = Instant::now();
+    observer.event(Event::Phase { name: "creating" });
+    execute::serial(steps, sessions.first().ok_or_else(none)?, first, stop).await?;
+    // Large objects must exist before their content is written.
+    for (load, plan) in steps.loads.iter().enumerate() {
+        if plan.stream.content == Content::LargeObjects {
+            for unit in 0..plan.units.len() {
+                execute::alone(steps, sessions.first().ok_or_else(none)?, Step::Load { load, unit }).await?;
+            }
+        }
+    }
+    phases.insert("definitions", clock.elapsed().as_secs_f64());
+    let clock = Instant::now();
+    observer.event(Event::Phase { name: "loading" });
+    let parallel = parallel.iter().cloned().map(|(step, task)| match step {
+        Step::Load { load, .. } if steps.is_large_objects(load) => (Step::Loaded(load), task),
+        _ => (step, task),
+    });
+    sessions = execute::parallel(steps, sessions, parallel.collect(), stop).await?;
+    phases.insert("rows_indexes_keys", clock.elapsed().as_secs_f64());
+    let clock = Instant::now();
+    observer.event(Event::Phase { name: "finishing" });
+    let session = sessions.first().ok_or_else(none)?;
+    execute::serial(steps, session, last, stop).await?;
+    steps.privileges(session, stop).await?;
+    sessions = execute::parallel(steps, sessions, refresh.clone(), stop).await?;
+    phases.insert("finishing", clock.elapsed().as_secs_f64());
+    Ok(sessions)
+}
+
+/// Makes a created database what the source's was: owner, privileges, settings.
+async fn finish_database(
+    session: &Session,
+    options: &Options,
+    database: &DatabaseInfo,
+    steps: &Steps,
+) -> Result<()> {
+    let Wanted { no_owner, no_acl, .. } = options.wanted;
+    let name = &options.target.database;
+    for statement in database.finish(name, &steps.definitions.target, !no_owner, !no_acl) {
+        let done = session.execute(&statement).await;
+        if let Err(error) = done.context(|| "set the properties of the database".to_owned()) {
+            steps.failures.keep(None, error, steps.observer())?;
+        }
+    }
+    Ok(())
+}
+
+async fn set_sequences(session: &Session, steps: &Steps, sequences: &[SequenceValue]) -> Result<()> {
+    let statements: Vec<String> = sequences.iter().map(SequenceValue::set).collect();
+    for batch in statements.chunks(200) {
+        if !steps.failures.are_kept() {
+            session.execute(&batch.join("; ")).await?;
+            continue;
+        }
+        for statement in batch {
+            if let Err(error) = session.execute(statement).await {
+                steps.failures.keep(None, error.into(), steps.observer())?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! What of a restore is done, kept in the database that it fills: each step's mark is written in the transaction that does
+//! the step, so that a restore that was killed, or lost its server, goes on with exactly what is missing.
+//!
+//! The marks lie in a schema of their own (`pgcask_restore`), which is dropped when all is done and is never backed up.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::options::Options;
+use super::swap::Replaced;
+use crate::catalog::sql::PROGRESS_SCHEMA;
+use crate::error::{Error, ErrorKind, Result};
+use crate::pg::Session;
+use crate::pg::quote::{ident, literal};
+
+/// The mark of a restore whose content is proven: nothing is left to do but to bring it into service.
+pub(super) const PROVEN: &str = "proven";
+
+/// Which restore it is that a database is being filled by. Another one must not go on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Claim {
+    /// The backup's id.
+    pub(super) archive: String,
+    /// All options that decide what is restored, and the program's version: another one might cut the work otherwise.
+    pub(super) options: String,
+    /// Whether large tables are loaded in parts by several sessions.
+    pub(super) split: bool,
+    /// The database whose place this one is to take.
+    #[serde(default)]
+    pub(super) instead_of: Option<String>,
+    /// The backup that was taken of that database first; no part of what makes two restores the same.
+    #[serde(default)]
+    pub(super) safety: Option<String>,
+}
+
+impl Claim {
+    pub(super) fn new(archive: &str, options: &Options, replaced: Option<&Replaced>) -> Self {
+        let wanted = &options.wanted;
+        let selection = &wanted.selection;
+        let lists = [
+            &selection.tables,
+            &selection.schemas,
+            &selection.exclude_tables,
+            &selection.exclude_schemas,
+            &selection.exclude_data,
+        ];
+        let lists = lists.map(|list| list.iter().map(|pattern| pattern.text.as_str()).collect::<Vec<_>>());
+        let sections = [wanted.sections.pre_data, wanted.sections.data, wanted.sections.post_data];
+        let options_text = serde_json::json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "selection": lists,
+            "sections": sections,
+            "owners": !wanted.no_owner,
+            "privileges": !wanted.no_acl,
+            "statistics": options.analyze,
+        });
+        Self {
+            archive: archive.to_owned(),
+            options: options_text.to_string(),
+            split: options.jobs > 1,
+            instead_of: replaced.map(|replaced| replaced.database.name.clone()),
+            safety: replaced.and_then(|replaced| replaced.safety.clone()),
+        }
+    }
+
+    /// Fails unless the interrupted restore is this one.
+    pub(super) fn go_on_from(&self, begun: &Self) -> Result<()> {
+        let refused = |what: &str| {
+            Error::new(ErrorKind::Refused, format!("the interrupted restore cannot be resumed: {what}"))
+                .hint("give the archive and the options that it was begun with, or drop the database and begin anew")
+        };
+        if self.archive != begun.archive {
+            return Err(refused(&format!("it is of backup {}, this one of {}", begun.archive, self.archive)));
+        }
+        if self.options != begun.options {
+            return Err(refused(&format!("it was begun with {}, not {}", begun.options, self.options)));
+        }
+        if self.instead_of != begun.instead_of {
+            return Err(refused("it is to take the place of another database"));
+        }
+        Ok(())
+    }
+}
+
+/// An interrupted restore found in a database.
+#[derive(Debug, Clone)]
+pub(super) struct Begun {
+    pub(super) claim: Claim,
+    pub(super) done: HashSet<String>,
+}
+
+/// Looks for an interrupted restore in the session's database.
+pub(super) async fn find(session: &Session) -> Result<Option<Begun>> {
+    let sql = format!(
+        "SELECT pg_catalog.to_regclass('{PROGRESS_SCHEMA}.claim') IS NOT NULL AND pg_catalog.to_regclass('{PROGRESS_SCHEMA}.done') IS NOT NULL"
+    );
+    if session.query_one_text(&sql).await?.as_deref() != Some("t") {
+        return Ok(None);
+    }
+    let claims: Vec<Claim> = session
+        .query_json(&format!(
+            "SELECT archive, options, split, instead_of, safety FROM {PROGRESS_SCHEMA}.claim"
+        ))
+        .await?;
+    let Some(claim) = claims.into_iter().next() else { return Ok(None) };
+    Ok(Some(Begun { claim, done: read_done(session).await? }))
+}
+
+/// Whether there are marks of any kind, or the note that a swap leaves in the old database.
+pub(super) async fn has_schema(session: &Session) -> Result<bool> {
+    let sql = format!("SELECT pg_catalog.to_regnamespace('{PROGRESS_SCHEMA}') IS NOT NULL");
+    Ok(session.query_one_text(&sql).await?.as_deref() == Some("t"))
+}
+
+/// When the restore began that a database has marks of.
+pub(super) async fn began(session: &Session) -> Result<Option<Timestamp>> {
+    let sql = format!("SELECT pg_catalog.to_json(began) #>> '{{}}' FROM {PROGRESS_SCHEMA}.claim");
+    Ok(session.query_one_text(&sql).await?.and_then(|text| text.parse().ok()))
+}
+
+async fn read_done(session: &Session) -> Result<HashSet<String>> {
+    let rows = session.query_text(&format!("SELECT step FROM {PROGRESS_SCHEMA}.done")).await?;
+    Ok(rows.into_iter().flatten().flatten().collect())
+}
+
+/// The marks of one restore.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    done: Mutex<HashSet<String>>,
+}
+
+impl Ledger {
+    /// Begins a restore.
+    pub(super) async fn begin(session: &Session, claim: &Claim) -> Result<Self> {
+        let or_null = |text: Option<&str>| text.map_or_else(|| "NULL".to_owned(), literal);
+        // Nothing is ever updated there: a publication of all tables would ask for a replica identity.
+        session
+            .execute(&format!(
+                "BEGIN; DROP SCHEMA IF EXISTS {PROGRESS_SCHEMA} CASCADE; CREATE SCHEMA {PROGRESS_SCHEMA}; \
+                 CREATE TABLE {PROGRESS_SCHEMA}.claim (archive pg_catalog.text NOT NULL, options pg_catalog.text NOT NULL, \
+                 split pg_catalog.bool NOT NULL, instead_of pg_catalog.text, safety pg_catalog.text, began pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()); \
+                 CREATE TABLE {PROGRESS_SCHEMA}.done (step pg_catalog.text PRIMARY KEY); \
+                 INSERT INTO {PROGRESS_SCHEMA}.claim VALUES ({}, {}, {}, {}, {}); COMMIT",
+                literal(&claim.archive),
+                literal(&claim.options),
+                claim.split,
+                or_null(claim.instead_of.as_deref()),
+                or_null(claim.safety.as_deref()),
+            ))
+            .await?;
+        Ok(Self { done: Mutex::default() })
+    }
+
+    /// Goes on with a restore that was interrupted.
+    pub(super) fn resume(begun: Begun) -> Self {
+        Self { done: Mutex::new(begun.done) }
+    }
+
+    /// Reads the marks again: after a lost connection nobody knows what was committed.
+    pub(super) async fn reread(&self, session: &Session) -> Result<()> {
+        let found = read_done(session).await?;
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(())
+    }
+
+    /// How many steps are done.
+    pub(super) fn len(&self) -> usize {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(super) fn has(&self, step: &str) -> bool {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).contains(step)
+    }
+
+    /// Writes marks, in the session's transaction.
+    pub(super) async fn write(&self, session: &Session, steps: &[String]) -> Result<()> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<String> = steps.iter().map(|step| format!("({})", literal(step))).collect();
+        let sql = format!("INSERT INTO {PROGRESS_SCHEMA}.done VALUES {}", rows.join(", "));
+        Ok(session.execute(&sql).await?)
+    }
+
+    /// Takes note of marks that are committed.
+    pub(super) fn keep(&self, steps: Vec<String>) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).extend(steps);
+    }
+}
+
+/// Ends a restore: the marks go. Event triggers that were just restored must not stop that, nor see it.
+pub(super) async fn forget(session: &Session) -> Result<()> {
+    let quiet =
+        if session.info().is_superuser { "SET LOCAL session_replication_role = 'replica'; " } else { "" };
+    let schema = ident(PROGRESS_SCHEMA);
+    Ok(session.execute(&format!("BEGIN; {quiet}DROP SCHEMA IF EXISTS {schema} CASCADE; COMMIT")).await?)
+}

@@ -1,0 +1,186 @@
+//! The way back: the database that was replaced takes its name again, in one transaction. The one that it replaces is kept
+//! in turn, so that a rollback can be rolled back.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::exchange::{Exchange, exchange};
+use super::facts;
+use super::leftovers::{Kept, Leftover, LeftoverKind, database_names, leftovers};
+use super::names;
+use crate::clock::Clock;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::event::{Event, SharedObserver};
+use crate::pg::quote::printable;
+use crate::pg::{ConnectOptions, PgError, Session, SessionKind};
+use crate::restore::{prepare, progress};
+use crate::stop::Stop;
+
+/// Rows written to a database since it was swapped in, by the server's statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Writes {
+    /// Inserted.
+    pub inserted: u64,
+    /// Updated.
+    pub updated: u64,
+    /// Deleted.
+    pub deleted: u64,
+}
+
+/// What a rollback would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct RollbackPlan {
+    /// The database.
+    pub database: String,
+    /// The one that would take its name again.
+    pub back_to: String,
+    /// When that one was replaced.
+    pub since: Option<Timestamp>,
+    /// What the present one would be called from then on, as of now; `None` when there is none.
+    pub kept_as: Option<String>,
+    /// What was written since, and would be in the kept one only; `None` when the server cannot tell.
+    pub lost: Option<Writes>,
+    /// Sessions that would be ended.
+    pub sessions: u64,
+    /// The backup of the database that would come back, taken when it was replaced.
+    pub safety_backup: Option<String>,
+    /// What does not move with the name, a sentence each.
+    pub left_behind: Vec<String>,
+    /// What stands in the way.
+    pub findings: Vec<super::Finding>,
+}
+
+/// What a rollback tells at the end.
+#[derive(Debug, Clone, Serialize)]
+pub struct RollbackSummary {
+    /// The database.
+    pub database: String,
+    /// The one that has its name again.
+    pub back_to: String,
+    /// What the other one is called now.
+    pub kept_as: Option<String>,
+    /// Sessions that were ended.
+    pub terminated: u64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Says what a rollback would do: to the database that was replaced last, or to `to`.
+///
+/// # Errors
+/// [`ErrorKind::Refused`] when there is no way back on the server; its hints name the safety backup, if one is known.
+pub async fn plan_rollback(target: &ConnectOptions, to: Option<&str>) -> Result<RollbackPlan> {
+    let name = &target.database;
+    let left = leftovers(target, Some(name)).await?;
+    let back = choose(name, left, to)?;
+    let live = open(target).await?;
+    let mut plan = RollbackPlan {
+        database: name.clone(),
+        back_to: back.name.clone(),
+        since: back.since,
+        kept_as: live.is_some().then(|| names::before(name, Clock::System.now())),
+        lost: None,
+        sessions: 0,
+        safety_backup: back.safety_backup,
+        left_behind: Vec::new(),
+        findings: Vec::new(),
+    };
+    let Some(live) = live else { return Ok(plan) };
+    let facts = facts::read(&live).await?;
+    let old = Session::open(&target.with_database(&back.name), SessionKind::Target).await?;
+    plan.findings.extend(facts.findings);
+    plan.findings.extend(facts::read(&old).await?.findings);
+    (plan.sessions, plan.left_behind) = (facts.sessions, facts.left_behind);
+    if let Some(kept) = Kept::read(&old).await? {
+        plan.lost = writes_since(&kept, &Kept::counters(&live).await?);
+    }
+    Ok(plan)
+}
+
+fn choose(name: &str, left: Vec<Leftover>, to: Option<&str>) -> Result<Leftover> {
+    let before = left.into_iter().filter(|left| left.kind == LeftoverKind::Before);
+    let found = match to {
+        Some(to) => before.into_iter().find(|left| left.name == to),
+        None => before.max_by_key(|left| left.since),
+    };
+    found.ok_or_else(|| {
+        let what = to.map_or_else(|| "no database that it replaced".to_owned(), printable);
+        Error::new(ErrorKind::Refused, format!("there is no way back for {}: {what} is on the server", printable(name)))
+            .hint("give --store to restore the newest backup of the kind pre-restore, which was taken before the swap")
+    })
+}
+
+/// The present database, if there is one.
+async fn open(target: &ConnectOptions) -> Result<Option<Session>> {
+    match Session::open(target, SessionKind::Target).await {
+        Ok(session) => Ok(Some(session)),
+        Err(PgError::NoSuchDatabase { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The difference of the counters; `None` when they were reset meanwhile, as a crash of the server does.
+fn writes_since(kept: &Kept, now: &Kept) -> Option<Writes> {
+    let since = |before: i64, now: i64| u64::try_from(now.checked_sub(before)?).ok();
+    Some(Writes {
+        inserted: since(kept.inserted, now.inserted)?,
+        updated: since(kept.updated, now.updated)?,
+        deleted: since(kept.deleted, now.deleted)?,
+    })
+}
+
+/// Rolls back, as planned.
+///
+/// # Errors
+/// When what stands in the way does not go away. Then all databases are as they were.
+pub async fn rollback(
+    target: &ConnectOptions,
+    plan: &RollbackPlan,
+    observer: &SharedObserver,
+    stop: &Stop,
+) -> Result<RollbackSummary> {
+    let began = Instant::now();
+    super::preflight::refuse(&plan.findings)?;
+    let session = prepare::maintenance(target).await?;
+    let taken = database_names(&session).await?;
+    drop(session);
+    let is_there = taken.contains(&plan.database);
+    let mut moment = Clock::System.now();
+    while taken.contains(&names::before(&plan.database, moment)) {
+        moment += jiff::SignedDuration::from_secs(1);
+    }
+    let kept_as = names::before(&plan.database, moment);
+    observer.event(Event::Phase { name: "swapping back" });
+    let who = Exchange { live: &plan.database, is_there, becomes: &kept_as, taker: &plan.back_to };
+    let exchanged = Box::pin(exchange(target, who, observer, stop)).await?;
+    if is_there {
+        note_on_both(target, &kept_as, observer).await?;
+    } else if let Some(live) = open(target).await? {
+        progress::forget(&live).await?;
+    }
+    Ok(RollbackSummary {
+        database: plan.database.clone(),
+        back_to: plan.back_to.clone(),
+        kept_as: is_there.then_some(kept_as),
+        terminated: exchanged.terminated,
+        seconds: began.elapsed().as_secs_f64(),
+    })
+}
+
+/// The one that is live again loses its note, the one that was live gets one.
+async fn note_on_both(target: &ConnectOptions, kept_as: &str, observer: &SharedObserver) -> Result<()> {
+    let live = Session::open(target, SessionKind::Target).await?;
+    let note = async {
+        let old = Session::open(&target.with_database(kept_as), SessionKind::Target).await?;
+        Kept::now(&live, None).await?.write(&old).await
+    };
+    if let Err(error) = note.await {
+        let message = format!("no note was left in {}: {error}", printable(kept_as));
+        observer.event(Event::Warning { message });
+    }
+    progress::forget(&live)
+        .await
+        .context(|| "remove the note from the database that is live again".to_owned())
+}
