@@ -72,7 +72,7 @@ impl Steps {
             Step::Create(item) => object(item).map(|object| format!("create {object}")),
             Step::Finish(item) => object(item).map(|object| format!("complete {object}")),
             Step::Load { load, unit } => stream(load).map(|stream| format!("load {stream}.{unit}")),
-            Step::Loaded(_) => None,
+            Step::Loaded(_) | Step::AllLoaded => None,
             Step::Analyze(load) => stream(load).map(|stream| format!("analyze {stream}")),
             Step::Refresh(item) => object(item).map(|object| format!("fill {object}")),
         }
@@ -214,7 +214,7 @@ impl Steps {
         };
         match step {
             // A load marks itself, in its transaction.
-            Step::Load { .. } | Step::Loaded(_) => self.run(session, step).await,
+            Step::Load { .. } | Step::Loaded(_) | Step::AllLoaded => self.run(session, step).await,
             // VACUUM has no place in a transaction; to gather statistics twice does no harm.
             Step::Analyze(_) => {
                 self.run(session, step).await?;
