@@ -11,6 +11,7 @@ pub mod read;
 pub mod restore;
 pub mod rollback;
 pub mod swap;
+pub mod validate;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,7 @@ pub enum Command {
     Backup(Box<backup::BackupArgs>),
     Restore(Box<restore::RestoreArgs>),
     Rollback(Box<rollback::RollbackArgs>),
+    Validate(Box<validate::ValidateArgs>),
     Show(read::ShowArgs),
     Verify(read::VerifyArgs),
     Cat(read::CatArgs),
@@ -119,6 +121,7 @@ async fn run(command: Command, context: Context) -> Result<Exit> {
         Command::Backup(args) => args.run(&context).await,
         Command::Restore(args) => args.run(&context).await,
         Command::Rollback(args) => args.run(&context).await,
+        Command::Validate(args) => args.run(&context).await,
         Command::Show(args) => args.run(&context).await,
         Command::Verify(args) => args.run(&context).await,
         Command::Cat(args) => args.run(&context).await,

@@ -11,12 +11,13 @@ use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::read::open;
 use super::swap::SwapArgs;
+use super::validate::{DemandArgs, table};
 use crate::error::Result;
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::pg::{ConnectOptions, EnvLookup, PgError, quote};
 use crate::plan::select::Selection;
-use crate::restore::{Options, Plan, Sections, Wanted};
+use crate::restore::{Demands, Options, Plan, Sections, Wanted};
 use crate::stop::Stop;
 
 /// Restore an archive into a database
@@ -70,6 +71,9 @@ pub struct RestoreArgs {
     /// Do not read back what was restored to prove it equal
     #[arg(long, help_heading = "Speed")]
     pub no_verify: bool,
+    /// Add foreign keys without checking the rows; `pgcask validate --finish` does that once the database is in service
+    #[arg(long, help_heading = "Speed")]
+    pub defer_validation: bool,
     /// Do not ANALYZE
     #[arg(long, help_heading = "Speed")]
     pub no_analyze: bool,
@@ -77,6 +81,10 @@ pub struct RestoreArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub swap: SwapArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub demands: DemandArgs,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
@@ -105,6 +113,8 @@ impl RestoreArgs {
             keep_going: self.keep_going,
             analyze: !self.no_analyze,
             verify: !self.no_verify,
+            defer_validation: self.defer_validation,
+            demands: self.demands.resolve()?,
             maintenance_work_mem: self.maintenance_work_mem.clone(),
         };
         let archive = open(&self.archive, &self.unlock).await?;
@@ -141,6 +151,9 @@ impl RestoreArgs {
                 human_count(summary.objects),
                 human_seconds(summary.total_seconds),
             ))?;
+            for line in table(&summary.checks) {
+                printer.info(&line);
+            }
         }
         for failure in &summary.failures {
             printer.warning(&format!("not restored: {}", quote::printable(failure)));
@@ -177,6 +190,8 @@ pub(super) fn whole(target: ConnectOptions, jobs: usize) -> Options {
         keep_going: false,
         analyze: true,
         verify: true,
+        defer_validation: false,
+        demands: Demands::default(),
         maintenance_work_mem: None,
     }
 }

@@ -225,6 +225,9 @@ fn describe(left: &Leftover) -> String {
         LeftoverKind::Before => format!("{name}: was {database}"),
         LeftoverKind::Interrupted => format!("{name}: an unfinished restore that is to become {database}"),
         LeftoverKind::Marks => format!("{name}: has marks of an unfinished restore"),
+        LeftoverKind::Pending => {
+            format!("{name}: has foreign keys to be validated by `pgcask validate --finish`")
+        }
     };
     let mut text = format!("{what}, {}", human_bytes(*bytes));
     let moment = since.map(|since| match kind {

@@ -251,6 +251,9 @@ fn tell(printer: Printer, summary: &SwapSummary) -> Result<()> {
         human_seconds(restore.total_seconds),
         human_count(restore.rows)
     ))?;
+    for line in super::validate::table(&restore.checks) {
+        printer.line(&line)?;
+    }
     printer.line(&format!(
         "swapped in {}, {} sessions ended; the old database is {}",
         human_seconds(*swap_seconds),

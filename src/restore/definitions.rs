@@ -6,6 +6,7 @@ use super::prepare::Sectioned;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::kind::Target;
 use crate::catalog::model::Entry;
+use crate::catalog::registry::Object;
 
 /// The objects of one restore and how they are wanted.
 #[derive(Debug)]
@@ -19,11 +20,21 @@ pub(super) struct Definitions {
     pub(super) sectioned: Sectioned,
     pub(super) no_owner: bool,
     pub(super) no_acl: bool,
+    /// Foreign keys hold for new rows at once, and are validated later.
+    pub(super) defer_validation: bool,
 }
 
 impl Definitions {
     fn is_there(&self, entry: &Entry) -> bool {
         self.sectioned.there.contains(&entry.head.id)
+    }
+
+    /// Whether an object is a foreign key whose validation is left for later. Before PostgreSQL 18 a partitioned table
+    /// takes none that is not valid; one that does not hold at the source is never validated.
+    pub(super) fn is_deferred(&self, object: &Object) -> bool {
+        let Object::ForeignKey(key) = object else { return false };
+        let holds = !key.constraint.ends_with("NOT VALID") && !key.constraint.ends_with("NOT ENFORCED");
+        self.defer_validation && holds && (!key.partitioned || self.target.version.at_least(18))
     }
 
     /// Creates an object; without its detached parts, if it was detached.
@@ -35,6 +46,11 @@ impl Definitions {
             return entry.object.create_without_detached(&entry.head, &self.target);
         }
         let mut statements = entry.object.create(&entry.head, &self.target);
+        if self.is_deferred(&entry.object)
+            && let Some(statement) = statements.first_mut()
+        {
+            statement.push_str(" NOT VALID");
+        }
         statements.extend(entry.attributes(!self.no_owner));
         statements
     }

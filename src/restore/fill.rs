@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::checks::{self, COUNTS, Check, HASHES, Outcome};
 use super::definitions::Definitions;
 use super::failures::Failures;
 use super::options::{Options, Summary, Wanted};
@@ -90,7 +91,8 @@ pub(super) async fn fill(
     let mut work = make_work(prepared, options, archive, observer, target, ledger);
     work.set_properties = options.create && replaced.is_none();
     let mut phases = HashMap::new();
-    let verified = work.until_done(options, sessions, stop, &mut phases).await?;
+    let checks = work.until_done(options, sessions, stop, &mut phases).await?;
+    let verified = checks.iter().any(|check| check.check == HASHES && check.outcome != Outcome::Skipped);
     let failures = work.steps.failures.messages();
     let summary = Summary {
         database: options.target.display(),
@@ -100,6 +102,7 @@ pub(super) async fn fill(
         tables: u64::try_from(work.steps.loads.len()).unwrap_or(u64::MAX),
         objects: u64::try_from(work.objects).unwrap_or(u64::MAX),
         verified: verified && failures.is_empty(),
+        checks,
         failures,
         jobs: options.jobs,
         resumed,
@@ -147,10 +150,10 @@ async fn begin(
 }
 
 /// What is done, and in which order.
-struct Work {
-    steps: Arc<Steps>,
+pub(super) struct Work {
+    pub(super) steps: Arc<Steps>,
     plan: RestorePlan,
-    sequences: Vec<SequenceValue>,
+    pub(super) sequences: Vec<SequenceValue>,
     database: DatabaseInfo,
     objects: usize,
     /// Make the database's owner, privileges and settings what the source's were.
@@ -178,6 +181,7 @@ fn make_work(
             sectioned,
             no_owner: options.wanted.no_owner,
             no_acl: options.wanted.no_acl,
+            defer_validation: options.defer_validation,
         },
         loads,
         keep_rows: !options.wanted.sections.pre_data,
@@ -192,20 +196,20 @@ fn make_work(
 }
 
 impl Work {
-    /// Works, again after the server was lost, as long as marks tell what is done. Gives whether the content is proven.
+    /// Works, again after the server was lost, as long as marks tell what is done. Gives what was checked.
     async fn until_done(
         &self,
         options: &Options,
         sessions: Vec<Session>,
         stop: &Stop,
         phases: &mut HashMap<&'static str, f64>,
-    ) -> Result<bool> {
+    ) -> Result<Vec<Check>> {
         let mut sessions = Some(sessions);
         let mut waits = RETRY_SECONDS.iter();
         loop {
             let marks = self.marks();
             let error = match Box::pin(self.once(options, sessions.take(), stop, phases)).await {
-                Ok(verified) => return Ok(verified),
+                Ok(checks) => return Ok(checks),
                 Err(error) => error,
             };
             if self.marks() > marks {
@@ -233,7 +237,7 @@ impl Work {
         sessions: Option<Vec<Session>>,
         stop: &Stop,
         phases: &mut HashMap<&'static str, f64>,
-    ) -> Result<bool> {
+    ) -> Result<Vec<Check>> {
         let Self { steps, plan, .. } = self;
         let mut sessions = if let Some(sessions) = sessions {
             sessions
@@ -255,22 +259,64 @@ impl Work {
         if self.set_properties {
             finish_database(first, options, &self.database, steps).await?;
         }
-        if steps.ledger.as_ref().is_some_and(|ledger| ledger.has(PROVEN)) {
-            return Ok(true);
-        }
-        if !options.verify || !options.wanted.sections.data {
-            return Ok(false);
-        }
-        steps.observer().event(Event::Phase { name: "proving the content" });
         let clock = Instant::now();
-        proof::prove(steps, &sessions, steps.observer(), stop).await?;
+        let checks = self.check(options, &sessions, stop).await?;
         phases.insert("proof", clock.elapsed().as_secs_f64());
-        if let Some(ledger) = steps.ledger.as_ref().filter(|ledger| !ledger.has(PROVEN)) {
-            let first = sessions.first().ok_or_else(no_session)?;
+        Ok(checks)
+    }
+
+    /// Proves the content, unless an earlier run did, and runs the other checks. A failed one is an error.
+    async fn check(&self, options: &Options, sessions: &[Session], stop: &Stop) -> Result<Vec<Check>> {
+        let steps = &self.steps;
+        let first = sessions.first().ok_or_else(no_session)?;
+        if options.keeps_marks() {
+            checks::keep_pending(steps, first).await?;
+        }
+        let proven = steps.ledger.as_ref().is_some_and(|ledger| ledger.has(PROVEN));
+        let proofs = if proven {
+            Some(Vec::new())
+        } else if options.verify && options.wanted.sections.data {
+            steps.observer().event(Event::Phase { name: "proving the content" });
+            Some(proof::prove(steps, sessions, stop).await?)
+        } else {
+            None
+        };
+        if proofs.is_none() && !options.keeps_marks() {
+            return Ok(Vec::new());
+        }
+        let (sequences, demands) = (self.sequences.as_slice(), &options.demands);
+        let mut checks = checks::run(steps, first, sequences, proofs.as_deref(), demands).await?;
+        if !options.keeps_marks() || !steps.failures.messages().is_empty() {
+            // What is missing is told already, or was there before.
+            checks.retain(|check| matches!(check.check, COUNTS | HASHES));
+        }
+        checks::require(&checks)?;
+        if let Some(ledger) = steps.ledger.as_ref().filter(|_| !proven && proofs.is_some()) {
             ledger.write(first, &[PROVEN.to_owned()]).await?;
         }
-        Ok(true)
+        Ok(checks)
     }
+}
+
+/// Sessions of those who only read.
+pub(super) async fn open_readers(options: &Options) -> Result<Vec<Session>> {
+    let mut sessions = Vec::new();
+    for _ in 0..options.jobs.max(1) {
+        sessions.push(Session::open(&options.target, SessionKind::Target).await?);
+    }
+    Ok(sessions)
+}
+
+/// The work as it would be done, for those who only look at what was.
+pub(super) fn work_for(
+    prepared: Prepared,
+    options: &Options,
+    archive: &OpenArchive,
+    observer: &SharedObserver,
+    session: &Session,
+) -> Work {
+    let target = Target { version: session.version(), source: prepared.model.server };
+    make_work(prepared, options, archive, observer, target, None)
 }
 
 /// How long sessions of a run that is gone may take to end.

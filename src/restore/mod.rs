@@ -5,6 +5,7 @@
 //!                                                                        ─▶ sequences ─▶ proof of content
 //! ```
 
+mod checks;
 mod definitions;
 mod exclusive;
 mod execute;
@@ -19,7 +20,9 @@ mod proof;
 mod script;
 mod steps;
 mod swap;
+mod validate;
 
+pub use checks::{Check, Demands, Outcome};
 pub use options::{Options, Plan, Sections, Summary, Wanted};
 pub use preflight::Finding;
 pub use script::{ScriptOptions, script};
@@ -27,6 +30,7 @@ pub use swap::{
     Leftover, LeftoverKind, RollbackPlan, RollbackSummary, SafetyBackup, SwapPlan, SwapSummary, Writes,
     discard, leftovers, plan_rollback, plan_swap, rollback, swap,
 };
+pub use validate::{PendingKey, finish_validation, validate};
 
 use crate::error::Result;
 use crate::event::SharedObserver;

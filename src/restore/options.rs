@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::checks::{Check, Demands};
 use super::preflight::Finding;
 use crate::pg::ConnectOptions;
 use crate::plan::select::Selection;
@@ -70,6 +71,10 @@ pub struct Options {
     pub analyze: bool,
     /// Read back and prove the content.
     pub verify: bool,
+    /// Add foreign keys without checking the rows that are there; `validate --finish` does it later.
+    pub defer_validation: bool,
+    /// What must hold besides.
+    pub demands: Demands,
     /// `maintenance_work_mem` of our sessions.
     pub maintenance_work_mem: Option<String>,
 }
@@ -119,6 +124,8 @@ pub struct Summary {
     pub objects: u64,
     /// Whether the content was read back and is equal.
     pub verified: bool,
+    /// What was checked.
+    pub checks: Vec<Check>,
     /// What could not be restored; empty unless the restore was told to keep going.
     pub failures: Vec<String>,
     /// Connections used.
@@ -140,6 +147,7 @@ impl Summary {
             tables: 0,
             objects: 0,
             verified: true,
+            checks: Vec::new(),
             failures: Vec::new(),
             jobs: options.jobs,
             resumed: true,

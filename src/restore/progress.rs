@@ -14,7 +14,7 @@ use super::swap::Replaced;
 use crate::catalog::sql::PROGRESS_SCHEMA;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
-use crate::pg::quote::{ident, literal};
+use crate::pg::quote::literal;
 
 /// The mark of a restore whose content is proven: nothing is left to do but to bring it into service.
 pub(super) const PROVEN: &str = "proven";
@@ -56,6 +56,7 @@ impl Claim {
             "owners": !wanted.no_owner,
             "privileges": !wanted.no_acl,
             "statistics": options.analyze,
+            "deferred": options.defer_validation,
         });
         Self {
             archive: archive.to_owned(),
@@ -191,10 +192,25 @@ impl Ledger {
     }
 }
 
-/// Ends a restore: the marks go. Event triggers that were just restored must not stop that, nor see it.
+/// Ends a restore: the marks go, and with them the schema, unless foreign keys are still to be validated. Event triggers
+/// that were just restored must not stop that, nor see it.
 pub(super) async fn forget(session: &Session) -> Result<()> {
     let quiet =
         if session.info().is_superuser { "SET LOCAL session_replication_role = 'replica'; " } else { "" };
-    let schema = ident(PROGRESS_SCHEMA);
-    Ok(session.execute(&format!("BEGIN; {quiet}DROP SCHEMA IF EXISTS {schema} CASCADE; COMMIT")).await?)
+    let drop = if has_pending(session).await? {
+        format!("DROP TABLE IF EXISTS {PROGRESS_SCHEMA}.claim, {PROGRESS_SCHEMA}.done")
+    } else {
+        format!("DROP SCHEMA IF EXISTS {PROGRESS_SCHEMA} CASCADE")
+    };
+    Ok(session.execute(&format!("BEGIN; {quiet}{drop}; COMMIT")).await?)
+}
+
+/// Whether foreign keys of the session's database are still to be validated.
+pub(super) async fn has_pending(session: &Session) -> Result<bool> {
+    let there = format!("SELECT pg_catalog.to_regclass('{PROGRESS_SCHEMA}.pending') IS NOT NULL");
+    if session.query_one_text(&there).await?.as_deref() != Some("t") {
+        return Ok(false);
+    }
+    let some = format!("SELECT EXISTS (SELECT FROM {PROGRESS_SCHEMA}.pending)");
+    Ok(session.query_one_text(&some).await?.as_deref() == Some("t"))
 }

@@ -55,6 +55,7 @@ pub async fn script(
         sectioned,
         no_owner: options.wanted.no_owner,
         no_acl: options.wanted.no_acl,
+        defer_validation: false,
     };
     let writer = Writer { archive, definitions, loads };
     let guard = guard()?;

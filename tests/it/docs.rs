@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::cli::{pgcask, run};
+use crate::harness::oracle::{assert_same, content};
 use crate::harness::output;
 use crate::harness::postgres::{Server, newest};
 
@@ -56,23 +57,21 @@ fn every_command_has_a_manual_page_and_completions() {
     }
 }
 
-/// The commands of the README's tour, in order: the lines that begin with `$ ` in its blocks.
-fn tour() -> Vec<String> {
-    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
-    let (_, tour) = readme.split_once("## A five-minute tour").unwrap();
-    let (tour, _) = tour.split_once("\n## ").unwrap();
-    tour.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
+/// The commands of a document's part, in order: the lines that begin with `$ ` in its blocks.
+fn commands_of(part: &str) -> Vec<String> {
+    part.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
 }
 
-#[test]
-fn the_tour_of_the_readme_can_be_walked() {
-    let (server, folder) = (Server::shared(newest()), tempfile::tempdir().unwrap());
-    let shop = server.create_db();
-    let steps = tour();
-    assert!(steps.len() >= 8, "{steps:?}");
-    let copy = server.fresh_name();
+/// Runs commands in a folder, as a reader would who has `pgcask` and psql in the path.
+fn walk(
+    server: &Server,
+    database: &str,
+    folder: &Path,
+    commands: &[String],
+    variables: &[(&str, String)],
+) -> String {
     let bin = PathBuf::from(env!("CARGO_BIN_EXE_pgcask"));
-    let psql = server.client("psql", &shop);
+    let psql = server.client("psql", database);
     let folders = [bin.parent().unwrap(), Path::new(psql.get_program()).parent().unwrap()];
     let path = std::env::join_paths(
         folders
@@ -80,15 +79,70 @@ fn the_tour_of_the_readme_can_be_walked() {
             .map(Path::to_path_buf)
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
     );
-    let script = steps.join("\n").replace("shop_copy", &copy);
     let mut bash = Command::new("bash");
-    bash.args(["-eu", "-o", "pipefail", "-c", &script]).current_dir(folder.path());
+    bash.args(["-eu", "-o", "pipefail", "-c", &commands.join("\n")]).current_dir(folder);
     psql.get_envs().filter_map(|(key, value)| Some((key, value?))).for_each(|(key, value)| {
         bash.env(key, value);
     });
-    bash.env("PATH", path.unwrap()).env("SHOP", server.url(&shop)).env("COPY", server.url(&copy));
-    let printed = output(&mut bash);
+    bash.env("PATH", path.unwrap()).envs(variables.iter().map(|(name, value)| (name, value)));
+    output(&mut bash)
+}
+
+#[test]
+fn the_tour_of_the_readme_can_be_walked() {
+    let (server, folder) = (Server::shared(newest()), tempfile::tempdir().unwrap());
+    let shop = server.create_db();
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let (_, tour) = readme.split_once("## A five-minute tour").unwrap();
+    let copy = server.fresh_name();
+    let steps: Vec<String> = commands_of(tour.split_once("\n## ").unwrap().0);
+    assert!(steps.len() >= 8, "{steps:?}");
+    let steps: Vec<String> = steps.iter().map(|step| step.replace("shop_copy", &copy)).collect();
+    let variables = [("SHOP", server.url(&shop)), ("COPY", server.url(&copy))];
+    let printed = walk(server, &shop, folder.path(), &steps, &variables);
     assert!(printed.contains("content proven equal"), "{printed}");
     assert!(printed.contains(": sound, "), "{printed}");
     server.adopt(copy);
+}
+
+/// The chapters of the runbook on the whole database, each walked from its first command to its last.
+#[test]
+fn the_runbook_brings_the_whole_database_back() {
+    let (server, folder) = (Server::start(newest()), tempfile::tempdir().unwrap());
+    server.sql("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.sql("shop", crate::swap::SHOP);
+    let variables = [("SHOP", server.url("shop"))];
+    let prepare = [
+        "pgcask keygen --output pgcask.key > recipient",
+        "pgcask backup \"$SHOP\" --to backups --recipient recipient",
+    ];
+    walk(&server, "shop", folder.path(), &prepare.map(str::to_owned), &variables);
+    server.sql("postgres", "CREATE DATABASE golden TEMPLATE shop");
+    server.sql("shop", crate::swap::ACCIDENT);
+    let wrecked = content(&server, "shop");
+    let runbook = std::fs::read_to_string(repository().join("docs/recovery.md")).unwrap();
+    let chapter = |title: &str| {
+        let (_, chapter) =
+            runbook.split_once(&format!("\n## {title}\n")).unwrap_or_else(|| panic!("{title}"));
+        let commands = commands_of(chapter.split("\n## ").next().unwrap());
+        assert!(!commands.is_empty(), "{title}");
+        commands
+    };
+    let restore = chapter("The whole database, from the last good backup");
+    let printed = walk(&server, "shop", folder.path(), &restore, &variables);
+    assert!(printed.contains("nothing was touched") && printed.contains("content proven equal"), "{printed}");
+    assert_same(&server, "golden", &server, "shop");
+    let archive = restore.iter().find(|command| command.starts_with("ARCHIVE=")).unwrap().clone();
+    let resume: Vec<String> = std::iter::once(archive).chain(chapter("It was interrupted")).collect();
+    walk(&server, "shop", folder.path(), &resume, &variables);
+    assert_same(&server, "golden", &server, "shop");
+    // The way back leads to the database before the last swap, which was the restored one; the backup of the wrecked one
+    // is not the newest either.
+    walk(&server, "shop", folder.path(), &chapter("It was the wrong archive: go back"), &variables);
+    assert_same(&server, "golden", &server, "shop");
+    let kept = crate::swap::databases(&server).len();
+    walk(&server, "shop", folder.path(), &chapter("Afterwards"), &variables);
+    assert_eq!(crate::swap::databases(&server).len(), kept - 1);
+    let first = crate::swap::databases(&server).into_iter().find(|name| name.starts_with("shop_before_"));
+    assert!(first.is_some() && wrecked != content(&server, "golden"));
 }

@@ -37,3 +37,4 @@ mod standby;
 mod surroundings;
 mod swap;
 mod tidy;
+mod validate;

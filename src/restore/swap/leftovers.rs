@@ -22,6 +22,8 @@ pub enum LeftoverKind {
     Interrupted,
     /// Marks of an interrupted restore, in a database under its own name.
     Marks,
+    /// A list of foreign keys that are still to be validated.
+    Pending,
 }
 
 /// Something left on the server.
@@ -125,9 +127,10 @@ async fn marks(target: &ConnectOptions, name: &str, bytes: u64) -> Option<Leftov
         return None;
     }
     let claim = progress::find(&session).await.ok().flatten().map(|begun| begun.claim);
+    let pending = claim.is_none() && progress::has_pending(&session).await.ok()?;
     Some(Leftover {
         name: name.to_owned(),
-        kind: LeftoverKind::Marks,
+        kind: if pending { LeftoverKind::Pending } else { LeftoverKind::Marks },
         database: name.to_owned(),
         since: progress::began(&session).await.ok().flatten(),
         bytes,
@@ -147,6 +150,10 @@ pub async fn discard(target: &ConnectOptions, name: &str) -> Result<Leftover> {
         Error::new(ErrorKind::Refused, message).hint("`pgcask rollback --list` lists what can be discarded")
     })?;
     let doing = || format!("discard {}", printable(name));
+    if left.kind == LeftoverKind::Pending {
+        let message = format!("{} has foreign keys that are still to be validated", printable(name));
+        return Err(Error::new(ErrorKind::Refused, message).hint("`pgcask validate --finish` validates them"));
+    }
     if left.kind == LeftoverKind::Marks {
         let session = Session::open(&target.with_database(name), SessionKind::Target).await?;
         progress::forget(&session).await.context(doing)?;
