@@ -238,6 +238,9 @@ impl From<StoreError> for Error {
             StoreError::PermissionDenied { .. } => {
                 (ErrorKind::Store, Some("check the credentials and what they allow"))
             }
+            StoreError::Clock { .. } => {
+                (ErrorKind::Store, Some("set this machine's clock right, for instance by NTP"))
+            }
             StoreError::Unreachable { .. } => (ErrorKind::Store, None),
         };
         let made = Self::new(kind, error.to_string());

@@ -1,12 +1,14 @@
 //! An archive opened for reading: header, keys, index, sections and chunks, over whatever store it lies in.
 
+use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::archive::{
-    Archive, ChunkEntry, FrameRef, Located, Locator, OpenScratch, Opener, Root, SectionTag, StreamEntry,
+    Archive, ChunkEntry, FrameRef, Located, Locator, OpenScratch, Opener, Page, Root, SectionTag, StreamEntry,
 };
 use crate::catalog::encode;
 use crate::catalog::model::Model;
@@ -20,6 +22,24 @@ const COALESCE_GAP: u64 = 64 << 10;
 
 /// Bytes asked of the store at once by whoever reads rows one request after the other.
 const TEXT_REQUEST_BYTES: u64 = 4 << 20;
+
+/// Pages of the index that are kept after use: small tables share pages, and the units of a large one follow each other.
+const PAGES_KEPT: usize = 4;
+
+/// A run of a stream's chunks, in the order of the file. Which chunks these are is read when they are needed: the index
+/// of a large archive must not lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkRange {
+    /// The stream.
+    pub stream: u32,
+    /// How many of its chunks come before.
+    pub first: u64,
+    /// How many chunks these are.
+    pub count: u64,
+}
+
+/// The pages of the index that were used last, by their sequence numbers.
+type Pages = Arc<Mutex<VecDeque<(u64, Arc<Page>)>>>;
 
 /// An archive that was found and not yet unlocked.
 #[derive(Debug)]
@@ -35,6 +55,7 @@ pub struct OpenArchive {
     opener: Opener,
     root: Arc<Root>,
     encrypted: bool,
+    pages: Pages,
 }
 
 impl Found {
@@ -66,7 +87,8 @@ impl Found {
         let encrypted = located.header.encrypted;
         let Archive { opener, root, .. } =
             located.unlock(identities).context(|| format!("open {}", source.display()))?;
-        Ok(OpenArchive { source, opener, root: Arc::new(root), encrypted })
+        let pages = Pages::default();
+        Ok(OpenArchive { source, opener, root: Arc::new(root), encrypted, pages })
     }
 }
 
@@ -123,35 +145,91 @@ impl OpenArchive {
     /// # Errors
     /// When the store does not answer or a page is damaged.
     pub async fn chunks(&self, stream: u32) -> Result<Vec<ChunkEntry>> {
-        let Some(entry) = self.root.stream(stream) else {
-            return Ok(Vec::new());
-        };
-        let mut scratch = OpenScratch::new()?;
-        let mut chunks = Vec::new();
-        let pages: Vec<FrameRef> = self.root.pages_of(entry).map(|(frame, _)| frame).collect();
-        for frame in pages {
-            let bytes = self.source.read(frame.range()).await?;
-            let page = self.opener.open_page(&bytes, &frame, &mut scratch)?;
-            chunks.extend_from_slice(page.entries_of(stream));
-        }
-        chunks.sort_by_key(|chunk| chunk.offset);
-        Ok(chunks)
+        let pages = self.chunk_pages(self.all_chunks(stream)).try_collect::<Vec<_>>().await?;
+        Ok(pages.concat())
     }
 
-    /// Reads chunks of a stream one request after the other, and gives their rows, as COPY text, to `take`.
+    /// All chunks of a stream.
+    pub fn all_chunks(&self, stream: u32) -> ChunkRange {
+        let count = self.root.stream(stream).map_or(0, |entry| entry.totals.chunks);
+        ChunkRange { stream, first: 0, count }
+    }
+
+    /// The entries of chunks, a page of the index at a time, in file order. The stream's errors are those of the store,
+    /// and that a page is damaged.
+    pub fn chunk_pages(
+        &self,
+        range: ChunkRange,
+    ) -> impl futures_util::Stream<Item = Result<Vec<ChunkEntry>>> + Send + '_ {
+        let ChunkRange { stream, first, count } = range;
+        let end = first.saturating_add(count);
+        let entry = self.root.stream(stream);
+        let mut before = 0;
+        let mut parts = Vec::new();
+        for (frame, entries) in entry.into_iter().flat_map(|entry| self.root.pages_of(entry)) {
+            let after = before + u64::from(entries);
+            let (from, to) = (first.max(before), end.min(after));
+            if from < to {
+                parts.push((frame, index(from - before)..index(to - before)));
+            }
+            before = after;
+        }
+        stream::iter(parts).then(move |(frame, part)| async move {
+            let page = self.page(&frame).await?;
+            let entries = page.entries_of(stream).get(part);
+            let mut entries =
+                entries.ok_or_else(|| damaged("a page of the index lacks entries".to_owned()))?.to_vec();
+            entries.sort_by_key(|chunk| chunk.offset);
+            Ok(entries)
+        })
+    }
+
+    /// How many rows are in some chunks.
+    ///
+    /// # Errors
+    /// Those of [`OpenArchive::chunks`].
+    pub async fn rows_of(&self, range: ChunkRange) -> Result<u64> {
+        let mut pages = std::pin::pin!(self.chunk_pages(range));
+        let mut rows = 0;
+        while let Some(chunks) = pages.try_next().await? {
+            rows += chunks.iter().map(|chunk| u64::from(chunk.rows)).sum::<u64>();
+        }
+        Ok(rows)
+    }
+
+    async fn page(&self, frame: &FrameRef) -> Result<Arc<Page>> {
+        let kept = |pages: &VecDeque<(u64, Arc<Page>)>| {
+            pages.iter().find(|(sequence, _)| *sequence == frame.sequence).map(|(_, page)| Arc::clone(page))
+        };
+        if let Some(page) = kept(&self.pages.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(page);
+        }
+        let bytes = self.source.read(frame.range()).await?;
+        let page = Arc::new(self.opener.open_page(&bytes, frame, &mut OpenScratch::new()?)?);
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if pages.len() >= PAGES_KEPT {
+            pages.pop_front();
+        }
+        pages.push_back((frame.sequence, Arc::clone(&page)));
+        Ok(page)
+    }
+
+    /// Reads chunks one request after the other, and gives their rows, as COPY text, to `take`.
     ///
     /// # Errors
     /// When the store does not answer, a chunk is damaged, or `take` fails.
     pub async fn each_text(
         &self,
-        stream: u32,
-        chunks: Vec<ChunkEntry>,
+        range: ChunkRange,
         take: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
     ) -> Result<()> {
-        for batch in batches(chunks, TEXT_REQUEST_BYTES) {
-            let bytes = self.source.read(batch.range.clone()).await?;
-            for (text, _) in self.open_batch(stream, batch, bytes).await? {
-                take(&text)?;
+        let mut pages = std::pin::pin!(self.chunk_pages(range));
+        while let Some(chunks) = pages.try_next().await? {
+            for batch in batches(chunks, TEXT_REQUEST_BYTES) {
+                let bytes = self.source.read(batch.range.clone()).await?;
+                for (text, _) in self.open_batch(range.stream, batch, bytes).await? {
+                    take(&text)?;
+                }
             }
         }
         Ok(())
@@ -252,6 +330,11 @@ impl Batch {
         let to = usize::try_from(range.end.checked_sub(self.range.start)?).ok()?;
         (to <= bytes.len() && from <= to).then(|| bytes.slice(from..to))
     }
+}
+
+/// A place in a page: pages have at most some thousand entries.
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn damaged(what: impl std::fmt::Display) -> Error {

@@ -8,10 +8,9 @@ use crate::pg::{PgError, Session};
 const SHOWN: usize = 10;
 
 /// Catalogs whose names or texts users write: class, column of the identity, column with the text.
-const TEXTS: [(&str, &str, &str); 17] = [
+const TEXTS: [(&str, &str, &str); 16] = [
     ("pg_namespace", "oid", "nspname"),
     ("pg_class", "oid", "relname"),
-    ("pg_type", "oid", "typname"),
     ("pg_proc", "oid", "proname"),
     ("pg_proc", "oid", "prosrc"),
     ("pg_constraint", "oid", "conname"),
@@ -32,6 +31,8 @@ const TEXTS: [(&str, &str, &str); 17] = [
 const OTHERS: &str = "SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, a.attrelid, a.attnum::pg_catalog.int4, \
     a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a WHERE NOT a.attisdropped \
     UNION ALL SELECT d.classoid, d.objoid, d.objsubid, d.description FROM pg_catalog.pg_description d \
+    UNION ALL SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, 0, t.typname::pg_catalog.text \
+    FROM pg_catalog.pg_type t WHERE t.typrelid = 0 AND t.typelem = 0 \
     UNION ALL SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, e.enumtypid, 0, e.enumlabel FROM pg_catalog.pg_enum e \
     UNION ALL SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, b.adrelid, b.adnum, \
     pg_catalog.pg_get_expr(b.adbin, b.adrelid) FROM pg_catalog.pg_attrdef b";
@@ -62,7 +63,7 @@ pub async fn refuse(session: &Session) -> Result<(), PgError> {
     for row in session.query_text(&sql).await? {
         let [Some(object), Some(text)] = row.as_slice() else { continue };
         if std::str::from_utf8(&bytes(text)).is_err() {
-            named.push(bytes(object).escape_ascii().to_string());
+            named.push(printable(&bytes(object)));
         }
     }
     named.dedup();
@@ -73,6 +74,15 @@ pub async fn refuse(session: &Session) -> Result<(), PgError> {
     named.truncate(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     Err(PgError::NotUtf8 { what: format!("{}{more}", named.join(", ")) })
+}
+
+/// Text of unknown encoding, in ASCII.
+fn printable(bytes: &[u8]) -> String {
+    let one = |byte: &u8| match byte {
+        b' '..=b'~' => char::from(*byte).to_string(),
+        byte => format!("\\x{byte:02x}"),
+    };
+    bytes.iter().map(one).collect()
 }
 
 /// The bytes that hexadecimal digits stand for.

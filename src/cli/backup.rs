@@ -35,6 +35,10 @@ EXAMPLES
     pgcask backup shop --to /backups --table 'sales.*' --exclude-table-data sales.log \\
       --jobs 4 --kind weekly
 
+ENVIRONMENT
+  PGCASK_STORE_TIMEOUT  seconds for which a store that cannot be reached is tried [30]; one that
+                        answers \"slow down\" is tried for three minutes
+
 EXIT STATUS
   0 done · 1 failed · 2 usage · 4 key · 7 server lost · 8 store unreachable or full ·
   130/143 stopped")]

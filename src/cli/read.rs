@@ -113,7 +113,7 @@ impl ShowArgs {
         let archive = open(&self.archive, &self.unlock).await?;
         let manifest = archive.manifest().await?;
         if let Some(pattern) = &self.table {
-            return show_tables(printer, &archive, &manifest, pattern).await;
+            return show_tables(printer, &archive, &manifest, pattern);
         }
         let model = archive.model().await?;
         let toc: Vec<String> = model
@@ -159,19 +159,13 @@ impl ShowArgs {
     }
 }
 
-async fn show_tables(
-    printer: Printer,
-    archive: &OpenArchive,
-    manifest: &Manifest,
-    pattern: &str,
-) -> Result<Exit> {
+fn show_tables(printer: Printer, archive: &OpenArchive, manifest: &Manifest, pattern: &str) -> Result<Exit> {
     let pattern = Pattern::table(pattern)
         .map_err(|error| Error::with_source(ErrorKind::Usage, "read the table's name", error))?;
     let mut shown = Vec::new();
     for stream in manifest.streams.iter().filter(|stream| pattern.matches(&stream.schema, &stream.name)) {
         let entry = archive.stream(stream)?;
-        let chunks = archive.chunks(stream.id).await?.len();
-        let Totals { rows, plain_bytes, sealed_bytes, hash, .. } = entry.totals;
+        let Totals { chunks, rows, plain_bytes, sealed_bytes, hash } = entry.totals;
         shown.push(serde_json::json!({
             "table": stream.display(), "columns": stream.columns, "rows": rows, "plain_bytes": plain_bytes,
             "sealed_bytes": sealed_bytes, "chunks": chunks, "content_hash": hash.to_string(),
@@ -321,7 +315,7 @@ impl CatArgs {
             context.stop.check()?;
             printer.bytes(&extractor.block(text))
         };
-        archive.each_text(stream.id, archive.chunks(stream.id).await?, &mut take).await
+        archive.each_text(archive.all_chunks(stream.id), &mut take).await
     }
 }
 

@@ -36,6 +36,10 @@ EXAMPLES
   One table into a database that lacks it:
     pgcask restore ARCHIVE --into shop --table sales.orders
 
+ENVIRONMENT
+  PGCASK_STORE_TIMEOUT  seconds for which a store that cannot be reached is tried [30]; one that
+                        answers \"slow down\" is tried for three minutes
+
 EXIT STATUS
   0 done and proven · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 the content differs ·
   7 server lost · 8 store unreachable · 9 refused · 130/143 stopped")]

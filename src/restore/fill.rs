@@ -249,7 +249,7 @@ impl Work {
         let first = sessions.first().ok_or_else(no_session)?;
         if let Some(ledger) = &steps.ledger {
             ledger.reread(first).await?;
-            steps.count_done();
+            steps.count_done().await?;
         }
         sessions = run_plan(steps, sessions, plan, stop, phases).await?;
         let first = sessions.first().ok_or_else(no_session)?;

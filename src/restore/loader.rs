@@ -1,12 +1,11 @@
 //! Loads the chunks of one unit into one table, in one transaction.
 
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::archive::ChunkEntry;
 use crate::budget::ByteBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
-use crate::opened::{OpenArchive, batches};
+use crate::opened::{ChunkRange, OpenArchive, batches};
 use crate::pg::Session;
 
 /// Bytes asked of the store at once: some chunks of about 300 KiB each.
@@ -25,21 +24,25 @@ pub(super) async fn load(
     session: &Session,
     sql: &str,
     archive: &OpenArchive,
-    stream: u32,
-    chunks: Vec<ChunkEntry>,
+    range: ChunkRange,
     budget: &ByteBudget,
     observer: &SharedObserver,
 ) -> Result<u64> {
-    let expected: u64 = chunks.iter().map(|chunk| u64::from(chunk.rows)).sum();
+    let mut expected = 0;
     let mut copy = session.copy_in(sql).await?;
-    let mut requests = stream::iter(batches(chunks, REQUEST_BYTES))
+    let pages = archive.chunk_pages(range);
+    let requests = pages
+        .map_ok(|chunks| stream::iter(batches(chunks, REQUEST_BYTES)).map(Ok::<_, Error>))
+        .try_flatten()
         .map(|batch| async {
+            let batch = batch?;
             let plain = usize::try_from(batch.plain_bytes()).unwrap_or(usize::MAX);
             let permit = budget.acquire(plain).await;
             let bytes = archive.source().read(batch.range.clone()).await?;
-            Ok::<_, Error>((archive.open_batch(stream, batch, bytes).await?, permit))
+            Ok::<_, Error>((archive.open_batch(range.stream, batch, bytes).await?, permit))
         })
         .buffered(READ_AHEAD);
+    let mut requests = std::pin::pin!(requests);
     while let Some(opened) = requests.next().await {
         let (texts, _permit) = opened?;
         for (mut text, rows) in texts {
@@ -47,6 +50,7 @@ pub(super) async fn load(
             while !text.is_empty() {
                 copy.send(text.split_to(text.len().min(MESSAGE_BYTES))).await?;
             }
+            expected += rows;
             observer.event(Event::Progress { bytes, rows });
         }
     }

@@ -17,6 +17,7 @@ mod preflight;
 mod prepare;
 mod progress;
 mod proof;
+mod requirements;
 mod script;
 mod steps;
 mod swap;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::options::{Options, Wanted};
 use super::prepare::Prepared;
+use super::requirements;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
 use crate::pg::quote::{literal, printable};
@@ -64,6 +65,12 @@ pub(super) async fn check(
         findings.extend(extensions(prepared, server).await?);
         findings.extend(roles(options, prepared, server).await?);
         findings.extend(tablespaces(options, prepared, server).await?);
+        findings.extend(requirements::functions(server, prepared, options.keep_going).await?);
+    }
+    if let Some(session) =
+        session.filter(|_| options.wanted.sections.data && !options.wanted.sections.pre_data && !resuming)
+    {
+        findings.extend(requirements::tables(session, prepared, options.keep_going).await?);
     }
     let encoding = &prepared.manifest.server.encoding;
     if session.is_some() && &server.info().encoding != encoding {
@@ -173,7 +180,7 @@ async fn tablespaces(options: &Options, prepared: &Prepared, server: &Session) -
 }
 
 /// Those of `wanted` that the query `have` does not give.
-async fn missing(server: &Session, wanted: &BTreeSet<&str>, have: &str) -> Result<Vec<String>> {
+pub(super) async fn missing(server: &Session, wanted: &BTreeSet<&str>, have: &str) -> Result<Vec<String>> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::options::{Options, Plan, Wanted};
 use super::preflight::Finding;
 use super::steps::LoadPlan;
-use crate::archive::ChunkEntry;
+use crate::archive::Totals;
 use crate::catalog::database::DatabaseInfo;
 use crate::catalog::encode::FORMAT;
 use crate::catalog::ident::ObjectId;
@@ -13,7 +13,7 @@ use crate::catalog::model::{Entry, Model, SequenceValue};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::limits::UNIT_BYTES;
 use crate::manifest::{Content, Manifest, Stream};
-use crate::opened::OpenArchive;
+use crate::opened::{ChunkRange, OpenArchive};
 use crate::pg::{ConnectOptions, Session, SessionKind, quote};
 use crate::plan::choose::choose;
 use crate::plan::restore::{Half, Item, Late, Load, RestorePlan, late, plan};
@@ -89,12 +89,12 @@ pub(super) async fn prepare(
         for stream in streams {
             let entry = archive.stream(stream)?;
             sealed_bytes += entry.totals.sealed_bytes;
-            let chunks = archive.chunks(stream.id).await?;
             let split = means.split
                 && stream.content == Content::Table
                 && entry.totals.plain_bytes >= UNIT_BYTES
                 && entry.totals.plain_bytes >= total / SPLIT_SHARE;
-            loads.push(LoadPlan { stream: stream.clone(), units: cut(chunks, split) });
+            let units = cut(archive.all_chunks(stream.id), &entry.totals, split);
+            loads.push(LoadPlan { stream: stream.clone(), totals: entry.totals, units });
         }
     }
     let sectioned = keep_sections(wanted, &mut model);
@@ -207,24 +207,28 @@ fn is_wanted(wanted: &Wanted, stream: &Stream) -> bool {
     }
 }
 
-/// Cuts chunks into units of about [`UNIT_BYTES`], or makes one unit of all.
-fn cut(chunks: Vec<ChunkEntry>, split: bool) -> Vec<Vec<ChunkEntry>> {
+/// Cuts a stream into units of about [`UNIT_BYTES`], or makes one unit of all. Chunks are taken as equally large: to know
+/// better, the whole index would have to be read.
+fn cut(all: ChunkRange, totals: &Totals, split: bool) -> Vec<ChunkRange> {
     if !split {
-        return vec![chunks];
+        return vec![all];
     }
-    let mut units: Vec<Vec<ChunkEntry>> = Vec::new();
-    let mut bytes = u64::MAX;
-    for chunk in chunks {
-        if bytes >= UNIT_BYTES {
-            units.push(Vec::new());
-            bytes = 0;
-        }
-        bytes += u64::from(chunk.plain_bytes);
-        if let Some(unit) = units.last_mut() {
-            unit.push(chunk);
-        }
+    let units = totals.plain_bytes.div_ceil(UNIT_BYTES).max(1);
+    let each = all.count.div_ceil(units).max(1);
+    let mut ranges = Vec::new();
+    let mut first = 0;
+    while first < all.count {
+        let count = each.min(all.count - first);
+        ranges.push(ChunkRange { first, count, ..all });
+        first += count;
     }
-    units
+    ranges
+}
+
+/// The bytes of so many chunks of a stream, taken as equally large.
+fn share(totals: &Totals, chunks: u64) -> u64 {
+    let part = u128::from(totals.plain_bytes) * u128::from(chunks) / u128::from(totals.chunks.max(1));
+    u64::try_from(part).unwrap_or(u64::MAX)
 }
 
 fn make_plan(
@@ -244,7 +248,7 @@ fn make_plan(
         .iter()
         .map(|load| Load {
             relation: load.stream.object,
-            units: load.units.iter().map(|u| u.iter().map(|c| u64::from(c.plain_bytes)).sum()).collect(),
+            units: load.units.iter().map(|unit| share(&load.totals, unit.count)).collect(),
         })
         .collect();
     plan(&items, &loads, means.analyze).map_err(|cycle| {
@@ -302,21 +306,17 @@ pub(super) async fn create_database(options: &Options, model: &Model) -> Result<
 impl Prepared {
     /// Bytes of COPY text to be loaded.
     pub(super) fn bytes(&self) -> u64 {
-        self.chunks().map(|chunk| u64::from(chunk.plain_bytes)).sum()
+        self.loads.iter().map(|load| load.totals.plain_bytes).sum()
     }
 
     /// Rows to be loaded.
     pub(super) fn rows(&self) -> u64 {
-        self.chunks().map(|chunk| u64::from(chunk.rows)).sum()
+        self.loads.iter().map(|load| load.totals.rows).sum()
     }
 
     /// The entries that are created.
     pub(super) fn created(&self) -> impl Iterator<Item = &Entry> {
         self.model.entries.iter().filter(|entry| !self.sectioned.there.contains(&entry.head.id))
-    }
-
-    fn chunks(&self) -> impl Iterator<Item = &ChunkEntry> {
-        self.loads.iter().flat_map(|load| load.units.iter().flatten())
     }
 
     pub(super) fn describe(&self, options: &Options, findings: Vec<Finding>) -> Plan {

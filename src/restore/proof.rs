@@ -98,7 +98,7 @@ async fn units(steps: &Steps, session: Option<&Session>) -> Result<Vec<Unit>> {
         if !is_proven(stream) || steps.failures.has_load(load) {
             continue;
         }
-        let bytes: u64 = plan.units.iter().flatten().map(|chunk| u64::from(chunk.plain_bytes)).sum();
+        let bytes = plan.totals.plain_bytes;
         let mut parts = vec![PageRange::ALL];
         if ranges && bytes >= crate::limits::UNIT_BYTES && steps.is_heap(stream) {
             let name = crate::pg::quote::literal(&stream.qualified());
@@ -137,10 +137,7 @@ fn compare(steps: &Steps, found: &HashMap<usize, ContentHash>) -> Vec<TableProof
     let mut proofs = Vec::new();
     let proven = |load: usize, stream: &Stream| is_proven(stream) && !steps.failures.has_load(load);
     for (load, plan) in steps.loads.iter().enumerate().filter(|(load, plan)| proven(*load, &plan.stream)) {
-        let mut expected = ContentHash::default();
-        for chunk in plan.units.iter().flatten() {
-            expected += ContentHash { rows: u64::from(chunk.rows), sum: chunk.hash.0 };
-        }
+        let expected = ContentHash { rows: plan.totals.rows, sum: plan.totals.hash.0 };
         let found = found.get(&load).copied().unwrap_or_default();
         let top = steps.topmost(plan.stream.object.unwrap_or_else(|| ObjectId::new(0, plan.stream.id)));
         let (all_expected, all_found, members) = whole.entry(top).or_default();

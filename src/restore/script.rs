@@ -169,12 +169,11 @@ impl Writer<'_> {
 
     /// The rows of an open `COPY`, and its end. No line of COPY text is `\.` alone: backslashes in it are escaped.
     async fn rows(&self, load: &LoadPlan, stop: &Stop, out: Sink<'_>) -> Result<()> {
-        let chunks = load.units.iter().flatten().cloned().collect();
         let mut take = |text: &[u8]| {
             stop.check()?;
             out(text)
         };
-        self.archive.each_text(load.stream.id, chunks, &mut take).await?;
+        self.archive.each_text(self.archive.all_chunks(load.stream.id), &mut take).await?;
         out(b"\\.\n")
     }
 }

@@ -8,7 +8,7 @@ use super::execute;
 use super::failures::Failures;
 use super::loader;
 use super::progress::Ledger;
-use crate::archive::ChunkEntry;
+use crate::archive::Totals;
 use crate::budget::ByteBudget;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::large_object;
@@ -16,7 +16,7 @@ use crate::catalog::model::Entry;
 use crate::error::{Context as _, Result};
 use crate::event::{Event, SharedObserver};
 use crate::manifest::{Content, Stream};
-use crate::opened::OpenArchive;
+use crate::opened::{ChunkRange, OpenArchive};
 use crate::pg::Session;
 use crate::pg::quote::printable;
 use crate::plan::restore::Step;
@@ -26,8 +26,10 @@ use crate::stop::Stop;
 #[derive(Debug)]
 pub(super) struct LoadPlan {
     pub(super) stream: Stream,
+    /// What the index says of all its chunks.
+    pub(super) totals: Totals,
     /// The chunks of each unit.
-    pub(super) units: Vec<Vec<ChunkEntry>>,
+    pub(super) units: Vec<ChunkRange>,
 }
 
 impl LoadPlan {
@@ -102,16 +104,16 @@ impl Steps {
     }
 
     /// Takes what earlier runs loaded into account.
-    pub(super) fn count_done(&self) {
+    pub(super) async fn count_done(&self) -> Result<()> {
         self.rows.store(0, Ordering::Relaxed);
         for (load, plan) in self.loads.iter().enumerate() {
             for (unit, chunks) in plan.units.iter().enumerate() {
                 if self.is_done(Step::Load { load, unit }) {
-                    let rows: u64 = chunks.iter().map(|chunk| u64::from(chunk.rows)).sum();
-                    self.rows.fetch_add(rows, Ordering::Relaxed);
+                    self.rows.fetch_add(self.archive.rows_of(*chunks).await?, Ordering::Relaxed);
                 }
             }
         }
+        Ok(())
     }
 
     pub(super) fn observer(&self) -> &SharedObserver {
@@ -288,7 +290,9 @@ impl Steps {
         let Some(plan) = self.loads.get(load) else {
             return Ok(());
         };
-        let chunks = plan.units.get(unit).cloned().unwrap_or_default();
+        let Some(chunks) = plan.units.get(unit).copied() else {
+            return Ok(());
+        };
         let marks = self.mark_of(Step::Load { load, unit }).into_iter().collect();
         let rows = match &plan.stream.content {
             Content::LargeObjects | Content::LargeObjectData => {
@@ -306,7 +310,7 @@ impl Steps {
         &self,
         session: &Session,
         plan: &LoadPlan,
-        chunks: Vec<ChunkEntry>,
+        chunks: ChunkRange,
         marks: Vec<String>,
     ) -> Result<u64> {
         let name = plan.stream.qualified();
@@ -319,9 +323,7 @@ impl Steps {
             ""
         };
         let sql = format!("COPY {name}{columns} FROM STDIN{options}");
-        let rows =
-            loader::load(session, &sql, &self.archive, plan.stream.id, chunks, &self.budget, &self.observer)
-                .await?;
+        let rows = loader::load(session, &sql, &self.archive, chunks, &self.budget, &self.observer).await?;
         self.commit(session, marks).await?;
         Ok(rows)
     }
@@ -331,37 +333,24 @@ impl Steps {
         &self,
         session: &Session,
         plan: &LoadPlan,
-        chunks: Vec<ChunkEntry>,
+        chunks: ChunkRange,
         marks: Vec<String>,
     ) -> Result<u64> {
         let metadata = plan.stream.content == Content::LargeObjects;
-        let (sql, stream) = if metadata {
-            (large_object::COPY_METADATA, plan.stream.id)
-        } else {
-            (large_object::COPY_CONTENT, plan.stream.id)
-        };
+        let sql = if metadata { large_object::COPY_METADATA } else { large_object::COPY_CONTENT };
         session.execute("BEGIN").await?;
         session.execute(large_object::CREATE_STAGING).await?;
         let mut rows = 0;
         if metadata {
-            rows = loader::load(session, sql, &self.archive, stream, chunks, &self.budget, &self.observer)
-                .await?;
+            rows = loader::load(session, sql, &self.archive, chunks, &self.budget, &self.observer).await?;
             session.execute(large_object::CREATE).await?;
             session
                 .execute(&large_object::set_attributes(!self.definitions.no_owner, !self.definitions.no_acl))
                 .await?;
         } else {
-            for chunk in chunks {
-                rows += loader::load(
-                    session,
-                    sql,
-                    &self.archive,
-                    stream,
-                    vec![chunk],
-                    &self.budget,
-                    &self.observer,
-                )
-                .await?;
+            for chunk in 0..chunks.count {
+                let one = ChunkRange { first: chunks.first + chunk, count: 1, ..chunks };
+                rows += loader::load(session, sql, &self.archive, one, &self.budget, &self.observer).await?;
                 session.execute(large_object::WRITE).await?;
             }
         }

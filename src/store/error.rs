@@ -17,10 +17,20 @@ pub enum StoreError {
         place: String,
     },
     /// The store does not let us.
-    #[error("{place}: permission denied")]
+    #[error("{place}: permission denied{}", in_brackets(code))]
     PermissionDenied {
         /// Path or URL.
         place: String,
+        /// The store's word for the reason (`SignatureDoesNotMatch`); empty where it gives none.
+        code: String,
+    },
+    /// The store refuses what was signed at another time than its own.
+    #[error("{place}: the store refuses requests that were signed at another time than its own ({code})")]
+    Clock {
+        /// Path or URL.
+        place: String,
+        /// The store's word for it.
+        code: String,
     },
     /// No space is left.
     #[error("{place}: no space is left")]
@@ -57,6 +67,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    fn refused(place: String, code: String) -> Self {
+        if CLOCK_CODES.contains(&code.as_str()) {
+            Self::Clock { place, code }
+        } else {
+            Self::PermissionDenied { place, code }
+        }
+    }
+
     /// Sorts an error of the store's client.
     pub(crate) fn from_client(place: &str, error: &object_store::Error) -> Self {
         use object_store::Error;
@@ -68,12 +86,29 @@ impl StoreError {
             Error::NotFound { .. } => Self::NotFound { place },
             Error::AlreadyExists { .. } | Error::Precondition { .. } => Self::AlreadyExists { place },
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-                Self::PermissionDenied { place }
+                Self::refused(place, code(error))
             }
-            other if is_denied(other) => Self::PermissionDenied { place },
+            other if is_denied(other) => Self::PermissionDenied { place, code: String::new() },
+            other if CLOCK_CODES.contains(&code(other).as_str()) => Self::Clock { place, code: code(other) },
             other => Self::Unreachable { place, reason: chain(other) },
         }
     }
+}
+
+/// What stores say of a request whose date is not theirs: S3, and compatible ones for signed URLs.
+const CLOCK_CODES: [&str; 2] = ["RequestTimeTooSkewed", "RequestExpired"];
+
+/// The code of the XML document with which S3 and Azure explain an error. The rest of it may quote the request.
+fn code(error: &object_store::Error) -> String {
+    let text = chain(error);
+    let code =
+        text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    let word = |code: &&str| code.len() <= 64 && code.chars().all(|letter| letter.is_ascii_alphanumeric());
+    code.filter(word).unwrap_or_default().to_owned()
+}
+
+fn in_brackets(code: &str) -> String {
+    if code.is_empty() { String::new() } else { format!(" ({code})") }
 }
 
 fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {

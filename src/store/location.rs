@@ -9,6 +9,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use url::Url;
 
 use super::StoreError;
+use super::patience::{Patient, retries};
 
 /// A place where archives lie: a directory, or a prefix in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,12 +113,16 @@ pub(super) fn client(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreErr
         "gs" => Arc::new(
             object_store::gcp::GoogleCloudStorageBuilder::from_env()
                 .with_bucket_name(bucket)
+                .with_retry(retries())
+                .with_http_connector(Patient::from_env())
                 .build()
                 .map_err(wrong)?,
         ),
         "az" => Arc::new(
             object_store::azure::MicrosoftAzureBuilder::from_env()
                 .with_container_name(bucket)
+                .with_retry(retries())
+                .with_http_connector(Patient::from_env())
                 .build()
                 .map_err(wrong)?,
         ),
@@ -132,6 +137,7 @@ pub(super) fn client(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreErr
                     builder = builder.with_region("us-east-1");
                 }
             }
+            let builder = builder.with_retry(retries()).with_http_connector(Patient::from_env());
             Arc::new(builder.build().map_err(wrong)?)
         }
     };
@@ -140,8 +146,17 @@ pub(super) fn client(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreErr
 
 /// Length of an object.
 pub(super) async fn size_of(client: &dyn ObjectStore, path: &Path, place: &str) -> Result<u64, StoreError> {
-    let meta = client.head(path).await.map_err(|error| StoreError::from_client(place, &error))?;
-    Ok(meta.size)
+    let error = match client.head(path).await {
+        Ok(meta) => return Ok(meta.size),
+        Err(error) => StoreError::from_client(place, &error),
+    };
+    // The answer to a HEAD has no body that could say why: a GET's has.
+    if matches!(&error, StoreError::PermissionDenied { code, .. } if code.is_empty())
+        && let Err(told) = client.get_range(path, 0..1).await
+    {
+        return Err(StoreError::from_client(place, &told));
+    }
+    Err(error)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod get;
 pub mod location;
 pub mod naming;
 mod newest;
+mod patience;
 pub mod publish;
 pub mod put;
 pub mod sidecar;

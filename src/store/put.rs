@@ -11,6 +11,9 @@ use super::{Store, StoreError};
 /// Bytes of a part. All but the last have this size (R2 wants that). S3 takes 10,000 parts: 156 GiB of archive.
 const PART_BYTES: usize = 16 << 20;
 
+/// How long the abort of an upload may take: the store may be what failed.
+const ABORT: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Parts under way at a time.
 const PARTS_UNDER_WAY: usize = 2;
 
@@ -138,11 +141,13 @@ impl Upload {
     /// Those of the store: something may be left.
     pub async fn abort(mut self) -> Result<(), StoreError> {
         self.under_way.shutdown().await;
-        match self.multipart.take() {
-            Some(mut multipart) => {
-                multipart.abort().await.map_err(|error| StoreError::from_client(&self.place, &error))
-            }
-            None => Ok(()),
+        let Some(mut multipart) = self.multipart.take() else { return Ok(()) };
+        match tokio::time::timeout(ABORT, multipart.abort()).await {
+            Ok(done) => done.map_err(|error| StoreError::from_client(&self.place, &error)),
+            Err(_) => Err(StoreError::Unreachable {
+                place: self.place.clone(),
+                reason: "the upload could not be aborted in time".to_owned(),
+            }),
         }
     }
 }

@@ -151,3 +151,63 @@ fn rows_of_a_hundred_megabytes() {
         assert!(peak < MEMORY + 3 * ROW, "{} MiB", peak >> 20);
     }
 }
+
+/// An archive of the same database, in which the one table has so many chunks of one row each.
+async fn with_chunks(archive: &str, chunks: u32, to: &std::path::Path) {
+    use pgcask::archive::{ChunkFacts, ChunkHead, ContentHash, Layout, Options, SectionTag, Writer};
+    use pgcask::manifest;
+
+    let source = pgcask::store::get::Source::open(archive).await.unwrap();
+    let found = pgcask::opened::Found::locate(source).await.unwrap().unlock(&[]).unwrap();
+    let facts = found.manifest().await.unwrap();
+    let catalog = pgcask::catalog::encode::encode(&found.model().await.unwrap().unwrap()).unwrap();
+    let closing = serde_json::to_vec(&found.closing().await.unwrap()).unwrap();
+    let mut writer = Writer::new(&Options::default()).unwrap();
+    let hasher = pgcask::pg::copy::RowHasher::new(writer.content_hash_secret().unwrap());
+    let (sealer, stream) = (writer.sealer(), &facts.streams[0]);
+    let mut scratch = sealer.scratch().unwrap();
+    let mut file = std::io::BufWriter::new(std::fs::File::create(to).unwrap());
+    let mut put = |pieces: Vec<bytes::Bytes>| {
+        for piece in pieces {
+            std::io::Write::write_all(&mut file, &piece).unwrap();
+        }
+    };
+    writer.declare(stream.id, stream.display().as_bytes()).unwrap();
+    put(writer.section(SectionTag(manifest::MANIFEST_TAG), 1, &serde_json::to_vec(&facts).unwrap()).unwrap());
+    put(writer.section(SectionTag(manifest::CATALOG_TAG), 1, &catalog).unwrap());
+    for number in 0..chunks {
+        let text = format!("{number}\n");
+        let hash = ContentHash(hasher.block(text.as_bytes()).sum);
+        let facts = ChunkFacts { hash, zone_map: Vec::new() };
+        let head = ChunkHead { stream: stream.id, number, rows: 1 };
+        let frame = sealer.seal_chunk(head, text.as_bytes(), Layout::Rows, facts, &mut scratch).unwrap();
+        put(writer.push(frame).unwrap());
+    }
+    put(writer.section(SectionTag(manifest::CLOSING_TAG), 1, &closing).unwrap());
+    put(writer.finish().unwrap().bytes);
+}
+
+#[tokio::test]
+async fn the_memory_of_a_restore_does_not_grow_with_the_archive() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE t AS SELECT 1 AS i");
+    let store = folder.path().join("store").display().to_string();
+    let args = ["backup", &server.url(&source), "--to", &store, "--no-encrypt", "--json"];
+    let made = crate::harness::cli::run(&mut pgcask(args)).expect(0).json();
+    let mut peaks = Vec::new();
+    // As many chunks as 2 and 200 GB of rows have.
+    for chunks in [2_000, 200_000] {
+        let archive = folder.path().join(format!("{chunks}.cask"));
+        with_chunks(made["archive"].as_str().unwrap(), chunks, &archive).await;
+        let target = server.adopt(server.fresh_name());
+        let (archive, into) = (archive.display().to_string(), server.url(&target));
+        let args = ["restore", &archive, "--into", &into, "--create", "--jobs", "2"];
+        let (peak, status) = rss::peak(quiet(&mut pgcask(args)));
+        assert!(status.success());
+        let sum = u64::from(chunks) * (u64::from(chunks) - 1) / 2;
+        assert_eq!(server.value(&target, "SELECT sum(i) FROM t"), sum.to_string());
+        peaks.push(peak >> 10);
+    }
+    assert!(peaks[1] < peaks[0] + (6 << 10), "{peaks:?} KiB");
+}

@@ -17,7 +17,7 @@ pub(crate) fn until(server: &Server, db: &str, query: &str, value: &str) {
 }
 
 /// Whether a session of ours reads rows now.
-const COPYING: &str = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'pgcask' \
+pub(crate) const COPYING: &str = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'pgcask' \
     AND datname = current_database() AND query LIKE 'COPY%' AND state = 'active'";
 
 #[test]

@@ -21,7 +21,7 @@ fn log_in(port: u16) -> TcpStream {
 }
 
 /// One message: its type, and all of its bytes.
-fn message(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+pub(crate) fn message(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     let mut head = [0; 5];
     stream.read_exact(&mut head).ok()?;
     let length = usize::try_from(u32::from_be_bytes(head[1..].try_into().unwrap())).unwrap();

@@ -36,6 +36,8 @@ pub(crate) struct Contest {
     pub(crate) setup: String,
     /// Peers first: ratios are theirs over ours.
     pub(crate) entries: Vec<Entry>,
+    /// Whether every peer is to be compared with every entry of ours.
+    pub(crate) ratios: bool,
 }
 
 /// An entry's costs, one a run.
@@ -74,7 +76,19 @@ impl Tools<'_> {
             self.pipeline(&url("tpch")),
             self.restores("restore", "tpch", &url("tpch"), &url("restored")),
             self.restores("load", "big", &url("big"), &url("restored")),
+            self.memory(&url("tpch5"), &url("restored")),
         ]
+    }
+
+    /// Backup and restore of five times the data by four connections: memory must not follow either.
+    fn memory(&self, source: &str, target: &str) -> Contest {
+        let tools = Tools { functions: String::new(), jobs: 4, ..*self };
+        let Contest { setup, entries, .. } = tools.restores("memory", "tpch5", source, target);
+        let backups =
+            [tools.dump("pg_dump -Fd -j4 -Z zstd:1, not encrypted", 1, source), tools.backup(1, source)];
+        let title = "Memory of four connections on five times the data".to_owned();
+        let entries = backups.into_iter().chain(entries).collect();
+        Contest { name: "memory", title, database: "tpch5", setup, entries, ratios: false }
     }
 
     fn backups(&self, name: &'static str, database: &'static str, level: u32, url: &str) -> Contest {
@@ -84,7 +98,7 @@ impl Tools<'_> {
             self.backup(level, url),
         ];
         let title = format!("Backup of {database}, zstd {level}");
-        Contest { name, title, database, setup: String::new(), entries }
+        Contest { name, title, database, setup: String::new(), entries, ratios: true }
     }
 
     fn pipeline(&self, url: &str) -> Contest {
@@ -106,6 +120,7 @@ impl Tools<'_> {
             database: "tpch",
             setup,
             entries,
+            ratios: true,
         }
     }
 
@@ -138,7 +153,8 @@ impl Tools<'_> {
             entry("pgcask restore --no-verify", ours("--no-verify"), true),
             entry("pgcask restore, content proven", ours(""), true),
         ];
-        Contest { name, title: format!("Restore of {database}, analysed"), database, setup, entries }
+        let title = format!("Restore of {database}, analysed");
+        Contest { name, title, database, setup, entries, ratios: true }
     }
 
     fn dump(&self, label: &str, level: u32, url: &str) -> Entry {
@@ -206,7 +222,9 @@ impl Tools<'_> {
         let mut cost = self.run(&entry.script, data)?;
         cost.megabytes = entry.writes.as_deref().map_or(0.0, measure::megabytes);
         let log = data.server.log();
-        cost.foreign_keys = crate::log::foreign_key_phase(log.get(before..).unwrap_or_default());
+        let log = log.get(before..).unwrap_or_default();
+        cost.load = crate::log::load_phase(log);
+        cost.foreign_keys = crate::log::foreign_key_phase(log);
         Ok(cost)
     }
 

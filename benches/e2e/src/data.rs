@@ -59,6 +59,7 @@ impl Data {
         self.server.sql("postgres", &format!("CREATE DATABASE {db}"))?;
         match db {
             "tpch" => tpch::build(&self.server, db, scale)?,
+            "tpch5" => tpch::build(&self.server, db, 5.0 * scale)?,
             "big" => tpch::build_big(&self.server, db, 2.0 * scale)?,
             "pgb" => self.pgbench(db, scale)?,
             _ => return Err(format!("no data set is called {db}").into()),

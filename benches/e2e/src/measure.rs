@@ -30,6 +30,8 @@ pub(crate) struct Cost {
     pub(crate) memory: f64,
     /// Size of what was written, in MB.
     pub(crate) megabytes: f64,
+    /// Seconds between the begin of the first load of rows and the end of the last one.
+    pub(crate) load: f64,
     /// Seconds between the first foreign key's begin and the last one's end.
     pub(crate) foreign_keys: f64,
     /// What the command printed.

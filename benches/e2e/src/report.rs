@@ -8,8 +8,8 @@ use xtask::Result;
 use crate::contest::{Contest, Outcome};
 use crate::measure::Cost;
 
-const HEADINGS: &str = "| | wall s [least–most] | client CPU s | server CPU s | others' CPU s | memory MiB | MB written | foreign keys s |
-|---|---|---|---|---|---|---|---|
+const HEADINGS: &str = "| | wall s [least–most] | client CPU s | server CPU s | others' CPU s | memory MiB | MB written | rows loaded s | foreign keys s |
+|---|---|---|---|---|---|---|---|---|
 ";
 
 /// Above this share of one core for others, walls of the two sides no longer compare.
@@ -43,7 +43,7 @@ impl Report {
             let _written = writeln!(text, "{}", row(outcome));
         }
         text.push('\n');
-        let peers = outcomes.iter().filter(|outcome| !outcome.ours);
+        let peers = outcomes.iter().filter(|outcome| contest.ratios && !outcome.ours);
         for (peer, ours) in
             peers.flat_map(|peer| outcomes.iter().filter(|o| o.ours).map(move |ours| (peer, ours)))
         {
@@ -51,6 +51,9 @@ impl Report {
             let mut line =
                 format!("- {}: **{:.2} ×** the speed of {}", ours.label, ratio(|c| c.wall), peer.label);
             let _written = write!(line, ", {:.2} × its client CPU", 1.0 / ratio(|c| c.client));
+            if median(ours, |c| c.load) > 0.0 {
+                let _written = write!(line, ", rows loaded {:.2} ×", ratio(|c| c.load));
+            }
             if median(ours, |c| c.foreign_keys) > 0.0 {
                 let _written = write!(line, ", foreign keys {:.2} ×", ratio(|c| c.foreign_keys));
             }
@@ -84,7 +87,7 @@ fn row(outcome: &Outcome) -> String {
     let walls = outcome.costs.iter().map(|cost| cost.wall);
     let (least, most) = (walls.clone().fold(f64::INFINITY, f64::min), walls.fold(0.0, f64::max));
     format!(
-        "| {} | {} [{least:.2}–{most:.2}] | {} | {} | {} | {} | {} | {} |",
+        "| {} | {} [{least:.2}–{most:.2}] | {} | {} | {} | {} | {} | {} | {} |",
         outcome.label,
         value(|c| c.wall, 2),
         value(|c| c.client, 2),
@@ -92,6 +95,7 @@ fn row(outcome: &Outcome) -> String {
         value(|c| c.other, 1),
         value(|c| c.memory, 0),
         value(|c| c.megabytes, 1),
+        value(|c| c.load, 1),
         value(|c| c.foreign_keys, 1),
     )
 }
@@ -104,7 +108,7 @@ fn json_of(outcome: &Outcome) -> Value {
             json!({
                 "wall_seconds": cost.wall, "client_cpu_seconds": cost.client, "server_cpu_seconds": cost.server,
                 "other_cpu_seconds": cost.other, "memory_mib": cost.memory, "written_mb": cost.megabytes,
-                "foreign_keys_seconds": cost.foreign_keys,
+                "load_seconds": cost.load, "foreign_keys_seconds": cost.foreign_keys,
                 "output": cost.output.lines().last().and_then(|line| serde_json::from_str::<Value>(line).ok()),
             })
         })

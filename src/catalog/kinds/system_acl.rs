@@ -64,6 +64,12 @@ const OBJECTS: [&str; 7] = [
      pg_catalog.acldefault('F', w.fdwowner), NULL, '' FROM pg_catalog.pg_foreign_data_wrapper w",
 ];
 
+/// The privileges at first. `initdb` fills `pg_init_privs` before it makes `information_schema`, whose script lets all read
+/// its views.
+const INITIAL: &str = "coalesce(p.initprivs, CASE WHEN o.system = 'information_schema' AND o.sub = 0 AND o.class IN (1259, 2615) \
+    THEN o.usual || pg_catalog.makeaclitem(0::pg_catalog.oid, o.owner, CASE o.class WHEN 1259 THEN 'SELECT' ELSE 'USAGE' END, \
+    false) ELSE o.usual END)";
+
 /// What one grantee has from one grantor.
 #[derive(PartialEq, Eq)]
 struct Part<'a> {
@@ -146,10 +152,9 @@ impl Kind for SystemAcl {
              AND e.deptype = 'e' \
              WHERE (e.refobjid IS NOT NULL OR o.system IN ('pg_catalog', 'information_schema')) \
              AND (o.acl IS NOT NULL OR p.initprivs IS NOT NULL) \
-             AND NOT (coalesce(o.acl, o.usual) @> coalesce(p.initprivs, o.usual) \
-             AND coalesce(o.acl, o.usual) <@ coalesce(p.initprivs, o.usual)) ORDER BY 2",
+             AND NOT (coalesce(o.acl, o.usual) @> {INITIAL} AND coalesce(o.acl, o.usual) <@ {INITIAL}) ORDER BY 2",
             privileges = sql::acl_json("coalesce(o.acl, o.usual)"),
-            initial = sql::acl_json("coalesce(p.initprivs, o.usual)"),
+            initial = sql::acl_json(INITIAL),
             extension = class::PG_EXTENSION,
             objects = OBJECTS.join(" UNION ALL "),
         )

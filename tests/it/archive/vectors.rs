@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use pgcask::archive::{
     ChunkFacts, ChunkHead, ContentHash, Error, Layout, OpenScratch, Options, Report, Totals, Writer,
@@ -11,6 +12,10 @@ use pgcask::archive::{
 use pgcask::fields::Fields;
 use pgcask::seal::recipient::{Identity, Passphrase, Recipient, generate_identity};
 use sha2::{Digest as _, Sha256};
+
+use crate::harness::cli::{backup, folder as folder_with_passphrase, pass, pgcask, run};
+use crate::harness::output;
+use crate::harness::postgres::{Server, newest};
 
 use super::{CATALOG, META, frames, open, read_stream, repair_frame, slice, text, verify};
 
@@ -87,6 +92,46 @@ fn every_vector_is_as_expected() {
         seen += 1;
     }
     assert!(seen >= 10, "only {seen} vectors");
+}
+
+/// Runs the reader in Python.
+fn reader(arguments: &[&str]) -> String {
+    let mut python = Command::new("python3");
+    let packages = xtask::python::packages().unwrap_or_else(|error| panic!("{error}"));
+    python.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
+    output(python.arg(folder().join("reader.py")).args(arguments))
+}
+
+#[test]
+fn a_reader_written_from_the_specification_alone_agrees() {
+    let told = reader(&["--check"]);
+    assert!(
+        !told.contains("FAIL") && told.lines().filter(|line| line.starts_with("ok ")).count() >= 15,
+        "{told}"
+    );
+}
+
+#[test]
+fn a_reader_written_from_the_specification_alone_reads_a_backup_of_today() {
+    let (server, kept) = (Server::shared(newest()), folder_with_passphrase());
+    let source = server.create_db();
+    server.sql(
+        &source,
+        "CREATE TABLE t AS SELECT i, md5(i::text) AS m, CASE WHEN i % 7 = 0 THEN E'tab\\t\\\\' END AS x
+             FROM generate_series(1, 60000) i",
+    );
+    let made = backup(kept.path(), &server.url(&source), &[]);
+    let archive = made["archive"].as_str().unwrap();
+    let rows = reader(&[archive, "--passphrase", PASSPHRASE, "--rows", "0"]);
+    let mut rows: Vec<&str> = rows.lines().collect();
+    let copied =
+        run(&mut pgcask(["cat", archive, "t", "--format", "copy", &pass(kept.path())])).expect(0).stdout;
+    let mut copied: Vec<&str> = copied.lines().collect();
+    // The reader gives chunks by number, `cat` by place.
+    rows.sort_unstable();
+    copied.sort_unstable();
+    assert_eq!(rows.len(), 60_000);
+    assert_eq!(rows, copied);
 }
 
 /// The vectors are written once and kept: they prove that old archives stay readable. This wrote them, and writes those

@@ -24,7 +24,9 @@ use xtask::postgres::Postgres;
 pub(crate) use xtask::postgres::{Build, Options};
 
 /// The versions tests run on unless `PGCASK_TEST_PG` says otherwise.
-const DEFAULT_VERSIONS: &str = "15,16,17,18";
+const DEFAULT_VERSIONS: &str = "13,14,15,16,17,18";
+/// Older versions than this are tested with every kind of object, and with little else.
+const OLDEST_IN_FULL: u32 = 15;
 /// How much of a server's log is shown when a test fails.
 const LOG_LINES: usize = 60;
 /// Parts columns where values may hold anything readable.
@@ -32,8 +34,15 @@ const MARK: &str = "\u{1}";
 
 static NEXT_DATABASE: AtomicU32 = AtomicU32::new(1);
 
-/// The major versions under test: `PGCASK_TEST_PG=13,18`, or the default list.
+/// The major versions that are tested in full: those of [`every_version`] but the oldest, if there are others.
 pub(crate) fn versions() -> Vec<u32> {
+    let all = every_version();
+    let full: Vec<u32> = all.iter().copied().filter(|major| *major >= OLDEST_IN_FULL).collect();
+    if full.is_empty() { all } else { full }
+}
+
+/// The major versions under test: `PGCASK_TEST_PG=13,18`, or the default list.
+pub(crate) fn every_version() -> Vec<u32> {
     let list = std::env::var("PGCASK_TEST_PG").unwrap_or_else(|_| DEFAULT_VERSIONS.to_owned());
     let parse =
         |word: &str| word.trim().parse().unwrap_or_else(|_| panic!("PGCASK_TEST_PG={list}: no version"));

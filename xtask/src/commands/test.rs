@@ -8,7 +8,7 @@ use super::{run_with, unknown, value};
 
 /// Runs the command.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    let mut list = std::env::var("PGCASK_TEST_PG").unwrap_or_else(|_| "15,16,17,18".to_owned());
+    let mut list = std::env::var("PGCASK_TEST_PG").unwrap_or_else(|_| "13,14,15,16,17,18".to_owned());
     let (mut filter, mut accept) = (None, false);
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
