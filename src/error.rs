@@ -231,6 +231,13 @@ impl From<StoreError> for Error {
         let (kind, hint) = match &error {
             StoreError::Invalid { .. } => (ErrorKind::Usage, None),
             StoreError::NotFound { .. } | StoreError::AlreadyExists { .. } => (ErrorKind::Failed, None),
+            StoreError::NoBackup { .. } => (ErrorKind::Failed, Some("`pgcask list` shows what there is")),
+            StoreError::Ambiguous { .. } => (
+                ErrorKind::Usage,
+                Some(
+                    "name the database, as in shop/latest, or more of the id; `pgcask list` shows what there is",
+                ),
+            ),
             StoreError::Length { .. } => (ErrorKind::Damaged, None),
             StoreError::Full { .. } => {
                 (ErrorKind::Store, Some("make room, or choose another store with --to"))

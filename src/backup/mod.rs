@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::sync::{Mutex, mpsc};
 
 pub use options::{Options, Parts, Summary};
@@ -123,7 +125,7 @@ pub async fn run(
         }
     };
     upload.finish().await?;
-    let metadata = metadata_of(options, &made, &key, clock);
+    let metadata = metadata_of(options, &made, &key, taken, clock);
     publish::publish(store, &key, &metadata).await?;
     Ok(Summary {
         archive: store.display(&key),
@@ -150,7 +152,14 @@ async fn carry(upload: &mut Upload, mut pieces: mpsc::Receiver<Bytes>) -> Result
     Ok(())
 }
 
-fn metadata_of(options: &Options, made: &Made, key: &str, clock: Clock) -> Metadata {
+/// Until when the backup is kept. A span beyond what time can express means for ever.
+fn expiry(options: &Options, taken: Timestamp) -> Option<String> {
+    let span = options.keep_for.unwrap_or_else(|| options.kind.keeps());
+    let until = taken.to_zoned(TimeZone::UTC).checked_add(span).ok()?;
+    Some(until.timestamp().to_string())
+}
+
+fn metadata_of(options: &Options, made: &Made, key: &str, taken: Timestamp, clock: Clock) -> Metadata {
     let Made { archive, manifest, objects, seconds } = made;
     Metadata {
         format: 1,
@@ -172,5 +181,6 @@ fn metadata_of(options: &Options, made: &Made, key: &str, clock: Clock) -> Metad
         keys: archive.recipients.iter().map(ToString::to_string).collect(),
         level: options.level.get(),
         tool: manifest.tool.clone(),
+        expires_at: expiry(options, taken),
     }
 }

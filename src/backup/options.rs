@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Span;
 use serde::Serialize;
 
 use crate::pg::ConnectOptions;
@@ -29,6 +30,8 @@ pub struct Options {
     pub source: ConnectOptions,
     /// The kind of backup.
     pub kind: Kind,
+    /// How long the backup is to be kept; without it, as long as its kind says.
+    pub keep_for: Option<Span>,
     /// How many connections copy at the same time.
     pub jobs: usize,
     /// How hard to compress.

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::select::{Pattern, PatternError, Selection};
@@ -179,6 +182,38 @@ pub struct PassphraseArgs {
         conflicts_with_all = ["passphrase_file", "passphrase_fd"]
     )]
     pub passphrase_command: Option<String>,
+}
+
+/// A moment: RFC 3339, or a date with or without a time, which is UTC then.
+pub(super) fn moment(text: &str) -> std::result::Result<Timestamp, String> {
+    let utc = |civil: DateTime| civil.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
+    text.parse::<Timestamp>()
+        .or_else(|_| text.parse::<DateTime>().and_then(utc))
+        .map_err(|_| "a time is written as 2026-11-22 14:30:00+00, or as 2026-11-22 14:30 in UTC".to_owned())
+}
+
+/// A span of time that lies ahead: `30d`, `1y 6mo`.
+pub(super) fn span_ahead(text: &str) -> std::result::Result<Span, String> {
+    let read = text.parse::<Span>().ok().filter(|span| span.is_positive());
+    read.ok_or_else(|| "a span is written as 90d, 12w, 18mo, 7y, 1y 6mo".to_owned())
+}
+
+/// The store that a command cannot do without.
+pub(super) fn store_needed(given: Option<&str>) -> Result<&str> {
+    given.ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "no store is named").hint("give --store, or set PGCASK_STORE")
+    })
+}
+
+/// Where an archive is looked for that is not named by its place.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FindArgs {
+    /// The store that `latest`, `latest:weekly`, `shop/latest` or an id as the archive's name is looked for in
+    #[arg(long, value_name = "STORE", env = "PGCASK_STORE", help_heading = "Archive")]
+    pub store: Option<String>,
+    /// Of `latest`, the newest begun before this time; without a zone it is UTC
+    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "Archive")]
+    pub before: Option<Timestamp>,
 }
 
 /// How an archive is opened.

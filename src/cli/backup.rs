@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Span;
 
-use super::args::{PassphraseArgs, SELECTION, SelectionArgs};
+use super::args::{PassphraseArgs, SELECTION, SelectionArgs, span_ahead};
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::{Context, keys};
@@ -52,6 +53,10 @@ pub struct BackupArgs {
     /// Kind of backup: daily, weekly, monthly, pre-deploy, manual
     #[arg(long, value_name = "KIND", default_value = "daily")]
     pub kind: String,
+    /// Keep it for so long, as `30d` or `1y 6mo` [default: daily and manual 90 days, weekly 1 year, monthly 7 years,
+    /// pre-deploy 30 days]
+    #[arg(long, value_name = "SPAN", value_parser = span_ahead)]
+    pub keep_for: Option<Span>,
 
     /// Connections that read at the same time [default: the number of processors, at most 8]
     #[arg(short, long, value_name = "N", help_heading = "Speed")]
@@ -149,6 +154,7 @@ impl BackupArgs {
         let options = Options {
             source,
             kind,
+            keep_for: self.keep_for,
             jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
             level: Level::new(self.level).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
             recipients,

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::Context;
-use super::args::{UnlockArgs, patterns};
+use super::args::{FindArgs, UnlockArgs, patterns};
 use super::printer::{Printer, human_count};
 use super::progress::Progress;
 use super::read::open;
@@ -38,7 +38,7 @@ EXIT STATUS
   0 compared (with --exit-code: and equal) · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 different, with --exit-code ·
   7 server lost · 8 store unreachable")]
 pub struct DiffArgs {
-    /// The archive: a file or the URL of an object
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
     #[arg(value_name = "ARCHIVE")]
     pub archive: String,
     /// The tables; may be repeated. A partitioned table stands for its partitions
@@ -58,6 +58,9 @@ pub struct DiffArgs {
     pub exit_code: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub find: FindArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
 }
 
@@ -71,7 +74,8 @@ impl DiffArgs {
             printer.warning(warning);
         }
         let options = DiffOptions { live, tables: patterns(&self.tables)?, sample: self.sample };
-        let archive = open(&self.archive, &self.unlock).await?;
+        let place = self.find.place(&self.archive).await?;
+        let archive = open(&place, &self.unlock).await?;
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
         let mut file =
@@ -87,7 +91,7 @@ impl DiffArgs {
         let found = result?;
         if printer.json {
             printer.json(&serde_json::json!({
-                "archive": self.archive, "database": options.live.display(), "tables": found,
+                "archive": place, "database": options.live.display(), "tables": found,
                 "bytes_read": archive.source().bytes_read(),
             }))?;
         } else {

@@ -4,6 +4,7 @@ pub mod args;
 pub mod backup;
 pub mod diff;
 pub mod keys;
+pub mod list;
 pub mod printer;
 pub mod progress;
 pub mod prompt;
@@ -49,6 +50,7 @@ pub enum Command {
     Restore(Box<restore::RestoreArgs>),
     Rollback(Box<rollback::RollbackArgs>),
     Validate(Box<validate::ValidateArgs>),
+    List(list::ListArgs),
     Show(read::ShowArgs),
     Verify(read::VerifyArgs),
     Cat(read::CatArgs),
@@ -122,6 +124,7 @@ async fn run(command: Command, context: Context) -> Result<Exit> {
         Command::Restore(args) => args.run(&context).await,
         Command::Rollback(args) => args.run(&context).await,
         Command::Validate(args) => args.run(&context).await,
+        Command::List(args) => args.run(&context).await,
         Command::Show(args) => args.run(&context).await,
         Command::Verify(args) => args.run(&context).await,
         Command::Cat(args) => args.run(&context).await,

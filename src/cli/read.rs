@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::args::{UnlockArgs, WantedArgs};
+use super::args::{FindArgs, UnlockArgs, WantedArgs};
 use super::printer::{Printer, human_bytes, human_count};
 use super::progress::Progress;
 use super::{Context, keys};
@@ -16,13 +16,15 @@ use crate::opened::{Found, OpenArchive};
 use crate::pg::quote::printable;
 use crate::plan::select::Pattern;
 use crate::restore::{ScriptOptions, Sections, script};
+use crate::store::Location;
+use crate::store::find::{Reference, find_backup};
 use crate::store::get::Source;
 use crate::store::sidecar::hex;
 
 /// Show what is in an archive
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
-    /// The archive: a file or the URL of an object
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
     #[arg(value_name = "ARCHIVE")]
     pub archive: String,
     /// List every object
@@ -31,6 +33,9 @@ pub struct ShowArgs {
     /// Show one table: columns, rows, size, chunks
     #[arg(short, long, value_name = "PATTERN")]
     pub table: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub find: FindArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
@@ -42,12 +47,15 @@ pub struct ShowArgs {
 EXIT STATUS
   0 good · 3 damaged or not authentic · 4 key · 8 store unreachable")]
 pub struct VerifyArgs {
-    /// The archive: a file or the URL of an object
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
     #[arg(value_name = "ARCHIVE")]
     pub archive: String,
     /// Check only what can be checked without a key
     #[arg(long)]
     pub no_key: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub find: FindArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
@@ -79,7 +87,7 @@ EXAMPLES
   Only definitions, to read or to compare:
     pgcask cat shop.cask --schema-only --no-owner -i ~/pgcask.key | less")]
 pub struct CatArgs {
-    /// The archive: a file or the URL of an object
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
     #[arg(value_name = "ARCHIVE")]
     pub archive: String,
     /// The table: schema.name. Without it, all that is selected is written as a script for psql
@@ -91,6 +99,9 @@ pub struct CatArgs {
     /// Write the passwords of user mappings, foreign servers and subscriptions into the script
     #[arg(long, conflicts_with = "table")]
     pub show_secrets: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub find: FindArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
@@ -106,11 +117,33 @@ pub(super) async fn open(archive: &str, unlock: &UnlockArgs) -> Result<OpenArchi
     found.unlock(&identities)
 }
 
+impl FindArgs {
+    /// Path or URL of the archive that is meant.
+    pub(super) async fn place(&self, archive: &str) -> Result<String> {
+        match Reference::parse(archive)? {
+            Reference::Place(place) => Ok(place),
+            Reference::Backup { database, which } => {
+                let Some(store) = &self.store else {
+                    let what = printable(archive);
+                    let message = format!("there is no file {what}, and no store is named to look for it");
+                    return Err(
+                        Error::new(ErrorKind::Usage, message).hint("give --store, or set PGCASK_STORE")
+                    );
+                };
+                let store = Location::parse(store)?.open_existing()?;
+                let backup = find_backup(&store, database.as_deref(), &which, self.before).await?;
+                Ok(store.display(&backup.key))
+            }
+        }
+    }
+}
+
 impl ShowArgs {
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
-        let archive = open(&self.archive, &self.unlock).await?;
+        let place = self.find.place(&self.archive).await?;
+        let archive = open(&place, &self.unlock).await?;
         let manifest = archive.manifest().await?;
         if let Some(pattern) = &self.table {
             return show_tables(printer, &archive, &manifest, pattern);
@@ -127,13 +160,13 @@ impl ShowArgs {
         let plain: u64 = manifest.streams.iter().map(|stream| totals(stream).plain_bytes).sum();
         if printer.json {
             printer.json(&serde_json::json!({
-                "archive": self.archive, "bytes": archive.source().size(), "rows": rows, "plain_bytes": plain,
+                "archive": place, "bytes": archive.source().size(), "rows": rows, "plain_bytes": plain,
                 "manifest": manifest, "toc": self.toc.then_some(toc),
             }))?;
             return Ok(Exit::Good);
         }
         let Manifest { id, kind, database, server, snapshot, tool, .. } = &manifest;
-        printer.line(&format!("archive    {} ({})", self.archive, human_bytes(archive.source().size())))?;
+        printer.line(&format!("archive    {} ({})", place, human_bytes(archive.source().size())))?;
         printer.line(&format!("database   {} on PostgreSQL {}", printable(database), server.version))?;
         printer.line(&format!("snapshot   {} ({kind}, id {id}, {tool})", snapshot.taken_at))?;
         printer.line(&format!("content    {} rows, {} of rows", human_count(rows), human_bytes(plain)))?;
@@ -198,7 +231,8 @@ impl VerifyArgs {
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
-        let source = Source::open(&self.archive).await?;
+        let place = self.find.place(&self.archive).await?;
+        let source = Source::open(&place).await?;
         let given = !self.unlock.identities.is_empty() || self.unlock.passphrase.is_given();
         let verifier = if self.no_key {
             Verifier::new()
@@ -222,7 +256,7 @@ impl VerifyArgs {
             }
         };
         let report = scan(&source, verifier, context).await?;
-        print_report(printer, &self.archive, &report)
+        print_report(printer, &place, &report)
     }
 }
 
@@ -281,7 +315,8 @@ impl CatArgs {
             )
             .hint("leave TABLE out, and give --table, for a script of some tables"));
         }
-        let archive = open(&self.archive, &self.unlock).await?;
+        let place = self.find.place(&self.archive).await?;
+        let archive = open(&place, &self.unlock).await?;
         if let Some(table) = &self.table {
             self.rows(&archive, table, context).await?;
         } else {

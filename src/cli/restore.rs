@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Context;
-use super::args::{UnlockArgs, WantedArgs};
+use super::args::{FindArgs, UnlockArgs, WantedArgs};
 use super::backup::default_jobs;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
@@ -44,7 +44,7 @@ EXIT STATUS
   0 done and proven · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 the content differs ·
   7 server lost · 8 store unreachable · 9 refused · 130/143 stopped")]
 pub struct RestoreArgs {
-    /// The archive: a file or the URL of an object
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
     #[arg(value_name = "ARCHIVE")]
     pub archive: String,
     /// The database to restore into: empty, or new with --create
@@ -92,6 +92,9 @@ pub struct RestoreArgs {
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub find: FindArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
 
     #[command(flatten)]
@@ -121,7 +124,8 @@ impl RestoreArgs {
             demands: self.demands.resolve()?,
             maintenance_work_mem: self.maintenance_work_mem.clone(),
         };
-        let archive = open(&self.archive, &self.unlock).await?;
+        let place = self.find.place(&self.archive).await?;
+        let archive = open(&place, &self.unlock).await?;
         if self.swap.swap && self.dry_run {
             return Box::pin(self.swap.dry_run(&options, &archive, &self.unlock, context)).await;
         }

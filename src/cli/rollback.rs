@@ -18,8 +18,9 @@ use crate::pg::{ConnectOptions, EnvLookup, PgError};
 use crate::restore::{
     Leftover, LeftoverKind, RollbackPlan, Writes, discard, leftovers, plan_rollback, rollback,
 };
-use crate::store::Location;
+use crate::store::find::{Which, find_backup};
 use crate::store::naming::Kind;
+use crate::store::{Location, StoreError};
 
 /// Go back to the database that a restore with --swap replaced
 #[derive(Debug, Clone, Args)]
@@ -141,11 +142,15 @@ impl RollbackArgs {
         context: &Context,
     ) -> Result<Exit> {
         let opened = Location::parse(store)?.open()?;
-        let newest = opened.newest(&target.database, Kind::PreRestore).await?;
-        let archive = newest.ok_or_else(|| {
-            let what = format!("{store} has no backup of {} of the kind pre-restore", named(&target));
-            Error::new(ErrorKind::Refused, what)
-        })?;
+        let which = Which::Latest(Some(Kind::PreRestore));
+        let newest = find_backup(&opened, Some(&target.database), &which, None).await;
+        let archive = match newest {
+            Err(StoreError::NoBackup { .. }) => {
+                let what = format!("{store} has no backup of {} of the kind pre-restore", named(&target));
+                return Err(Error::new(ErrorKind::Refused, what));
+            }
+            other => opened.display(&other?.key),
+        };
         context.printer.info(&format!("the newest safety backup is {archive}"));
         let archive = super::read::open(&archive, &self.unlock).await?;
         let options = super::restore::whole(target, default_jobs());

@@ -149,6 +149,7 @@ impl SwapArgs {
         let options = backup::Options {
             source: options.target.clone(),
             kind: Kind::PreRestore,
+            keep_for: None,
             jobs: options.jobs,
             level: Level::new(1).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
             recipients,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Context;
-use super::args::{UnlockArgs, WantedArgs, patterns};
+use super::args::{FindArgs, UnlockArgs, WantedArgs, patterns};
 use super::backup::default_jobs;
 use super::printer::{Printer, human_count};
 use super::progress::Progress;
@@ -57,7 +57,7 @@ pub struct ValidateArgs {
     /// The same as DBURL
     #[arg(long, value_name = "DBURL")]
     pub database: Option<String>,
-    /// The archive: a file or the URL of an object
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
     #[arg(long, value_name = "ARCHIVE", required_unless_present = "finish")]
     pub against: Option<String>,
     /// Validate the foreign keys that a restore with --defer-validation left
@@ -72,6 +72,9 @@ pub struct ValidateArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub demands: DemandArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub find: FindArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
@@ -93,7 +96,8 @@ impl ValidateArgs {
             progress.finish();
             return print_keys(printer, &keys?);
         };
-        let archive = super::read::open(against, &self.unlock).await?;
+        let place = self.find.place(against).await?;
+        let archive = super::read::open(&place, &self.unlock).await?;
         let options = Options {
             wanted: self.wanted.resolve()?,
             verify: !self.no_rows,

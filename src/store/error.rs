@@ -46,6 +46,22 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
+    /// No backup in the store is the one that is wanted.
+    #[error("there is no {wanted} in {place}")]
+    NoBackup {
+        /// Path or URL of the store.
+        place: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Several backups in the store could be meant.
+    #[error("which {wanted} is meant? there are {} and {}", .both[0], .both[1])]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// Two that fit.
+        both: [String; 2],
+    },
     /// The object is not as long as it should be.
     #[error("{place} has {found} bytes instead of {expected}")]
     Length {

@@ -53,6 +53,19 @@ impl Location {
         }
     }
 
+    /// As [`Location::open`], but a directory must be there: who only reads must not make one by a slip of the pen.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], and those of [`Location::open`].
+    pub fn open_existing(&self) -> Result<Store, StoreError> {
+        match self {
+            Self::Directory(directory) if !directory.is_dir() => {
+                Err(StoreError::NotFound { place: directory.display().to_string() })
+            }
+            _ => self.open(),
+        }
+    }
+
     /// Opens the place. A directory is created; credentials of object stores come from the environment, as their own
     /// tools take them (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_…`).
     ///
@@ -93,6 +106,12 @@ impl Store {
     /// The client's path of a key.
     pub(super) fn path(&self, key: &str) -> Path {
         self.prefix.parts().chain(Path::from(key).parts()).collect()
+    }
+
+    /// The key of a client's path; `None` for one outside of the store.
+    pub(super) fn key(&self, path: &Path) -> Option<String> {
+        let parts: Vec<_> = path.prefix_match(&self.prefix)?.collect();
+        Some(parts.iter().map(AsRef::as_ref).collect::<Vec<_>>().join("/"))
     }
 }
 

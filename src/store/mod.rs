@@ -2,10 +2,11 @@
 //! format is known here.
 
 pub mod error;
+pub mod find;
 pub mod get;
+pub mod list;
 pub mod location;
 pub mod naming;
-mod newest;
 mod patience;
 pub mod publish;
 pub mod put;

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -15,6 +15,15 @@ use super::sidecar::hex;
 
 /// Longest escaped name in a key. File systems take 255 bytes for a whole file name.
 const MAX_NAME: usize = 100;
+
+/// Stands in front of the hash of a name that was cut: never the beginning of an escaped byte.
+const CUT: &str = "==";
+
+/// Letters and digits of an id.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Length of an id.
+const ID_LENGTH: usize = 12;
 
 /// The kind of a backup: sets retention and the place in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,6 +59,17 @@ impl Kind {
             Self::PreRestore => "pre-restore",
         }
     }
+
+    /// How long a backup of this kind is kept unless something else is asked for.
+    pub fn keeps(self) -> Span {
+        match self {
+            Self::Daily | Self::Manual => Span::new().days(90),
+            Self::Weekly => Span::new().years(1),
+            Self::Monthly => Span::new().years(7),
+            Self::PreDeploy => Span::new().days(30),
+            Self::PreRestore => Span::new().days(14),
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -64,7 +84,7 @@ impl FromStr for Kind {
     fn from_str(text: &str) -> Result<Self, StoreError> {
         Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| StoreError::Invalid {
             text: text.to_owned(),
-            why: "kinds are daily, weekly, monthly, pre-deploy, manual".to_owned(),
+            why: "kinds are daily, weekly, monthly, pre-deploy, manual, pre-restore".to_owned(),
         })
     }
 }
@@ -74,8 +94,7 @@ impl FromStr for Kind {
 /// # Errors
 /// When the system has no randomness.
 pub fn new_id() -> Result<String, StoreError> {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut bytes = [0u8; 12];
+    let mut bytes = [0u8; ID_LENGTH];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Unreachable {
         place: "the system's random source".to_owned(),
         reason: error.to_string(),
@@ -87,8 +106,7 @@ pub fn new_id() -> Result<String, StoreError> {
 pub fn key(database: &str, kind: Kind, taken: Timestamp, id: &str) -> String {
     let name = escape(database);
     let day = taken.strftime("%Y-%m-%d");
-    let time = taken.strftime("%Y%m%dT%H%M%SZ");
-    format!("{name}/{kind}/{day}/{name}-{kind}-{time}-{id}.cask")
+    format!("{name}/{kind}/{day}/{}", file_name(&name, kind, taken, id))
 }
 
 /// The store that an archive lies in, by its path or URL: what stands before the key, if it has the form of [`key`],
@@ -110,25 +128,80 @@ pub fn store_of(archive: &str) -> String {
     }
 }
 
-/// A name that is safe in keys and file names: letters, digits and `_` stay, every other byte becomes `%XX`. One that
-/// gets too long is cut and ends in a hash of the whole, so that two names never become one.
+fn file_name(escaped: &str, kind: Kind, taken: Timestamp, id: &str) -> String {
+    format!("{escaped}-{kind}-{}-{id}.cask", taken.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+/// A name that is safe in keys, URLs and file names: letters, digits and `_` stay, `-` and `.` too but in front; every
+/// other byte becomes `=XX` (a `%` would be taken for part of a URL). One that gets too long is cut and ends in `==` and
+/// a hash of the whole, so that two names never become one.
 pub fn escape(name: &str) -> String {
     let mut out = String::new();
     for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || byte == b'_' {
+        if byte.is_ascii_alphanumeric() || byte == b'_' || (matches!(byte, b'-' | b'.') && !out.is_empty()) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.push_str(&format!("={byte:02X}"));
         }
     }
     if out.len() > MAX_NAME {
         let hash = Sha256::digest(name.as_bytes());
         let tail = hex(hash.get(..8).unwrap_or_default());
-        out.truncate(MAX_NAME - tail.len() - 1);
-        out.push('~');
+        out.truncate(MAX_NAME - tail.len() - CUT.len());
+        out.push_str(CUT);
         out.push_str(&tail);
     }
     out
+}
+
+/// The name that [`escape`] made this of; a name that was cut stays as it is.
+fn unescape(escaped: &str) -> Option<String> {
+    if escaped.contains(CUT) {
+        return Some(escaped.to_owned());
+    }
+    let mut parts = escaped.split('=');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// What the key of an archive says, without anything being read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// The database's name; one that was cut is given as it stands in the key.
+    pub database: String,
+    /// The kind of backup.
+    pub kind: Kind,
+    /// When the backup began, to the second.
+    pub taken: Timestamp,
+    /// The backup's id.
+    pub id: String,
+}
+
+/// Reads the key of an archive; `None` for one that [`key`] did not make.
+pub fn parse(key: &str) -> Option<KeyFacts> {
+    let mut parts = key.split('/');
+    let (name, kind, day, file) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let rest = file.strip_suffix(".cask")?.strip_prefix(name)?.strip_prefix('-')?;
+    let (time, id) = rest.strip_prefix(kind)?.strip_prefix('-')?.split_once('-')?;
+    let taken = format!("{day}T{}", time.split_once('T')?.1);
+    let facts = KeyFacts {
+        database: unescape(name)?,
+        kind: kind.parse().ok()?,
+        taken: taken.parse().ok()?,
+        id: id.to_owned(),
+    };
+    // What can be made again from its facts is ours.
+    let again = file_name(name, facts.kind, facts.taken, id);
+    (parts.next().is_none() && again == file && is_id(id)).then_some(facts)
+}
+
+fn is_id(id: &str) -> bool {
+    id.len() == ID_LENGTH && id.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
 #[cfg(test)]
@@ -137,8 +210,10 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_their_place() {
-        assert_eq!(escape("../etc"), "%2E%2E%2Fetc");
+        assert_eq!(escape("../etc"), "=2E=2E=2Fetc");
         assert_eq!(escape("shop_1"), "shop_1");
+        assert_eq!(escape("my-app.v2"), "my-app.v2");
+        assert_eq!(escape("-rf 100%"), "=2Drf=20100=25");
         assert_ne!(escape("a-b"), escape("a_b"));
         let long = "é".repeat(63);
         assert!(escape(&long).len() <= MAX_NAME);
@@ -167,6 +242,29 @@ mod tests {
             ("/copy.cask".to_owned(), "/"),
         ] {
             assert_eq!(store_of(&archive), store, "{archive}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_was_made_and_no_other() {
+        let taken: Timestamp = "2026-11-23T03:04:05Z".parse().unwrap();
+        for database in ["shop", "my-app", "a-daily", "-x", "é/\n%", "a=b==c"] {
+            let made = key(database, Kind::PreDeploy, taken, "0123456789ab");
+            let id = "0123456789ab".to_owned();
+            let facts = KeyFacts { database: database.to_owned(), kind: Kind::PreDeploy, taken, id };
+            assert_eq!(parse(&made), Some(facts), "{made}");
+        }
+        let long = "é".repeat(63);
+        assert_eq!(parse(&key(&long, Kind::Daily, taken, "0123456789ab")).unwrap().database, escape(&long));
+        let good = "shop/daily/2026-11-23/shop-daily-20261123T030405Z-0123456789ab.cask";
+        assert!(parse(good).is_some());
+        for (from, to) in [("2026-11-23/", "2026-11-24/"), ("/shop-", "/ship-"), ("-daily-", "-weekly-")] {
+            assert_eq!(parse(&good.replacen(from, to, 1)), None);
+        }
+        for (from, to) in
+            [(".cask", ".json"), ("89ab", "89aB"), ("89ab", "89"), ("T0304", "T2504"), ("shop/", "x/shop/")]
+        {
+            assert_eq!(parse(&good.replacen(from, to, 1)), None);
         }
     }
 

@@ -1,6 +1,12 @@
 //! What stands beside an archive: `.sha256` and `.json`. Neither ever changes.
 
+use object_store::ObjectStoreExt as _;
 use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError};
+
+/// No sidecar is longer.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
@@ -56,6 +62,24 @@ pub struct Metadata {
     pub level: i32,
     /// Name and version of the program.
     pub tool: String,
+    /// Until when it is to be kept, RFC 3339; none means for ever.
+    #[serde(default)]
+    pub expires_at: Option<String>,
+}
+
+/// Reads the `.json` of the archive at `key`; `None` for one that is no such sidecar.
+///
+/// # Errors
+/// Those of the store.
+pub async fn read(store: &Store, key: &str) -> Result<Option<Metadata>, StoreError> {
+    let key = format!("{key}.json");
+    let failed = |error: object_store::Error| StoreError::from_client(&store.display(&key), &error);
+    let answer = store.client.get(&store.path(&key)).await.map_err(failed)?;
+    if answer.meta.size > MAX_BYTES {
+        return Ok(None);
+    }
+    let bytes = answer.bytes().await.map_err(failed)?;
+    Ok(serde_json::from_slice(&bytes).ok())
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod faults;
 mod full_store;
 mod golden;
 mod harness;
+mod list;
 mod load;
 mod locks;
 mod pooler;

@@ -1,0 +1,166 @@
+//! `pgcask list`.
+
+use clap::Args;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Context;
+use super::args::{moment, store_needed};
+use super::printer::{human_bytes, human_count};
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::pg::quote::printable;
+use crate::store::list::{Backup, Filter, list};
+use crate::store::naming::Kind;
+use crate::store::sidecar::{self, Metadata};
+use crate::store::{Location, Store};
+
+/// Sidecars read at the same time.
+const READS: usize = 32;
+
+/// List the backups in a store, newest first
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+EXAMPLES
+  The newest backups:
+    pgcask list --store s3://backups/prod
+
+  Weekly ones of one database from before the accident:
+    pgcask list shop --store s3://backups/prod --kind weekly --before '2026-11-22 14:30'
+
+  Restore what is listed, by its id or as the newest:
+    pgcask restore 6k2x8m41qvtz --store s3://backups/prod --into shop_copy --create
+    pgcask restore shop/latest:weekly --store s3://backups/prod --into shop_copy --create
+
+EXIT STATUS
+  0 listed, even if there is none · 2 usage · 8 store unreachable")]
+pub struct ListArgs {
+    /// Only backups of this database
+    #[arg(value_name = "DATABASE")]
+    pub database: Option<String>,
+    /// The store: a directory, or `s3://bucket/prefix`, `gs://…`, `az://…`
+    #[arg(long, value_name = "STORE", env = "PGCASK_STORE")]
+    pub store: Option<String>,
+    /// Only this kind: daily, weekly, monthly, pre-deploy, manual, pre-restore
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<Kind>,
+    /// Only those begun at this time or later; without a zone it is UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<Timestamp>,
+    /// Only those begun before this time; without a zone it is UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub before: Option<Timestamp>,
+    /// Show at most so many; 0 shows all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+    /// Show what failed backups left behind instead
+    #[arg(long)]
+    pub orphans: bool,
+}
+
+/// A backup and its sidecar, as `--json` shows them.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    archive: String,
+    id: &'a str,
+    database: &'a str,
+    kind: Kind,
+    taken_at: Timestamp,
+    bytes: u64,
+    /// What the sidecar says; `null` for one that cannot be read.
+    metadata: Option<Metadata>,
+}
+
+impl ListArgs {
+    /// Runs the command.
+    pub async fn run(&self, context: &Context) -> Result<Exit> {
+        let printer = context.printer;
+        let store = Location::parse(store_needed(self.store.as_deref())?)?.open_existing()?;
+        let filter = Filter {
+            database: self.database.clone(),
+            kind: self.kind,
+            since: self.since,
+            before: self.before,
+        };
+        let listing = list(&store, &filter).await?;
+        if self.orphans {
+            if printer.json {
+                printer.json(&listing.orphans)?;
+            } else {
+                for orphan in &listing.orphans {
+                    let (place, size) = (store.display(&orphan.key), human_bytes(orphan.bytes));
+                    printer.line(&format!("{place}  {size}  without {}", orphan.lacks))?;
+                }
+            }
+            return Ok(Exit::Good);
+        }
+        let count = if self.limit == 0 { usize::MAX } else { self.limit };
+        let shown = listing.backups.get(..count.min(listing.backups.len())).unwrap_or_default();
+        let rows: Vec<Row<'_>> = stream::iter(shown.iter().map(|backup| row(&store, backup)))
+            .buffered(READS)
+            .try_collect()
+            .await?;
+        if printer.json {
+            printer.json(&rows)?;
+        } else {
+            for line in table(&rows) {
+                printer.line(&line)?;
+            }
+        }
+        let hidden = listing.backups.len() - shown.len();
+        if hidden > 0 {
+            printer.info(&format!("{hidden} older ones are not shown: --limit 0 shows all"));
+        }
+        if !listing.orphans.is_empty() {
+            let count = listing.orphans.len();
+            printer.warning(&format!("{count} leftovers of backups that failed: --orphans shows them"));
+        }
+        Ok(Exit::Good)
+    }
+}
+
+async fn row<'a>(store: &Store, backup: &'a Backup) -> Result<Row<'a>> {
+    let metadata = sidecar::read(store, &backup.key).await?;
+    Ok(Row {
+        archive: store.display(&backup.key),
+        id: &backup.facts.id,
+        database: &backup.facts.database,
+        kind: backup.facts.kind,
+        taken_at: backup.facts.taken,
+        bytes: backup.bytes,
+        metadata,
+    })
+}
+
+/// Columns as wide as their widest value.
+fn table(rows: &[Row<'_>]) -> Vec<String> {
+    let heads = ["TAKEN (UTC)", "KIND", "DATABASE", "SIZE", "ROWS", "SEALED", "EXPIRES", "ID"];
+    let mut cells = vec![heads.map(str::to_owned)];
+    cells.extend(rows.iter().map(|row| {
+        let say = |of: &dyn Fn(&Metadata) -> String| row.metadata.as_ref().map_or_else(|| "?".to_owned(), of);
+        let day = |text: &str| text.get(..10).unwrap_or("?").to_owned();
+        [
+            row.taken_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            row.kind.to_string(),
+            printable(row.database),
+            human_bytes(row.bytes),
+            say(&|metadata| human_count(metadata.rows)),
+            say(&|metadata| (if metadata.encrypted { "yes" } else { "no" }).to_owned()),
+            say(&|metadata| metadata.expires_at.as_deref().map_or_else(|| "never".to_owned(), day)),
+            row.id.to_owned(),
+        ]
+    }));
+    let width = |column: usize| {
+        cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let line = |row: &[String; 8]| {
+        let padded = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            // Sizes and counts are compared by their last digit.
+            if matches!(column, 3 | 4) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    cells.iter().map(line).collect()
+}
