@@ -121,7 +121,11 @@ fn print_table(printer: Printer, table: &TableDiff) -> Result<()> {
         human_count(table.live_rows),
     ))?;
     for row in &table.sample {
-        printer.line(&format!("  {:<8} {}", row.difference, printable(&describe(table, row))))?;
+        printer.line(&format!(
+            "  {:<8} {}",
+            row.difference,
+            printable(&describe(&table.key, &table.columns, row))
+        ))?;
     }
     let shown = u64::try_from(table.sample.len()).unwrap_or(u64::MAX);
     if missing + changed + extra > shown && shown > 0 {
@@ -139,7 +143,7 @@ fn print_table(printer: Printer, table: &TableDiff) -> Result<()> {
 }
 
 /// A row in one line; of a changed one the key and the values that differ.
-pub(super) fn describe(table: &TableDiff, row: &Difference) -> String {
+pub(super) fn describe(key: &[String], columns: &[String], row: &Difference) -> String {
     let value = |values: &Map<String, Value>, name: &String| short(values.get(name).unwrap_or(&Value::Null));
     let list = |values: &Map<String, Value>, names: &[String]| -> String {
         let parts: Vec<String> = names.iter().map(|name| format!("{name}={}", value(values, name))).collect();
@@ -150,10 +154,10 @@ pub(super) fn describe(table: &TableDiff, row: &Difference) -> String {
             let differs = |name: &&String| backup.get(*name) != live.get(*name);
             let part =
                 |name: &String| format!("{name} was {}, is {}", value(backup, name), value(live, name));
-            let parts: Vec<String> = table.columns.iter().filter(differs).map(part).collect();
-            format!("{}: {}", list(backup, &table.key), parts.join(", "))
+            let parts: Vec<String> = columns.iter().filter(differs).map(part).collect();
+            format!("{}: {}", list(backup, key), parts.join(", "))
         }
-        (Some(values), None) | (None, Some(values)) => list(values, &table.columns),
+        (Some(values), None) | (None, Some(values)) => list(values, columns),
         (None, None) => String::new(),
     }
 }

@@ -11,6 +11,7 @@ pub mod prompt;
 pub mod read;
 pub mod restore;
 pub mod rollback;
+pub mod rows;
 pub mod swap;
 pub mod validate;
 

@@ -10,6 +10,7 @@ use super::backup::default_jobs;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::read::open;
+use super::rows::{Request, RowArgs};
 use super::swap::SwapArgs;
 use super::validate::{DemandArgs, table};
 use crate::error::Result;
@@ -35,6 +36,9 @@ EXAMPLES
 
   One table into a database that lacks it:
     pgcask restore ARCHIVE --into shop --table sales.orders
+
+  Rows that were deleted by mistake, and only those:
+    pgcask restore ARCHIVE --into shop --table sales.orders --only missing
 
 ENVIRONMENT
   PGCASK_STORE_TIMEOUT  seconds for which a store that cannot be reached is tried [30]; one that
@@ -100,6 +104,10 @@ pub struct RestoreArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub wanted: WantedArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub rows: RowArgs,
 }
 
 impl RestoreArgs {
@@ -110,6 +118,12 @@ impl RestoreArgs {
             ConnectOptions::resolve(Some(&self.into), &EnvLookup::system()).map_err(PgError::from)?;
         for warning in &target.warnings {
             printer.warning(warning);
+        }
+        if self.rows.is_given() {
+            let archive = open(&self.find.place(&self.archive).await?, &self.unlock).await?;
+            let (selection, archive) = (self.wanted.resolve()?.selection, &archive);
+            let request = Request { live: target, selection, archive, dry_run: self.dry_run, yes: self.yes };
+            return self.rows.run(context, request).await;
         }
         let options = Options {
             target,

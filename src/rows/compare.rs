@@ -168,7 +168,14 @@ pub(super) async fn classify(session: &Session, subject: &Subject) -> Result<(u6
         whole(&subject.live_columns("l.")),
     );
     session.execute(&sql).await?;
+    analyze_marks(session, subject).await?;
     Ok((count(session, &stage, 'm').await?, count(session, &stage, 'c').await?))
+}
+
+/// Lets the planner know how many rows are marked, and how: without it, joins of what was just marked go wrong by orders
+/// of magnitude.
+pub(super) async fn analyze_marks(session: &Session, subject: &Subject) -> Result<()> {
+    Ok(session.execute(&format!("ANALYZE {} (difference, reason)", subject.stage())).await?)
 }
 
 /// A row's values as one text. Types without equality (`json`, `xml`, `point`) have it here.
@@ -211,42 +218,75 @@ async fn count(session: &Session, table: &str, class: char) -> Result<u64> {
     Ok(session.query_one_text(&sql).await?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
+/// Compares anew a table of which a part was staged: what was chosen of it stays chosen.
+pub(super) async fn compare_again(reader: &Reader<'_>, subject: &Subject) -> Result<()> {
+    let (session, stage) = (reader.writer, subject.stage());
+    session.execute(&format!("DELETE FROM {stage} WHERE reason IS NULL")).await?;
+    compare(reader, subject, Extras::Counted).await?;
+    if subject.key.is_empty() {
+        return Ok(());
+    }
+    let twice = format!(
+        "DELETE FROM {stage} n USING {stage} k WHERE n.reason IS NULL AND k.reason IS NOT NULL AND {}",
+        subject.same_staged_key("k", "n")
+    );
+    Ok(session.execute(&twice).await?)
+}
+
 /// Some of the rows that differ, at most so many of each kind.
 pub(super) async fn sample(session: &Session, subject: &Subject, limit: usize) -> Result<Vec<Difference>> {
-    if limit == 0 {
-        return Ok(Vec::new());
-    }
-    let names: Vec<String> = subject.columns.iter().map(|name| literal(name)).collect();
-    let values = |alias: &str, of: &dyn Fn(&String) -> String| {
-        let texts: Vec<String> =
-            subject.columns.iter().map(|name| format!("{alias}{}::pg_catalog.text", of(name))).collect();
-        format!("pg_catalog.json_object(ARRAY[{}], ARRAY[{}])", names.join(", "), texts.join(", "))
-    };
-    let (staged, live) = (|name: &String| subject.staged(name), |name: &String| ident(name));
-    let (stage, extra) = (subject.stage(), subject.live_stage());
-    let mut all = session
-        .query_json(&format!(
-            "SELECT 'missing' AS difference, {} AS backup FROM {stage} s WHERE difference = 'm' ORDER BY id LIMIT {limit}",
-            values("s.", &staged)
-        ))
-        .await?;
+    let mut all = sample_staged(session, subject, limit, "true").await?;
+    let extra = format!(
+        "SELECT 'extra' AS difference, {} AS live FROM {} s WHERE difference = 'e' ORDER BY id LIMIT {limit}",
+        values(subject, "s.", &|name| subject.staged(name)),
+        subject.live_stage()
+    );
+    all.extend(session.query_json(&extra).await?);
+    Ok(all)
+}
+
+/// Some of the chosen rows.
+pub(super) async fn sample_chosen(
+    session: &Session,
+    subject: &Subject,
+    limit: usize,
+) -> Result<Vec<Difference>> {
+    sample_staged(session, subject, limit, "s.reason IS NOT NULL").await
+}
+
+/// Some of the archive's rows that are missing or changed.
+async fn sample_staged(
+    session: &Session,
+    subject: &Subject,
+    limit: usize,
+    condition: &str,
+) -> Result<Vec<Difference>> {
+    let stage = subject.stage();
+    let backup = values(subject, "s.", &|name| subject.staged(name));
+    let missing = format!(
+        "SELECT 'missing' AS difference, {backup} AS backup FROM {stage} s \
+         WHERE s.difference = 'm' AND {condition} ORDER BY s.id LIMIT {limit}"
+    );
+    let mut all = session.query_json(&missing).await?;
     if !subject.key.is_empty() {
         let changed = format!(
-            "SELECT 'changed' AS difference, {} AS backup, {} AS live FROM {stage} s JOIN {} l ON {} \
-             WHERE s.difference = 'c' ORDER BY s.id LIMIT {limit}",
-            values("s.", &staged),
-            values("l.", &live),
+            "SELECT 'changed' AS difference, {backup} AS backup, {} AS live FROM {stage} s JOIN {} l ON {} \
+             WHERE s.difference = 'c' AND {condition} ORDER BY s.id LIMIT {limit}",
+            values(subject, "l.", &|name| ident(name)),
             subject.from(),
             subject.same_key("s", "l")
         );
         all.extend(session.query_json(&changed).await?);
     }
-    let extra = format!(
-        "SELECT 'extra' AS difference, {} AS live FROM {extra} s WHERE difference = 'e' ORDER BY id LIMIT {limit}",
-        values("s.", &staged)
-    );
-    all.extend(session.query_json(&extra).await?);
     Ok(all)
+}
+
+/// A row's values as a JSON object of texts.
+fn values(subject: &Subject, alias: &str, column: &dyn Fn(&str) -> String) -> String {
+    let names: Vec<String> = subject.columns.iter().map(|name| literal(name)).collect();
+    let texts: Vec<String> =
+        subject.columns.iter().map(|name| format!("{alias}{}::pg_catalog.text", column(name))).collect();
+    format!("pg_catalog.json_object(ARRAY[{}], ARRAY[{}])", names.join(", "), texts.join(", "))
 }
 
 /// The query of all rows that differ: what differs, on which side the row is, its values. A changed row is there from

@@ -6,12 +6,20 @@
 //! archive's index ────────────────────────┴─ differ ─▶ chunks ─suspect rows─▶ staging table ─SQL─▶ missing, changed
 //! ```
 
+mod apply;
 mod compare;
+mod condition;
 mod groups;
+mod keys;
+mod recover;
 mod scan;
 mod subject;
 
+pub use apply::{RecoverySummary, TableSummary};
 pub use compare::{Difference, TableDiff};
+pub use condition::Condition;
+pub use keys::Violation;
+pub use recover::{Follow, Only, Preview, RecoverOptions, Recovery, TablePreview, recover};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
@@ -115,6 +123,12 @@ impl Workbench {
             format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT {}", literal(&id));
         writer.execute(&adopt).await?;
         Ok(Self { source, writer })
+    }
+
+    /// Ends the common view. Staging tables stay as long as the session.
+    async fn release(&self) -> Result<()> {
+        self.source.execute("COMMIT").await?;
+        Ok(self.writer.execute("COMMIT").await?)
     }
 
     /// Locks the live table against alteration, looks at it, and makes its staging tables.

@@ -214,6 +214,22 @@ impl<'a> Reader<'a> {
         stage.send(out, count).await
     }
 
+    /// Stages all rows of some chunks.
+    pub(super) async fn stage_chunks(&self, subject: &Subject, chunks: &[StreamChunk]) -> Result<u64> {
+        let mut stage = Stage::open(self.writer, &subject.stage(), &subject.staged_columns("")).await?;
+        for (stream, chunks) in by_stream(subject, chunks) {
+            let shape = Shape::new(subject, stream);
+            let mut texts = Box::pin(self.texts(stream.id, chunks));
+            while let Some(text) = texts.next().await {
+                self.stop.check()?;
+                let text = shape.apply(text?);
+                let count = memchr::memchr_iter(b'\n', &text).count();
+                stage.send(text, u64::try_from(count).unwrap_or(u64::MAX)).await?;
+            }
+        }
+        stage.finish().await
+    }
+
     /// Stages the live rows that may differ, out of the ranges of keys that they can be in.
     pub(super) async fn stage_live(
         &self,

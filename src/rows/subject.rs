@@ -109,6 +109,10 @@ pub(super) struct LiveTable {
 pub(super) struct LiveColumn {
     pub(super) name: String,
     pub(super) generated: bool,
+    /// `GENERATED ALWAYS AS IDENTITY`: cannot be updated.
+    pub(super) always: bool,
+    /// The type without its modifier.
+    pub(super) base_type: String,
 }
 
 /// A column of a key.
@@ -124,7 +128,8 @@ pub(super) struct KeyColumn {
 fn query(schema: &str, name: &str) -> String {
     format!(
         "SELECT c.oid::pg_catalog.int8 AS oid, c.relkind::pg_catalog.text AS kind, \
-           (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, 'generated', a.attgenerated <> '') \
+           (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, 'generated', a.attgenerated <> '', \
+               'always', a.attidentity = 'a', 'base_type', pg_catalog.format_type(a.atttypid, NULL)) \
                ORDER BY a.attnum) \
              FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns, \
            k.key, k.kind AS key_kind \

@@ -62,8 +62,17 @@ fn commands_of(part: &str) -> Vec<String> {
     part.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
 }
 
+/// The commands of a chapter of the page on recovery.
+pub(crate) fn chapter(title: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(repository().join("docs/recovery.md")).unwrap();
+    let (_, chapter) = page.split_once(&format!("\n## {title}\n")).unwrap_or_else(|| panic!("{title}"));
+    let commands = commands_of(chapter.split("\n## ").next().unwrap());
+    assert!(!commands.is_empty(), "{title}");
+    commands
+}
+
 /// Runs commands in a folder, as a reader would who has `pgcask` and psql in the path.
-fn walk(
+pub(crate) fn walk(
     server: &Server,
     database: &str,
     folder: &Path,
@@ -120,14 +129,6 @@ fn the_runbook_brings_the_whole_database_back() {
     server.sql("postgres", "CREATE DATABASE golden TEMPLATE shop");
     server.sql("shop", crate::swap::ACCIDENT);
     let wrecked = content(&server, "shop");
-    let runbook = std::fs::read_to_string(repository().join("docs/recovery.md")).unwrap();
-    let chapter = |title: &str| {
-        let (_, chapter) =
-            runbook.split_once(&format!("\n## {title}\n")).unwrap_or_else(|| panic!("{title}"));
-        let commands = commands_of(chapter.split("\n## ").next().unwrap());
-        assert!(!commands.is_empty(), "{title}");
-        commands
-    };
     let restore = chapter("The whole database, from the last good backup");
     let printed = walk(&server, "shop", folder.path(), &restore, &variables);
     assert!(printed.contains("nothing was touched") && printed.contains("content proven equal"), "{printed}");

@@ -32,6 +32,7 @@ mod reading;
 mod requirements;
 mod resume;
 mod roundtrip;
+mod rows;
 mod s3;
 mod script;
 mod sections;

@@ -1,0 +1,216 @@
+//! The part of `pgcask restore` that brings single rows back into live tables.
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::Context;
+use super::diff::describe;
+use super::printer::{Printer, human_bytes, human_count, human_seconds};
+use super::progress::Progress;
+use super::prompt::confirm;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::SharedObserver;
+use crate::exit::Exit;
+use crate::opened::OpenArchive;
+use crate::pg::ConnectOptions;
+use crate::pg::quote::printable;
+use crate::plan::select::Selection;
+use crate::rows::{Condition, Follow, Only, Preview, RecoverOptions, RecoverySummary, recover};
+
+/// The heading over these flags.
+const ROWS: &str = "Single rows, into live tables";
+
+/// Which rows come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnlyArg {
+    /// Rows that the live table lacks: they are inserted
+    Missing,
+    /// Rows with other values: they are updated
+    Changed,
+    /// Both
+    All,
+}
+
+/// How far rows are completed along foreign keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FollowArg {
+    /// By the rows that they reference
+    Referenced,
+    /// By those, and by the rows that reference them
+    Both,
+}
+
+/// Which rows of live tables come back.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = ROWS)]
+pub struct RowArgs {
+    /// Bring back just these rows of the tables given by --table, which exist
+    #[arg(long, value_name = "ROWS", value_enum)]
+    pub only: Option<OnlyArg>,
+    /// Bring back just the rows of a table for which this holds: 'TABLE: SQL condition'; may be repeated. Times without a zone
+    /// are UTC
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub conditions: Vec<String>,
+    /// Complete the rows along foreign keys
+    #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "referenced")]
+    pub follow_keys: Option<FollowArg>,
+    /// Let triggers fire on rows that come back
+    #[arg(long)]
+    pub fire_triggers: bool,
+    /// Show so many rows of each kind [default: 5]
+    #[arg(long, value_name = "N")]
+    pub sample: Option<usize>,
+}
+
+/// What the command line says besides.
+pub(super) struct Request<'a> {
+    pub(super) live: ConnectOptions,
+    pub(super) selection: Selection,
+    pub(super) archive: &'a OpenArchive,
+    pub(super) dry_run: bool,
+    pub(super) yes: bool,
+}
+
+impl RowArgs {
+    /// Whether single rows are meant.
+    pub(super) const fn is_given(&self) -> bool {
+        self.only.is_some() || !self.conditions.is_empty()
+    }
+
+    fn options(&self, request: &Request<'_>) -> Result<RecoverOptions> {
+        let Selection { tables, schemas, exclude_tables, exclude_schemas, exclude_data } =
+            request.selection.clone();
+        if !(schemas.is_empty()
+            && exclude_tables.is_empty()
+            && exclude_schemas.is_empty()
+            && exclude_data.is_empty())
+        {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "rows come back into tables named by --table or --where alone",
+            ));
+        }
+        if tables.is_empty() && self.conditions.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, "--only needs tables: give --table"));
+        }
+        let only = match self.only.unwrap_or(OnlyArg::All) {
+            OnlyArg::Missing => Only { missing: true, changed: false },
+            OnlyArg::Changed => Only { missing: false, changed: true },
+            OnlyArg::All => Only { missing: true, changed: true },
+        };
+        Ok(RecoverOptions {
+            live: request.live.clone(),
+            tables,
+            only,
+            conditions: self.conditions.iter().map(|text| Condition::parse(text)).collect::<Result<_>>()?,
+            follow: match self.follow_keys {
+                None => Follow::No,
+                Some(FollowArg::Referenced) => Follow::Referenced,
+                Some(FollowArg::Both) => Follow::Both,
+            },
+            fire_triggers: self.fire_triggers,
+            sample: self.sample.unwrap_or(5),
+        })
+    }
+
+    /// Finds, shows, asks, brings back.
+    pub(super) async fn run(&self, context: &Context, request: Request<'_>) -> Result<Exit> {
+        let printer = context.printer;
+        let options = self.options(&request)?;
+        let progress = Progress::new(printer, context.bar);
+        let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+        let work = Box::pin(recover(&options, request.archive, &observer, &context.stop));
+        let found = context.stop.or(work).await;
+        progress.finish();
+        let recovery = found?;
+        let preview = recovery.preview();
+        let refused = !preview.violations.is_empty();
+        if request.dry_run {
+            if printer.json {
+                printer.json(preview)?;
+            } else {
+                print_preview(printer, preview)?;
+                printer.line("nothing was touched")?;
+            }
+            return Ok(if refused { Exit::Refused } else { Exit::Good });
+        }
+        if !printer.json {
+            print_preview(printer, preview)?;
+        }
+        if preview.rows() > 0 && !request.yes && !refused {
+            let question =
+                format!("{} rows of {} will be written.", human_count(preview.rows()), preview.database);
+            if !confirm(&question, "RESTORE")? {
+                return Err(Error::new(ErrorKind::Refused, "it was not confirmed; nothing was touched"));
+            }
+        }
+        let progress = Progress::new(printer, context.bar);
+        let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+        let done = context.stop.or(Box::pin(recovery.run(&observer))).await;
+        progress.finish();
+        let summary = done?;
+        if printer.json {
+            printer.json(&summary)?;
+        } else {
+            print_summary(printer, &summary)?;
+        }
+        Ok(Exit::Good)
+    }
+}
+
+fn print_preview(printer: Printer, preview: &Preview) -> Result<()> {
+    for table in &preview.tables {
+        printer.line(&format!(
+            "{}: {} missing rows to insert, {} changed rows to update",
+            table.table,
+            human_count(table.missing),
+            human_count(table.changed)
+        ))?;
+        for (reason, count) in &table.reasons {
+            printer.line(&format!("  {:>9} {}", human_count(*count), printable(reason)))?;
+        }
+        for row in &table.sample {
+            let said = printable(&describe(&table.key, &table.columns, row));
+            printer.line(&format!("  {:<8} {said}", row.difference))?;
+        }
+        for note in &table.notes {
+            printer.line(&format!("  note: {note}"))?;
+        }
+        for trigger in &table.triggers {
+            printer.line(&format!("  trigger switched off meanwhile: {trigger}"))?;
+        }
+    }
+    for violation in &preview.violations {
+        printer.line(&format!(
+            "refused: {} rows of {} reference rows of {} that are not there ({}): {}",
+            human_count(violation.rows),
+            violation.table,
+            violation.references,
+            violation.constraint,
+            violation.values.join(", ")
+        ))?;
+    }
+    printer.detail(&format!("{} read from the store", human_bytes(preview.bytes_read)));
+    Ok(())
+}
+
+fn print_summary(printer: Printer, summary: &RecoverySummary) -> Result<()> {
+    for table in &summary.tables {
+        printer.line(&format!(
+            "{}: {} rows inserted, {} updated",
+            table.table,
+            human_count(table.inserted),
+            human_count(table.updated)
+        ))?;
+    }
+    for sequence in &summary.sequences {
+        printer.line(&format!("  the sequence {sequence} was behind and moved forward"))?;
+    }
+    let proven = if summary.proven {
+        "proven equal to the archive"
+    } else {
+        "not equal to the archive: triggers fired"
+    };
+    printer.line(&format!("done in one transaction of {}; {proven}", human_seconds(summary.seconds)))
+}

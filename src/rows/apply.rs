@@ -1,0 +1,321 @@
+//! Brings chosen rows back: one transaction, all or nothing.
+//!
+//! Foreign keys stay in force, so that no row can come back into the void. Triggers that users made are switched off one
+//! by one and back on within the transaction, whoever is not asked to let them fire: `session_replication_role` would
+//! need a superuser, and would switch the foreign keys off too.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::keys;
+use super::recover::{Recovery, number};
+use super::subject::Subject;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::event::{Event, SharedObserver};
+use crate::pg::Session;
+use crate::pg::quote::{ident, literal, printable, qualified};
+
+/// What was brought back.
+#[derive(Debug, Clone, Serialize)]
+pub struct RecoverySummary {
+    /// The database.
+    pub database: String,
+    /// The tables, in the order in which rows went in.
+    pub tables: Vec<TableSummary>,
+    /// Sequences that were behind and were moved forward.
+    pub sequences: Vec<String>,
+    /// Triggers that did not fire.
+    pub triggers_off: Vec<String>,
+    /// Whether all rows are live with the archive's values; triggers that fired may have made others of them.
+    pub proven: bool,
+    /// How long the transaction took.
+    pub seconds: f64,
+}
+
+/// What was brought back into one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableSummary {
+    /// The table.
+    pub table: String,
+    /// Rows that were missing.
+    pub inserted: u64,
+    /// Rows that were changed.
+    pub updated: u64,
+}
+
+/// A trigger that would fire on the rows.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Trigger {
+    schema: String,
+    relation: String,
+    name: String,
+    /// `O` in sessions of origin, `A` always.
+    enabled: char,
+}
+
+impl Trigger {
+    /// For people.
+    pub(super) fn display(&self) -> String {
+        printable(&format!("{} on {}.{}", self.name, self.schema, self.relation))
+    }
+
+    fn alter(&self, what: &str) -> String {
+        let relation = qualified(Some(&self.schema), &self.relation);
+        format!("ALTER TABLE ONLY {relation} {what} TRIGGER {}", ident(&self.name))
+    }
+
+    fn off(&self) -> String {
+        self.alter("DISABLE")
+    }
+
+    fn on(&self) -> String {
+        self.alter(if self.enabled == 'A' { "ENABLE ALWAYS" } else { "ENABLE" })
+    }
+}
+
+/// The users' triggers of a table and its partitions that fire on inserted or updated rows.
+pub(super) async fn triggers(session: &Session, subject: &Subject) -> Result<Vec<Trigger>> {
+    let oid = subject.live.oid;
+    let sql = format!(
+        "SELECT n.nspname AS schema, c.relname AS relation, t.tgname AS name, t.tgenabled::pg_catalog.text AS enabled \
+         FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE t.tgrelid IN (SELECT {oid}::pg_catalog.oid UNION SELECT relid FROM pg_catalog.pg_partition_tree({oid}::pg_catalog.oid)) \
+           AND (NOT t.tgisinternal OR (t.tgparentid <> 0 AND t.tgconstraint = 0)) AND t.tgenabled IN ('O', 'A') \
+           AND (t.tgtype::pg_catalog.int4 & 20) <> 0 ORDER BY 1, 2, 3"
+    );
+    Ok(session.query_json(&sql).await?)
+}
+
+/// A sequence that gives a column its values.
+#[derive(Debug, Deserialize)]
+struct Fed {
+    column: String,
+    schema: String,
+    name: String,
+    greatest: i64,
+}
+
+/// The ascending sequences behind a table's columns: owned ones, and those that defaults name.
+async fn fed(session: &Session, subject: &Subject) -> Result<Vec<Fed>> {
+    let oid = subject.live.oid;
+    let sql = format!(
+        "SELECT a.attname AS column, n.nspname AS schema, c.relname AS name, q.seqmax AS greatest FROM \
+           (SELECT d.refobjsubid::pg_catalog.int4 AS number, d.objid AS sequence FROM pg_catalog.pg_depend d \
+             WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+               AND d.refobjid = {oid}::pg_catalog.oid AND d.deptype IN ('a', 'i') \
+            UNION SELECT f.adnum::pg_catalog.int4, d.refobjid FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d \
+              ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = f.oid \
+             AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass WHERE f.adrelid = {oid}::pg_catalog.oid) x \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = {oid}::pg_catalog.oid AND a.attnum = x.number AND a.atttypid IN (20, 21, 23) \
+         JOIN pg_catalog.pg_class c ON c.oid = x.sequence AND c.relkind = 'S' JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_sequence q ON q.seqrelid = c.oid AND q.seqincrement > 0"
+    );
+    Ok(session.query_json(&sql).await?)
+}
+
+impl Recovery {
+    /// Brings the rows back, in one transaction.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] when rows would reference nothing; the server's when it refuses; then nothing was changed.
+    pub async fn run(&self, observer: &SharedObserver) -> Result<RecoverySummary> {
+        if let Some(first) = self.preview().violations.first() {
+            let message = format!(
+                "{} rows of {} reference rows of {} that are neither live nor among those that come back ({}): {}",
+                first.rows,
+                first.table,
+                first.references,
+                first.constraint,
+                first.values.join(", ")
+            );
+            return Err(Error::new(ErrorKind::Refused, message)
+                .hint("give --follow-keys to bring those back too, or choose other rows with --where"));
+        }
+        let began = Instant::now();
+        observer.event(Event::Phase { name: "bringing rows back" });
+        let session = &self.bench.writer;
+        let result = self.transaction(session, observer).await;
+        let mut summary = match result {
+            Ok(summary) => summary,
+            Err(error) => {
+                // Best effort: the end of the session rolls back too.
+                drop(session.execute("ROLLBACK").await);
+                return Err(error.hint("nothing was changed: the transaction was rolled back"));
+            }
+        };
+        summary.seconds = began.elapsed().as_secs_f64();
+        Ok(summary)
+    }
+
+    async fn transaction(&self, session: &Session, observer: &SharedObserver) -> Result<RecoverySummary> {
+        let order = keys::order(&self.subjects, &self.keys);
+        let subjects: Vec<&Subject> = order.iter().filter_map(|at| self.subjects.get(*at)).collect();
+        // Whoever holds a lock for longer blocks us, and whoever queues behind us waits as long.
+        session.execute("BEGIN; SET LOCAL lock_timeout = '15s'; SET CONSTRAINTS ALL DEFERRED").await?;
+        let mut off = Vec::new();
+        for subject in &subjects {
+            let found = triggers(session, subject).await?;
+            for trigger in found.into_iter().filter(|_| !self.fire_triggers) {
+                let doing = || format!("switch the trigger {} off for the transaction", trigger.display());
+                session.execute(&trigger.off()).await.context(doing).map_err(|error| {
+                    error.hint("only the table's owner may; --fire-triggers leaves them on")
+                })?;
+                off.push(trigger);
+            }
+        }
+        let mut tables = Vec::new();
+        for subject in &subjects {
+            unchanged(session, subject).await?;
+            let inserted = insert(session, subject).await?;
+            tables.push(TableSummary { table: subject.display(), inserted, updated: 0 });
+        }
+        for (subject, table) in subjects.iter().zip(&mut tables) {
+            table.updated = update(session, subject).await?;
+        }
+        session
+            .execute("SET CONSTRAINTS ALL IMMEDIATE")
+            .await
+            .context(|| "check the constraints of what came back".to_owned())?;
+        let mut proven = true;
+        for (subject, table) in subjects.iter().zip(&tables) {
+            let differ = differing(session, subject).await?;
+            let (expected_missing, expected_changed) = self.expected(subject);
+            let whole =
+                differ == 0 && table.inserted == expected_missing && table.updated == expected_changed;
+            proven &= whole;
+            let message = format!(
+                "{}: {} of {expected_missing} rows inserted, {} of {expected_changed} updated, {differ} differ from the archive",
+                table.table, table.inserted, table.updated
+            );
+            match (whole, self.fire_triggers) {
+                (true, _) => {}
+                (false, true) => {
+                    observer.event(Event::Warning { message: format!("{message}: triggers fired") });
+                }
+                (false, false) => return Err(Error::new(ErrorKind::Validation, message)),
+            }
+        }
+        for trigger in &off {
+            session.execute(&trigger.on()).await?;
+        }
+        let sequences = move_sequences(session, &subjects).await?;
+        session.execute("COMMIT").await?;
+        let triggers_off = off.iter().map(Trigger::display).collect();
+        let database = self.preview().database.clone();
+        Ok(RecoverySummary { database, tables, sequences, triggers_off, proven, seconds: 0.0 })
+    }
+
+    fn expected(&self, subject: &Subject) -> (u64, u64) {
+        let own = self.preview().tables.iter().find(|table| table.table == subject.display());
+        own.map_or((0, 0), |table| (table.missing, table.changed))
+    }
+}
+
+const CHOSEN: &str = "s.reason IS NOT NULL";
+
+/// Fails when rows came or went since the preview.
+async fn unchanged(session: &Session, subject: &Subject) -> Result<()> {
+    if subject.key.is_empty() {
+        return Ok(());
+    }
+    let (stage, from, key) = (subject.stage(), subject.from(), subject.same_key("s", "l"));
+    let there = format!("EXISTS (SELECT FROM {from} l WHERE {key})");
+    let sql = format!(
+        "SELECT pg_catalog.count(*) FROM {stage} s WHERE {CHOSEN} AND (difference = 'm' AND {there} OR difference = 'c' AND NOT {there})"
+    );
+    let count = number(session, &sql).await?;
+    if count == 0 {
+        return Ok(());
+    }
+    let message = format!("{count} rows of {} came or went since they were compared", subject.display());
+    Err(Error::new(ErrorKind::Failed, message).hint("run it again: it will look anew"))
+}
+
+async fn insert(session: &Session, subject: &Subject) -> Result<u64> {
+    let sql = format!(
+        "WITH done AS (INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} s WHERE {CHOSEN} AND s.difference = 'm' \
+           ORDER BY s.id RETURNING 1) SELECT pg_catalog.count(*) FROM done",
+        subject.qualified(),
+        subject.live_columns(""),
+        subject.staged_columns("s."),
+        subject.stage()
+    );
+    number(session, &sql).await.context(|| format!("insert the missing rows of {}", subject.display()))
+}
+
+async fn update(session: &Session, subject: &Subject) -> Result<u64> {
+    let is_key = |name: &String| subject.key.iter().any(|key| key.name == *name);
+    let always =
+        |name: &String| subject.live.columns.iter().any(|column| column.name == *name && column.always);
+    let set: Vec<String> = subject
+        .columns
+        .iter()
+        .filter(|name| !is_key(name) && !always(name))
+        .map(|name| format!("{} = s.{}", ident(name), subject.staged(name)))
+        .collect();
+    if set.is_empty() || subject.key.is_empty() {
+        return Ok(0);
+    }
+    let sql = format!(
+        "WITH done AS (UPDATE {} AS l SET {} FROM {} s WHERE {CHOSEN} AND s.difference = 'c' AND {} RETURNING 1) \
+         SELECT pg_catalog.count(*) FROM done",
+        subject.from(),
+        set.join(", "),
+        subject.stage(),
+        subject.same_key("s", "l")
+    );
+    number(session, &sql).await.context(|| format!("update the changed rows of {}", subject.display()))
+}
+
+/// Chosen rows that are not live with the archive's values.
+async fn differing(session: &Session, subject: &Subject) -> Result<u64> {
+    let (stage, from) = (subject.stage(), subject.from());
+    let staged = format!("ROW({})::pg_catalog.text", subject.staged_columns("s."));
+    let live = format!("ROW({})::pg_catalog.text", subject.live_columns("l."));
+    let sql = if subject.key.is_empty() {
+        format!(
+            "SELECT pg_catalog.count(*) FROM (SELECT {staged} AS t, pg_catalog.count(*) AS n FROM {stage} s WHERE {CHOSEN} GROUP BY 1) a \
+             LEFT JOIN (SELECT {live} AS t, pg_catalog.count(*) AS n FROM {from} l GROUP BY 1) b ON b.t = a.t \
+             WHERE b.n IS NULL OR b.n < a.n"
+        )
+    } else {
+        format!(
+            "SELECT pg_catalog.count(*) FROM {stage} s WHERE {CHOSEN} AND NOT EXISTS \
+               (SELECT FROM {from} l WHERE {} AND {live} = {staged})",
+            subject.same_key("s", "l")
+        )
+    };
+    number(session, &sql).await
+}
+
+/// Moves sequences forward that are behind the rows that came back; gives their names. This is not undone by a rollback,
+/// and harms nobody.
+async fn move_sequences(session: &Session, subjects: &[&Subject]) -> Result<Vec<String>> {
+    let mut moved = Vec::new();
+    for subject in subjects {
+        for Fed { column, schema, name, greatest } in fed(session, subject).await? {
+            if !subject.columns.contains(&column) {
+                continue;
+            }
+            let sequence = qualified(Some(&schema), &name);
+            // Only a sequence that these rows overtake is looked at further: where it must go, the live table says.
+            let sql = format!(
+                "SELECT pg_catalog.setval({}::pg_catalog.regclass, least({greatest}, (SELECT pg_catalog.max(l.{}) FROM {} l))) \
+                 FROM (SELECT pg_catalog.max({}) AS value FROM {} s WHERE {CHOSEN} AND s.difference = 'm') m, {sequence} q \
+                 WHERE m.value > q.last_value OR m.value = q.last_value AND NOT q.is_called",
+                literal(&sequence),
+                ident(&column),
+                subject.from(),
+                subject.staged(&column),
+                subject.stage()
+            );
+            let doing = || format!("move the sequence {} forward", printable(&format!("{schema}.{name}")));
+            if session.query_one_text(&sql).await.context(doing)?.is_some() {
+                moved.push(printable(&format!("{schema}.{name}")));
+            }
+        }
+    }
+    Ok(moved)
+}
