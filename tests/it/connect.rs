@@ -271,3 +271,36 @@ async fn a_busy_session_is_cancelled_and_a_killed_one_says_so() {
     assert!(error.is_lost() && error.to_string().contains("terminating connection"), "{error}");
     assert!(busy.is_closed());
 }
+
+/// Takes a connection, asks for SCRAM, and names a number of rounds that would take an hour.
+fn slow_scram() -> u16 {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut message = |stream: &mut std::net::TcpStream, code: u32, body: &[u8]| {
+            let length = u32::try_from(body.len() + 8).unwrap();
+            let head = [b"R".as_slice(), &length.to_be_bytes(), &code.to_be_bytes(), body].concat();
+            stream.write_all(&head).unwrap();
+            let mut answer = vec![0; 4096];
+            let length = stream.read(&mut answer).unwrap();
+            String::from_utf8_lossy(&answer[..length]).into_owned()
+        };
+        let mut startup = [0; 4096];
+        assert!(client.read(&mut startup).unwrap() > 0);
+        let first = message(&mut client, 10, b"SCRAM-SHA-256\0\0");
+        let nonce = first.rsplit("r=").next().unwrap().to_owned();
+        message(&mut client, 11, format!("r={nonce}abc,s=c2FsdHNhbHQ=,i=4000000000").as_bytes());
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_server_cannot_make_us_reckon_for_an_hour() {
+    let text = format!("postgres://u:secret@127.0.0.1:{}/d?sslmode=disable", slow_scram());
+    let options = ConnectOptions::parse(&text).unwrap();
+    let opened = tokio::time::timeout(Duration::from_secs(20), Session::open(&options, SessionKind::Source));
+    let error = opened.await.expect("it reckons").map(drop).unwrap_err();
+    assert!(error.to_string().contains("iteration count"), "{error}");
+}

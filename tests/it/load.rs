@@ -142,3 +142,28 @@ fn a_reader_does_not_wait_behind_us_while_we_wait() {
     assert_ne!(wait(holder).code, 0);
     wait(ours).expect(0);
 }
+
+#[test]
+fn sequences_are_never_behind_their_rows_and_large_objects_are_of_the_snapshot() {
+    let (server, folder) = (Server::start(newest()), folder());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE t (id bigserial PRIMARY KEY, lo oid)");
+    let script = folder.path().join("insert.sql");
+    std::fs::write(&script, "INSERT INTO t (lo) VALUES (lo_from_bytea(0, 'content'));\n").unwrap();
+    let mut bench = server.client("pgbench", &source);
+    let bench = spawn(bench.args(["-n", "-c", "2", "-T", "600", "-f"]).arg(&script));
+    until(&server, &source, "SELECT count(*) > 500 FROM t", "t");
+    let made = backup(folder.path(), &server.url(&source), &["--level", "9"]);
+    let rows = made["rows"].as_u64().unwrap();
+    until(&server, &source, &format!("SELECT count(*) > {rows} FROM t"), "t");
+    crate::harness::cli::signal(&bench, "INT");
+    wait(bench);
+    let target = server.adopt(server.fresh_name());
+    restore(folder.path(), made["archive"].as_str().unwrap(), &server.url(&target), &["--create"]).expect(0);
+    let behind = "SELECT max(id) > (SELECT last_value FROM t_id_seq) FROM t";
+    assert_eq!(server.value(&target, behind), "f");
+    let apart = "SELECT (SELECT count(*) FROM t) - (SELECT count(*) FROM pg_largeobject_metadata), \
+        (SELECT count(*) FROM t WHERE lo NOT IN (SELECT oid FROM pg_largeobject_metadata))";
+    assert_eq!(server.rows(&target, apart), [["0", "0"]]);
+    assert_eq!(server.value(&target, "SELECT count(*) FROM t WHERE lo_get(lo) <> 'content'"), "0");
+}

@@ -211,3 +211,35 @@ fn a_value_too_long_for_text_is_named() {
     }
     assert_eq!(backup(folder.path(), &url, &["--exclude-table-data", "huge"])["rows"], 0);
 }
+
+#[test]
+fn names_cannot_break_out_of_their_line() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let source = server.create_db();
+    let name = "a\nDROP TABLE b;\r\u{1b}[31m";
+    server.sql(
+        &source,
+        &format!(
+            "CREATE TABLE \"{name}\" AS SELECT 1 AS \"{name}\"; COMMENT ON TABLE \"{name}\" IS '{name}'"
+        ),
+    );
+    let made = backup(folder.path(), &server.url(&source), &[]);
+    let (archive, pass) = (made["archive"].as_str().unwrap().to_owned(), pass(folder.path()));
+    let target = server.create_db();
+    server.sql(&target, &format!("CREATE TABLE \"{name}\" (i int)"));
+    let mut said = Vec::new();
+    for (arguments, code) in [
+        (vec!["show", &archive], 0),
+        (vec!["show", &archive, "--toc"], 0),
+        (vec!["show", &archive, "--table", "*"], 0),
+        (vec!["cat", &archive, "nothing"], 1),
+        (vec!["restore", &archive, "--into", &server.url(&target), "--data-only"], 1),
+    ] {
+        let ended = run(&mut pgcask(arguments.iter().copied().chain([pass.as_str()]))).expect(code);
+        said.extend([ended.stdout, ended.stderr]);
+    }
+    let said = said.concat();
+    assert!(said.contains("DROP TABLE b"), "{said}");
+    let broken = said.lines().any(|line| line.starts_with("DROP"));
+    assert!(!broken && !said.contains('\u{1b}') && !said.contains('\r'), "{said:?}");
+}
