@@ -48,29 +48,46 @@ pub fn content_query(readable: bool) -> String {
     )
 }
 
-/// Makes the staging tables of a restoring session.
+/// Objects that are created in one transaction: owner, comment and privileges take a lock on each.
+pub const BATCH: u64 = 200;
+
+/// Makes the staging tables of a restoring session; those of a try that failed are dropped.
 pub const CREATE_STAGING: &str = "\
-    CREATE TEMPORARY TABLE pgcask_lo_metadata (oid pg_catalog.oid, owner pg_catalog.text, comment pg_catalog.text, acl pg_catalog.text);\
+    DROP TABLE IF EXISTS pg_temp.pgcask_lo_metadata, pg_temp.pgcask_lo_content;\
+    CREATE TEMPORARY TABLE pgcask_lo_metadata (oid pg_catalog.oid, owner pg_catalog.text, comment pg_catalog.text, acl pg_catalog.text, \
+    at pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY);\
     CREATE TEMPORARY TABLE pgcask_lo_content (oid pg_catalog.oid, start pg_catalog.int8, data pg_catalog.bytea)";
 
 /// Drops the staging tables.
 pub const DROP_STAGING: &str = "DROP TABLE pg_temp.pgcask_lo_metadata, pg_temp.pgcask_lo_content";
 
 /// Receives the metadata stream.
-pub const COPY_METADATA: &str = "COPY pg_temp.pgcask_lo_metadata FROM STDIN";
+pub const COPY_METADATA: &str = "COPY pg_temp.pgcask_lo_metadata (oid, owner, comment, acl) FROM STDIN";
 
 /// Receives the content stream.
 pub const COPY_CONTENT: &str = "COPY pg_temp.pgcask_lo_content FROM STDIN";
 
-/// Creates the staged objects, empty.
-pub const CREATE: &str = "SELECT pg_catalog.count(pg_catalog.lo_create(oid)) FROM pg_temp.pgcask_lo_metadata";
+/// The staged objects of a batch, counted from 0.
+fn of_batch(batch: u64) -> String {
+    let first = batch.saturating_mul(BATCH);
+    format!(
+        "FROM pg_temp.pgcask_lo_metadata WHERE at BETWEEN {} AND {}",
+        first + 1,
+        first.saturating_add(BATCH)
+    )
+}
+
+/// Creates the staged objects of a batch, empty.
+pub fn create(batch: u64) -> String {
+    format!("SELECT pg_catalog.count(pg_catalog.lo_create(oid)) {}", of_batch(batch))
+}
 
 /// Writes the staged content, and empties the stage. One page after the other: holes stay holes.
 pub const WRITE: &str = "SELECT pg_catalog.count(*) FROM (SELECT pg_catalog.lo_put(oid, start, data) FROM pg_temp.pgcask_lo_content OFFSET 0) w; \
      TRUNCATE pg_temp.pgcask_lo_content";
 
-/// Sets comments, and as asked owners and privileges, of the staged objects: a loop on the server.
-pub fn set_attributes(owners: bool, privileges: bool) -> String {
+/// Sets comments, and as asked owners and privileges, of the staged objects of a batch: a loop on the server.
+pub fn set_attributes(batch: u64, owners: bool, privileges: bool) -> String {
     let owner = if owners {
         "IF o.owner <> current_user THEN EXECUTE format('ALTER LARGE OBJECT %s OWNER TO %I', o.oid, o.owner); END IF;"
     } else {
@@ -92,10 +109,11 @@ pub fn set_attributes(owners: bool, privileges: bool) -> String {
     };
     format!(
         "SET LOCAL search_path = pg_catalog, pg_temp; DO $pgcask$ DECLARE o record; p record; BEGIN \
-         FOR o IN SELECT * FROM pg_temp.pgcask_lo_metadata LOOP \
+         FOR o IN SELECT * {staged} LOOP \
          {owner} \
          IF o.comment IS NOT NULL THEN EXECUTE format('COMMENT ON LARGE OBJECT %s IS %L', o.oid, o.comment); END IF; \
          {acl} \
-         END LOOP; END $pgcask$"
+         END LOOP; END $pgcask$",
+        staged = of_batch(batch),
     )
 }

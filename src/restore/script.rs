@@ -152,9 +152,11 @@ impl Writer<'_> {
                 statement(large_object::CREATE_STAGING, out)?;
                 statement(large_object::COPY_METADATA, out)?;
                 self.rows(load, stop, out).await?;
-                statement(large_object::CREATE, out)?;
                 let Definitions { no_owner, no_acl, .. } = self.definitions;
-                statement(&large_object::set_attributes(!no_owner, !no_acl), out)?;
+                for batch in 0..load.totals.rows.div_ceil(large_object::BATCH) {
+                    statement(&large_object::create(batch), out)?;
+                    statement(&large_object::set_attributes(batch, !no_owner, !no_acl), out)?;
+                }
                 statement(large_object::DROP_STAGING, out)
             }
             Content::LargeObjectData => {

@@ -295,9 +295,8 @@ impl Steps {
         };
         let marks = self.mark_of(Step::Load { load, unit }).into_iter().collect();
         let rows = match &plan.stream.content {
-            Content::LargeObjects | Content::LargeObjectData => {
-                self.load_large_objects(session, plan, chunks, marks).await?
-            }
+            Content::LargeObjects => self.create_large_objects(session, chunks, marks).await?,
+            Content::LargeObjectData => self.load_large_objects(session, chunks, marks).await?,
             Content::Table | Content::ExtensionConfig { .. } => {
                 self.load_table(session, plan, chunks, marks).await?
             }
@@ -328,31 +327,49 @@ impl Steps {
         Ok(rows)
     }
 
-    /// Stages the rows and lets the server make objects of them, in one transaction.
-    async fn load_large_objects(
+    /// Stages what is said of large objects, and lets the server make them, some in a transaction: an object is there
+    /// with all that belongs to it, or not at all.
+    async fn create_large_objects(
         &self,
         session: &Session,
-        plan: &LoadPlan,
         chunks: ChunkRange,
         marks: Vec<String>,
     ) -> Result<u64> {
-        let metadata = plan.stream.content == Content::LargeObjects;
-        let sql = if metadata { large_object::COPY_METADATA } else { large_object::COPY_CONTENT };
+        let sql = large_object::COPY_METADATA;
+        session.execute(large_object::CREATE_STAGING).await?;
+        let rows = loader::load(session, sql, &self.archive, chunks, &self.budget, &self.observer).await?;
+        let Definitions { no_owner, no_acl, .. } = self.definitions;
+        for batch in 0..rows.div_ceil(large_object::BATCH) {
+            let marks: Vec<String> = marks.iter().map(|mark| format!("{mark} batch {batch}")).collect();
+            if self.is_marked(marks.first().map(String::as_str)) {
+                continue;
+            }
+            session.execute("BEGIN").await?;
+            session.execute(&large_object::create(batch)).await?;
+            session.execute(&large_object::set_attributes(batch, !no_owner, !no_acl)).await?;
+            self.commit(session, marks).await?;
+        }
+        session.execute("BEGIN").await?;
+        session.execute(large_object::DROP_STAGING).await?;
+        self.commit(session, marks).await?;
+        Ok(rows)
+    }
+
+    /// Stages the content and lets the server write it, in one transaction.
+    async fn load_large_objects(
+        &self,
+        session: &Session,
+        chunks: ChunkRange,
+        marks: Vec<String>,
+    ) -> Result<u64> {
+        let sql = large_object::COPY_CONTENT;
         session.execute("BEGIN").await?;
         session.execute(large_object::CREATE_STAGING).await?;
         let mut rows = 0;
-        if metadata {
-            rows = loader::load(session, sql, &self.archive, chunks, &self.budget, &self.observer).await?;
-            session.execute(large_object::CREATE).await?;
-            session
-                .execute(&large_object::set_attributes(!self.definitions.no_owner, !self.definitions.no_acl))
-                .await?;
-        } else {
-            for chunk in 0..chunks.count {
-                let one = ChunkRange { first: chunks.first + chunk, count: 1, ..chunks };
-                rows += loader::load(session, sql, &self.archive, one, &self.budget, &self.observer).await?;
-                session.execute(large_object::WRITE).await?;
-            }
+        for chunk in 0..chunks.count {
+            let one = ChunkRange { first: chunks.first + chunk, count: 1, ..chunks };
+            rows += loader::load(session, sql, &self.archive, one, &self.budget, &self.observer).await?;
+            session.execute(large_object::WRITE).await?;
         }
         session.execute(large_object::DROP_STAGING).await?;
         self.commit(session, marks).await?;

@@ -279,7 +279,7 @@ fn slow_scram() -> u16 {
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         let (mut client, _) = listener.accept().unwrap();
-        let mut message = |stream: &mut std::net::TcpStream, code: u32, body: &[u8]| {
+        let message = |stream: &mut std::net::TcpStream, code: u32, body: &[u8]| {
             let length = u32::try_from(body.len() + 8).unwrap();
             let head = [b"R".as_slice(), &length.to_be_bytes(), &code.to_be_bytes(), body].concat();
             stream.write_all(&head).unwrap();

@@ -76,10 +76,23 @@ fn a_server_with_room_for_few_locks() {
     let server = Server::with(Build::Major(newest()), options);
     let source = server.create_db();
     tables(&server, &source, 1..=150);
+    // What is said of a large object takes a lock on it: more objects than the table of locks has room for.
+    server.sql("postgres", "CREATE ROLE archivist");
+    for from in (1..2000).step_by(100) {
+        server.sql(
+            &source,
+            &format!(
+                "DO $$ BEGIN FOR i IN {from}..{} LOOP PERFORM lo_from_bytea(100000 + i, 'content'); \
+                 EXECUTE format('COMMENT ON LARGE OBJECT %s IS ''number %s''', 100000 + i, i); \
+                 EXECUTE format('ALTER LARGE OBJECT %s OWNER TO archivist', 100000 + i); END LOOP; END $$",
+                from + 99
+            ),
+        );
+    }
     let kept = folder();
     let folder = kept.path();
     let made = backup(folder, &server.url(&source), &[]);
-    assert_eq!(made["rows"], 150);
+    assert_eq!(made["rows"], 150 + 2 * 2000, "tables, large objects, their pages");
     let target = server.adopt(server.fresh_name());
     restore(folder, made["archive"].as_str().unwrap(), &server.url(&target), &["--create"]).expect(0);
     assert_same(&server, &source, &server, &target);
