@@ -17,6 +17,8 @@ pub const FORMAT: u32 = 1;
 pub const MANIFEST_TAG: [u8; 4] = *b"MANI";
 /// The tag of the section with the catalog.
 pub const CATALOG_TAG: [u8; 4] = *b"CATA";
+/// The tag of the section with roles, tablespaces and what else the whole server has.
+pub const GLOBALS_TAG: [u8; 4] = *b"GLOB";
 /// The tag of the section with what is known only at the end: the values of the sequences.
 pub const CLOSING_TAG: [u8; 4] = *b"CLOS";
 

@@ -11,6 +11,7 @@ use crate::archive::{
     Archive, ChunkEntry, FrameRef, Located, Locator, OpenScratch, Opener, Page, Root, SectionTag, StreamEntry,
 };
 use crate::catalog::encode;
+use crate::catalog::globals::Globals;
 use crate::catalog::model::Model;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::manifest::{self, Closing, Manifest, Stream};
@@ -136,6 +137,17 @@ impl OpenArchive {
     pub async fn model(&self) -> Result<Option<Model>> {
         match self.section(manifest::CATALOG_TAG).await? {
             Some(bytes) => encode::decode(&bytes).map(Some).map_err(damaged),
+            None => Ok(None),
+        }
+    }
+
+    /// Roles, tablespaces and what else the whole server has; `None` in an archive without them.
+    ///
+    /// # Errors
+    /// As [`OpenArchive::manifest`].
+    pub async fn globals(&self) -> Result<Option<Globals>> {
+        match self.section(manifest::GLOBALS_TAG).await? {
+            Some(bytes) => Globals::decode(&bytes).map(Some).map_err(damaged),
             None => Ok(None),
         }
     }

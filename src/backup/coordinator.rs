@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use super::definitions;
 use super::packing::Packing;
@@ -14,6 +15,7 @@ use super::pipeline::{copy_all, send};
 use super::relations::{self, Relation};
 use super::{Options, Parts, Shared, Unit};
 use crate::archive::{self, SectionTag, Writer};
+use crate::catalog::model::Model;
 use crate::catalog::{encode, forms, large_object, not_utf8, reader};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
@@ -68,6 +70,7 @@ pub(super) async fn make(
     let sessions = open_workers(options, &snapshot, jobs).await?;
     let readers: Vec<&Session> = std::iter::once(&session).chain(&sessions).take(jobs).collect();
     let model = definitions::read(options, &readers, observer).await?;
+    let globals = definitions::globals(options, &session, observer).await?;
     let (streams, units) = plan_units(options, &session, &relations).await?;
     let manifest = manifest_of(options, name, &session, &snapshot, &relations, streams.clone());
 
@@ -76,9 +79,9 @@ pub(super) async fn make(
     for stream in &streams {
         writer.declare(stream.id, stream.display().as_bytes())?;
     }
-    send(&output, section(&mut writer, manifest::MANIFEST_TAG, &json(&manifest)?)?).await?;
-    if options.parts != Parts::Rows {
-        send(&output, section(&mut writer, manifest::CATALOG_TAG, &encode::encode(&model)?)?).await?;
+    let definitions = (options.parts != Parts::Rows).then_some(&model);
+    for piece in sections(&mut writer, &manifest, definitions, globals.as_ref())? {
+        send(&output, piece).await?;
     }
     let shared = Arc::new(Shared {
         sealer: writer.sealer(),
@@ -104,6 +107,23 @@ pub(super) async fn make(
     send(&output, finished.bytes).await?;
     let objects = u64::try_from(model.entries.len()).unwrap_or(u64::MAX);
     Ok(Made { archive: finished.summary, manifest, objects, seconds: began.elapsed().as_secs_f64() })
+}
+
+/// The sections that stand before the rows.
+fn sections(
+    writer: &mut Writer,
+    manifest: &Manifest,
+    definitions: Option<&Model>,
+    globals: Option<&Zeroizing<Vec<u8>>>,
+) -> Result<Vec<Vec<Bytes>>> {
+    let mut all = vec![section(writer, manifest::MANIFEST_TAG, &json(manifest)?)?];
+    if let Some(model) = definitions {
+        all.push(section(writer, manifest::CATALOG_TAG, &encode::encode(model)?)?);
+    }
+    if let Some(globals) = globals {
+        all.push(section(writer, manifest::GLOBALS_TAG, globals)?);
+    }
+    Ok(all)
 }
 
 /// Begins the archive, on a thread for such work.

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::Options;
+use zeroize::Zeroizing;
+
+use super::{Globals, Options};
+use crate::catalog::globals::reader::{Passwords, Reading};
 use crate::catalog::model::Model;
-use crate::catalog::reader;
-use crate::error::Result;
+use crate::catalog::{globals as all_globals, reader};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::pg::lock::locked_by_others;
+use crate::pg::quote::{ident, printable};
 use crate::pg::{PgError, Session, SessionKind};
 use crate::plan::choose::choose;
 
@@ -49,4 +53,36 @@ async fn named(options: &Options, error: PgError) -> PgError {
         Ok(blocked) if !blocked.is_empty() => PgError::LockTimeout { blocked },
         _ => error,
     }
+}
+
+/// Reads roles, tablespaces and what else the whole server has, as the section's bytes: they may hold password hashes.
+pub(super) async fn globals(
+    options: &Options,
+    session: &Session,
+    observer: &SharedObserver,
+) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    if options.globals == Globals::Skip {
+        return Ok(None);
+    }
+    let passwords = if options.role_passwords { Passwords::Read } else { Passwords::Skip };
+    let read = all_globals::reader::read(session, passwords).await;
+    let Reading { mut globals, denied } = read.map_err(|error| {
+        let denied = options.role_passwords && error.sqlstate() == Some("42501");
+        let error = Error::from(error).context("read roles and tablespaces");
+        let hint = "only superusers may read password hashes: leave --role-passwords out";
+        if denied { error.hint(hint) } else { error }
+    })?;
+    if !denied.is_empty() {
+        let user = ident(&session.info().user);
+        let message = printable(&format!("{} may not be read by {user}", denied.join(", ")));
+        if options.globals == Globals::Required {
+            return Err(Error::new(ErrorKind::Failed, message).hint("leave --globals out to go without them"));
+        }
+        globals.warnings.push(format!("left out: {message}"));
+    }
+    for warning in &globals.warnings {
+        observer.event(Event::Warning { message: warning.clone() });
+    }
+    let bytes = globals.encode().map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))?;
+    Ok(Some(Zeroizing::new(bytes)))
 }

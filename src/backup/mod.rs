@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::{Mutex, mpsc};
 
-pub use options::{Options, Parts, Summary};
+pub use options::{Globals, Options, Parts, Summary};
 
 use self::packing::Packing;
 use crate::archive::Sealer;
@@ -102,6 +102,10 @@ pub async fn run(
     stop: &Stop,
 ) -> Result<Summary> {
     let began = Instant::now();
+    if options.role_passwords && options.recipients.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "password hashes go into no archive that anybody can read")
+            .hint("encrypt it, or leave --role-passwords out"));
+    }
     let taken = clock.now();
     let id = naming::new_id()?;
     let key = naming::key(&options.source.database, options.kind, taken, &id);

@@ -23,6 +23,18 @@ pub enum Parts {
     Rows,
 }
 
+/// Whether roles, tablespaces and what else the whole server has go into the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Globals {
+    /// No.
+    Skip,
+    /// As far as they may be read; a warning tells what may not.
+    #[default]
+    IfAllowed,
+    /// Yes, or the backup fails.
+    Required,
+}
+
 /// What a backup is asked for.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -44,6 +56,10 @@ pub struct Options {
     pub strict_names: bool,
     /// Definitions, rows, or both.
     pub parts: Parts,
+    /// Roles and tablespaces.
+    pub globals: Globals,
+    /// The hashes of the roles' passwords, too. Only for an archive that is encrypted.
+    pub role_passwords: bool,
     /// How long to wait for the locks of all tables.
     pub lock_timeout: Duration,
     /// Wait for a snapshot that is serializable beyond doubt (`SERIALIZABLE READ ONLY DEFERRABLE`).

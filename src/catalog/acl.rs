@@ -25,6 +25,11 @@ pub struct AclItem {
     pub grantable: bool,
 }
 
+/// The roles that these privileges name.
+pub fn parties(items: &[AclItem]) -> impl Iterator<Item = &str> {
+    items.iter().flat_map(|item| [Some(item.grantor.as_str()), item.grantee.as_deref()]).flatten()
+}
+
 /// A class of objects that have the same privileges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AclClass {
@@ -48,6 +53,10 @@ pub enum AclClass {
     ForeignServer,
     /// Databases.
     Database,
+    /// Tablespaces.
+    Tablespace,
+    /// Configuration parameters, which belong to the role that `initdb` made.
+    Parameter,
 }
 
 impl AclClass {
@@ -61,6 +70,8 @@ impl AclClass {
             Self::Function => &["EXECUTE"],
             Self::Database => &["CREATE", "TEMPORARY", "CONNECT"],
             Self::Schema | Self::PublicSchema => &["USAGE", "CREATE"],
+            Self::Tablespace => &["CREATE"],
+            Self::Parameter => &["SET", "ALTER SYSTEM"],
             Self::Type | Self::Language | Self::ForeignDataWrapper | Self::ForeignServer => &["USAGE"],
         }
     }
@@ -76,7 +87,9 @@ impl AclClass {
             | Self::Schema
             | Self::PublicSchema
             | Self::ForeignDataWrapper
-            | Self::ForeignServer => &[],
+            | Self::ForeignServer
+            | Self::Tablespace
+            | Self::Parameter => &[],
         }
     }
 }
@@ -210,6 +223,11 @@ fn is_default(
     let both_know = target.version.at_least(17) && target.source.at_least(17);
     let wanted = default.iter().filter(|name| **name != "MAINTAIN" || both_know).count();
     have.len() == wanted && have.iter().all(|item| !item.grantable && Some(item.grantor.as_str()) == owner)
+}
+
+/// The `GRANT`s of these items alone, in an order that their grantors allow.
+pub fn grants_of(on: &str, owner: Option<&str>, items: &[AclItem]) -> Vec<String> {
+    grants(on, None, owner, &grantors_first(owner, items.iter().collect()))
 }
 
 /// `GRANT`s in order, one for each run of privileges with the same parties.

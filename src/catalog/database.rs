@@ -191,8 +191,7 @@ impl DatabaseInfo {
 
     /// The roles that [`finish`](Self::finish) names.
     pub fn roles(&self, owner: bool, privileges: bool) -> impl Iterator<Item = &str> {
-        let acl = self.acl.iter().flatten().filter(move |_| privileges);
-        let granted = acl.flat_map(|item| [Some(item.grantor.as_str()), item.grantee.as_deref()]);
+        let granted = acl::parties(self.acl.as_deref().filter(|_| privileges).unwrap_or_default()).map(Some);
         let owner = Some(self.owner.as_str()).filter(|name| owner && !name.is_empty());
         let settings =
             self.settings.iter().filter(move |_| privileges).map(|setting| setting.role.as_deref());
@@ -200,18 +199,21 @@ impl DatabaseInfo {
     }
 }
 
+/// A parameter's name as statements take it. An extension's has a dot, which is no part of an identifier.
+pub fn parameter_name(name: &str) -> String {
+    name.split('.').map(quote::ident).collect::<Vec<_>>().join(".")
+}
+
 /// `name TO value`, as `SET` takes it, of `name=value`, as the server keeps it.
-fn assignment(text: &str) -> Option<String> {
+pub fn assignment(text: &str) -> Option<String> {
     let (name, value) = text.split_once('=')?;
-    // An extension's setting has a dot in its name, which is no part of an identifier.
-    let quoted: Vec<String> = name.split('.').map(quote::ident).collect();
     let values = if LISTS.contains(&name.to_lowercase().as_str()) {
         names(value).iter().map(|name| quote::literal(name)).collect::<Vec<_>>().join(", ")
     } else {
         quote::literal(value)
     };
     let values = if values.is_empty() { "''".to_owned() } else { values };
-    Some(format!("{} TO {values}", quoted.join(".")))
+    Some(format!("{} TO {values}", parameter_name(name)))
 }
 
 /// The names of a list, which are quoted where they must be.

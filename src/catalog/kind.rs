@@ -169,6 +169,14 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
         None
     }
 
+    /// Forgets that tablespace: the object is created where the database is.
+    fn forget_tablespace(&mut self) {}
+
+    /// Roles that it names besides those of its head and of its columns' privileges.
+    fn roles(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// The access method that it names, for relations.
     fn access_method(&self) -> Option<String> {
         None

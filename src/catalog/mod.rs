@@ -1,13 +1,14 @@
 //! What is in a database: one file per kind of object under [`kinds`], one line each in [`registry`].
 //!
 //! A kind states the query that reads it, the struct that is stored in the archive, and the SQL that recreates it.
-//! Only [`reader`] talks to a server. Objects are data; SQL is made at restore time, for the target's version and the
+//! Only [`reader`] and [`globals::reader`] talk to a server. Objects are data; SQL is made at restore time, for the target's version and the
 //! operator's choices.
 
 pub mod acl;
 pub mod database;
 pub mod encode;
 pub mod forms;
+pub mod globals;
 pub mod ident;
 pub mod kind;
 pub mod kinds;

@@ -1,6 +1,6 @@
 //! All objects of a database, with what they depend on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +107,19 @@ impl Entry {
             statements.push(label.set(&on));
         }
         statements
+    }
+
+    /// The roles that its statements name.
+    pub fn roles(&self, owner: bool, privileges: bool) -> BTreeSet<String> {
+        let mut roles: BTreeSet<String> = self.object.roles().into_iter().map(str::to_owned).collect();
+        roles.extend(self.head.owner.clone().filter(|_| owner));
+        if privileges {
+            roles.extend(acl::parties(self.head.acl.as_deref().unwrap_or_default()).map(str::to_owned));
+            for (_, items) in self.object.column_acls() {
+                roles.extend(acl::parties(&items).map(str::to_owned));
+            }
+        }
+        roles
     }
 
     /// Statements that make the object's privileges what they were.

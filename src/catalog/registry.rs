@@ -79,6 +79,14 @@ macro_rules! kinds {
             pub fn tablespace(&self) -> Option<String> {
                 match self { $(Self::$variant(o) => o.tablespace(),)* }
             }
+            /// See [`Kind::forget_tablespace`].
+            pub fn forget_tablespace(&mut self) {
+                match self { $(Self::$variant(o) => o.forget_tablespace(),)* }
+            }
+            /// See [`Kind::roles`].
+            pub fn roles(&self) -> Vec<&str> {
+                match self { $(Self::$variant(o) => o.roles(),)* }
+            }
             /// See [`Kind::access_method`].
             pub fn access_method(&self) -> Option<String> {
                 match self { $(Self::$variant(o) => o.access_method(),)* }

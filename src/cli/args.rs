@@ -120,6 +120,9 @@ pub struct WantedArgs {
     /// Do not set privileges
     #[arg(short = 'x', long, help_heading = SELECTION)]
     pub no_acl: bool,
+    /// Create everything in the database's own tablespace, and no tablespaces
+    #[arg(long, help_heading = SELECTION)]
+    pub no_tablespaces: bool,
 }
 
 impl WantedArgs {
@@ -141,6 +144,7 @@ impl WantedArgs {
             sections,
             no_owner: self.no_owner,
             no_acl: self.no_acl,
+            no_tablespaces: self.no_tablespaces,
         })
     }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use jiff::Span;
 
 use super::args::{PassphraseArgs, SELECTION, SelectionArgs, span_ahead};
+use super::globals::BackupGlobalsArgs;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::{Context, keys};
@@ -101,6 +102,10 @@ pub struct BackupArgs {
     #[arg(long, help_heading = SELECTION)]
     pub strict_names: bool,
 
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub globals: BackupGlobalsArgs,
+
     /// Wait at most so many seconds for each table's lock
     #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Snapshot")]
     pub lock_timeout: u64,
@@ -165,6 +170,8 @@ impl BackupArgs {
                 (_, true) => Parts::Rows,
                 _ => Parts::All,
             },
+            globals: self.globals.resolve(self.data_only),
+            role_passwords: self.globals.role_passwords,
             lock_timeout: self.lock_deadline(),
             serializable_deferrable: self.serializable_deferrable,
         };

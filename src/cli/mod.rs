@@ -3,6 +3,7 @@
 pub mod args;
 pub mod backup;
 pub mod diff;
+pub mod globals;
 pub mod keys;
 pub mod list;
 pub mod printer;

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use super::args::{FindArgs, UnlockArgs, WantedArgs};
 use super::printer::{Printer, human_bytes, human_count};
 use super::progress::Progress;
-use super::{Context, keys};
+use super::{Context, globals, keys};
 use crate::archive::{Report, Totals, Verifier};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Observer as _};
@@ -30,6 +30,9 @@ pub struct ShowArgs {
     /// List every object
     #[arg(long)]
     pub toc: bool,
+    /// Show roles, memberships, tablespaces and what else the whole server had
+    #[arg(long, conflicts_with_all = ["toc", "table"])]
+    pub globals: bool,
     /// Show one table: columns, rows, size, chunks
     #[arg(short, long, value_name = "PATTERN")]
     pub table: Option<String>,
@@ -84,6 +87,9 @@ EXAMPLES
   Everything, as pg_dump would write it:
     pgcask cat shop.cask -i ~/pgcask.key | psql -X -v ON_ERROR_STOP=1 shop_copy
 
+  Roles and tablespaces:
+    pgcask cat shop.cask --globals -i ~/pgcask.key | psql -X postgres
+
   Only definitions, to read or to compare:
     pgcask cat shop.cask --schema-only --no-owner -i ~/pgcask.key | less")]
 pub struct CatArgs {
@@ -96,7 +102,10 @@ pub struct CatArgs {
     /// The form of a table's rows [default: csv]
     #[arg(short, long, value_enum, requires = "table")]
     pub format: Option<RowFormat>,
-    /// Write the passwords of user mappings, foreign servers and subscriptions into the script
+    /// Write roles, tablespaces and what else the whole server had, as `pg_dumpall --globals-only` does
+    #[arg(long, conflicts_with = "table")]
+    pub globals: bool,
+    /// Write the passwords of user mappings, foreign servers, subscriptions and roles into the script
     #[arg(long, conflicts_with = "table")]
     pub show_secrets: bool,
     #[command(flatten)]
@@ -144,6 +153,9 @@ impl ShowArgs {
         let printer = context.printer;
         let place = self.find.place(&self.archive).await?;
         let archive = open(&place, &self.unlock).await?;
+        if self.globals {
+            return globals::show(printer, &archive).await;
+        }
         let manifest = archive.manifest().await?;
         if let Some(pattern) = &self.table {
             return show_tables(printer, &archive, &manifest, pattern);
@@ -317,7 +329,9 @@ impl CatArgs {
         }
         let place = self.find.place(&self.archive).await?;
         let archive = open(&place, &self.unlock).await?;
-        if let Some(table) = &self.table {
+        if self.globals {
+            globals::cat(printer, &archive, self.show_secrets, &wanted).await?;
+        } else if let Some(table) = &self.table {
             self.rows(&archive, table, context).await?;
         } else {
             let options = ScriptOptions { wanted, show_secrets: self.show_secrets };

@@ -7,16 +7,18 @@ use clap::Args;
 use super::Context;
 use super::args::{FindArgs, UnlockArgs, WantedArgs};
 use super::backup::default_jobs;
+use super::globals::{RestoreGlobalsArgs, print_report};
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::read::open;
 use super::rows::{Request, RowArgs};
 use super::swap::SwapArgs;
 use super::validate::{DemandArgs, table};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::pg::{ConnectOptions, EnvLookup, PgError, quote};
+use crate::plan::globals::TablespaceMap;
 use crate::plan::select::Selection;
 use crate::restore::{Demands, Options, Plan, Sections, Wanted};
 use crate::stop::Stop;
@@ -33,6 +35,9 @@ EXAMPLES
 
   Over the live database, which is backed up first and kept under another name:
     pgcask restore ARCHIVE --into shop --swap -i ~/pgcask.key
+
+  With the roles and tablespaces that it needs, into another server:
+    pgcask restore ARCHIVE --into postgres://new.example/shop --create --globals
 
   One table into a database that lacks it:
     pgcask restore ARCHIVE --into shop --table sales.orders
@@ -97,6 +102,11 @@ pub struct RestoreArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub find: FindArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub globals: RestoreGlobalsArgs,
+
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
@@ -120,24 +130,18 @@ impl RestoreArgs {
             printer.warning(warning);
         }
         if self.rows.is_given() {
+            if self.globals.globals.is_some() {
+                return Err(Error::new(
+                    ErrorKind::Usage,
+                    "--globals goes with a restore of objects, not of rows",
+                ));
+            }
             let archive = open(&self.find.place(&self.archive).await?, &self.unlock).await?;
             let (selection, archive) = (self.wanted.resolve()?.selection, &archive);
             let request = Request { live: target, selection, archive, dry_run: self.dry_run, yes: self.yes };
             return self.rows.run(context, request).await;
         }
-        let options = Options {
-            target,
-            create: self.create,
-            resume: self.resume,
-            jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
-            wanted: self.wanted.resolve()?,
-            keep_going: self.keep_going,
-            analyze: !self.no_analyze,
-            verify: !self.no_verify,
-            defer_validation: self.defer_validation,
-            demands: self.demands.resolve()?,
-            maintenance_work_mem: self.maintenance_work_mem.clone(),
-        };
+        let options = self.options(target)?;
         let place = self.find.place(&self.archive).await?;
         let archive = open(&place, &self.unlock).await?;
         if self.swap.swap && self.dry_run {
@@ -184,6 +188,26 @@ impl RestoreArgs {
     }
 }
 
+impl RestoreArgs {
+    fn options(&self, target: ConnectOptions) -> Result<Options> {
+        Ok(Options {
+            target,
+            create: self.create,
+            resume: self.resume,
+            jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
+            wanted: self.wanted.resolve()?,
+            globals: self.globals.resolve(),
+            tablespace_map: self.globals.map()?,
+            keep_going: self.keep_going,
+            analyze: !self.no_analyze,
+            verify: !self.no_verify,
+            defer_validation: self.defer_validation,
+            demands: self.demands.resolve()?,
+            maintenance_work_mem: self.maintenance_work_mem.clone(),
+        })
+    }
+}
+
 /// How long a stopped restore may take to cancel what runs at the server.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -208,7 +232,10 @@ pub(super) fn whole(target: ConnectOptions, jobs: usize) -> Options {
             sections: Sections::ALL,
             no_owner: false,
             no_acl: false,
+            no_tablespaces: false,
         },
+        globals: None,
+        tablespace_map: TablespaceMap::default(),
         keep_going: false,
         analyze: true,
         verify: true,
@@ -225,6 +252,9 @@ fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
     } else {
         let create = if plan.create { "create the database, then " } else { "" };
         printer.line(&format!("would {create}restore into {}:", plan.database))?;
+        if let Some(globals) = &plan.globals {
+            print_report(printer, globals)?;
+        }
         for (kind, count) in &plan.objects {
             printer.line(&format!("  {:>9} {kind}", human_count(*count)))?;
         }
@@ -238,6 +268,9 @@ fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
         for finding in &plan.findings {
             let lead = if finding.fatal { "refused" } else { "note" };
             printer.line(&format!("  {lead}: {}", quote::printable(&finding.message)))?;
+            if let Some(hint) = finding.hint.as_ref().filter(|_| finding.fatal) {
+                printer.line(&format!("           {hint}"))?;
+            }
         }
         printer.line("nothing was touched")?;
     }

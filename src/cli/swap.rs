@@ -156,6 +156,8 @@ impl SwapArgs {
             selection: Selection::default(),
             strict_names: false,
             parts: backup::Parts::All,
+            globals: backup::Globals::IfAllowed,
+            role_passwords: false,
             lock_timeout: std::time::Duration::from_mins(1),
             serializable_deferrable: false,
         };

@@ -1,6 +1,7 @@
 //! What is to be done, in which order, in which pieces. Pure: no I/O, no async.
 
 pub mod choose;
+pub mod globals;
 pub mod restore;
 pub mod schedule;
 pub mod select;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::checks::{self, COUNTS, Check, HASHES, Outcome};
 use super::definitions::Definitions;
 use super::failures::Failures;
+use super::globals::Globals;
 use super::options::{Options, Summary, Wanted};
 use super::prepare::{self, Means, Prepared};
 use super::progress::{self, Begun, Claim, Ledger, PROVEN};
@@ -72,12 +73,15 @@ pub(super) async fn fill(
     if let Some(Replaced { database, .. }) = replaced {
         prepared.model.database.take_place_of(database);
     }
-    let findings = preflight::check(options, &prepared, existing.as_ref(), begun.is_some()).await?;
+    let globals = Globals::plan(options, archive, &prepared, existing.as_ref()).await?;
+    let findings = preflight::check(options, &prepared, &globals, existing.as_ref(), begun.is_some()).await?;
     preflight::refuse(&findings)?;
     for finding in &findings {
         observer.event(Event::Warning { message: finding.message.clone() });
     }
     stop.check()?;
+    let not_restored = Failures::new(options.keep_going);
+    let globals = globals.restore(options, existing.as_ref(), &not_restored, observer, stop).await?;
     if options.create && existing.is_none() {
         prepare::create_database(options, &prepared.model).await?;
     }
@@ -93,7 +97,8 @@ pub(super) async fn fill(
     let mut phases = HashMap::new();
     let checks = work.until_done(options, sessions, stop, &mut phases).await?;
     let verified = checks.iter().any(|check| check.check == HASHES && check.outcome != Outcome::Skipped);
-    let failures = work.steps.failures.messages();
+    let mut failures = not_restored.messages();
+    failures.extend(work.steps.failures.messages());
     let summary = Summary {
         database: options.target.display(),
         seconds: began.elapsed().as_secs_f64() - phases.get("proof").copied().unwrap_or_default(),
@@ -106,6 +111,7 @@ pub(super) async fn fill(
         failures,
         jobs: options.jobs,
         resumed,
+        globals,
         phases,
     };
     Ok(Filled { summary, has_marks: work.steps.ledger.is_some() })

@@ -1,8 +1,8 @@
 //! Restores an archive into a database.
 //!
 //! ```text
-//! preflight ─▶ plan ─▶ definitions ─▶ rows, indexes, keys (concurrent) ─▶ triggers, privileges ─▶ materialized views
-//!                                                                        ─▶ sequences ─▶ proof of content
+//! preflight ─▶ plan ─▶ roles ─▶ definitions ─▶ rows, indexes, keys (concurrent) ─▶ triggers, privileges ─▶ materialized views
+//!                                                                                  ─▶ sequences ─▶ proof of content
 //! ```
 
 mod checks;
@@ -11,6 +11,7 @@ mod exclusive;
 mod execute;
 mod failures;
 mod fill;
+mod globals;
 mod loader;
 mod options;
 mod preflight;
@@ -24,7 +25,8 @@ mod swap;
 mod validate;
 
 pub use checks::{Check, Demands, Outcome};
-pub use options::{Options, Plan, Sections, Summary, Wanted};
+pub use globals::script as globals_script;
+pub use options::{GlobalsOptions, GlobalsReport, Options, Plan, Sections, Summary, Wanted};
 pub use preflight::Finding;
 pub use script::{ScriptOptions, script};
 pub use swap::{
@@ -38,6 +40,7 @@ use crate::event::SharedObserver;
 use crate::opened::OpenArchive;
 use crate::pg::{Session, SessionKind};
 use crate::stop::Stop;
+use globals::Globals;
 
 /// Says what a restore would do; touches nothing.
 ///
@@ -46,8 +49,9 @@ use crate::stop::Stop;
 pub async fn dry_run(options: &Options, archive: &OpenArchive) -> Result<Plan> {
     let session = open_if_exists(options).await?;
     let prepared = prepare::prepare(&options.wanted, options.means(), archive, session.as_ref()).await?;
-    let findings = preflight::check(options, &prepared, session.as_ref(), false).await?;
-    Ok(prepared.describe(options, findings))
+    let globals = Globals::plan(options, archive, &prepared, session.as_ref()).await?;
+    let findings = preflight::check(options, &prepared, &globals, session.as_ref(), false).await?;
+    Ok(prepared.describe(options, globals.report(), findings))
 }
 
 /// Restores.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::checks::{Check, Demands};
 use super::preflight::Finding;
 use crate::pg::ConnectOptions;
+use crate::plan::globals::TablespaceMap;
 use crate::plan::select::Selection;
 
 /// Which sections of an archive are restored, cut as `pg_restore --section` cuts them.
@@ -50,6 +51,17 @@ pub struct Wanted {
     pub no_owner: bool,
     /// Do not set privileges.
     pub no_acl: bool,
+    /// Create everything where the database is.
+    pub no_tablespaces: bool,
+}
+
+/// How roles, tablespaces and what else the whole server has are restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GlobalsOptions {
+    /// Only what the restored objects need.
+    pub needed_only: bool,
+    /// Alter what is there and differs.
+    pub update: bool,
 }
 
 /// What a restore is asked for.
@@ -65,6 +77,10 @@ pub struct Options {
     pub jobs: usize,
     /// What of the archive.
     pub wanted: Wanted,
+    /// Restore roles and tablespaces first; `None` leaves the server as it is.
+    pub globals: Option<GlobalsOptions>,
+    /// New folders of tablespaces.
+    pub tablespace_map: TablespaceMap,
     /// Go on after an object that cannot be restored.
     pub keep_going: bool,
     /// Gather statistics.
@@ -86,6 +102,17 @@ impl Options {
     }
 }
 
+/// What is done with roles, tablespaces and what else the whole server has, a sentence each.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct GlobalsReport {
+    /// What is made.
+    pub done: Vec<String>,
+    /// What is there, differs from the archive, and stays so.
+    pub differences: Vec<String>,
+    /// What cannot be done, or is done otherwise.
+    pub notes: Vec<String>,
+}
+
 /// What a restore would do.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
@@ -103,6 +130,9 @@ pub struct Plan {
     pub bytes: u64,
     /// Bytes to be read from the store.
     pub read_bytes: u64,
+    /// What would be done with roles and tablespaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub globals: Option<GlobalsReport>,
     /// What stands in the way, and what to know.
     pub findings: Vec<Finding>,
 }
@@ -132,6 +162,9 @@ pub struct Summary {
     pub jobs: usize,
     /// Whether it went on with an interrupted one.
     pub resumed: bool,
+    /// What was done with roles and tablespaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub globals: Option<GlobalsReport>,
     /// Seconds of each phase.
     pub phases: HashMap<&'static str, f64>,
 }
@@ -151,6 +184,7 @@ impl Summary {
             failures: Vec::new(),
             jobs: options.jobs,
             resumed: true,
+            globals: None,
             phases: HashMap::new(),
         }
     }

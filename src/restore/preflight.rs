@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::options::{Options, Wanted};
+use super::globals::Globals;
+use super::options::Options;
 use super::prepare::Prepared;
 use super::requirements;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,6 +28,7 @@ pub struct Finding {
 pub(super) async fn check(
     options: &Options,
     prepared: &Prepared,
+    globals: &Globals,
     session: Option<&Session>,
     resuming: bool,
 ) -> Result<Vec<Finding>> {
@@ -63,8 +65,8 @@ pub(super) async fn check(
     findings.extend(versions(prepared, server));
     if options.wanted.sections.defines() {
         findings.extend(extensions(prepared, server).await?);
-        findings.extend(roles(options, prepared, server).await?);
-        findings.extend(tablespaces(options, prepared, server).await?);
+        findings.extend(roles(options, prepared, globals, server).await?);
+        findings.extend(tablespaces(options, prepared, globals, server).await?);
         findings.extend(requirements::functions(server, prepared, options.keep_going).await?);
     }
     if let Some(session) =
@@ -72,6 +74,14 @@ pub(super) async fn check(
     {
         findings.extend(requirements::tables(session, prepared, options.keep_going).await?);
     }
+    findings.extend(globals.unwritable().map(|name| {
+        fatal(
+            format!(
+                "the name of the role {name} cannot be written in the encoding of the maintenance database"
+            ),
+            "create the database first, then restore into it without --create",
+        )
+    }));
     let encoding = &prepared.manifest.server.encoding;
     if session.is_some() && &server.info().encoding != encoding {
         let message =
@@ -140,41 +150,46 @@ async fn extensions(prepared: &Prepared, server: &Session) -> Result<Vec<Finding
     Ok(missing.into_iter().map(finding).collect())
 }
 
-async fn roles(options: &Options, prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
-    let mut wanted: BTreeSet<&str> = BTreeSet::new();
-    if options.create {
-        let Wanted { no_owner, no_acl, .. } = options.wanted;
-        wanted.extend(prepared.model.database.roles(!no_owner, !no_acl));
-    }
-    for entry in &prepared.model.entries {
-        if !options.wanted.no_owner {
-            wanted.extend(entry.head.owner.as_deref());
-        }
-        if !options.wanted.no_acl {
-            for item in entry.head.acl.iter().flatten() {
-                wanted.insert(&item.grantor);
-                wanted.extend(item.grantee.as_deref());
-            }
-        }
-    }
+/// Roles that are neither there nor going to be.
+async fn roles(
+    options: &Options,
+    prepared: &Prepared,
+    globals: &Globals,
+    server: &Session,
+) -> Result<Vec<Finding>> {
+    let mut wanted = prepared.roles(options);
+    wanted.retain(|name| !globals.makes_role(name));
+    let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
     let missing = missing(server, &wanted, "SELECT rolname FROM pg_catalog.pg_roles").await?;
     let finding = |name: String| {
-        fatal(
-            format!("the role {} does not exist on the target", printable(&name)),
-            "create it, or give --no-owner and --no-acl",
-        )
+        let hint = if globals.offers_role(&name) {
+            "the archive has it: give --globals; or create it, or give --no-owner and --no-acl"
+        } else {
+            "create it, or give --no-owner and --no-acl"
+        };
+        fatal(format!("the role {} does not exist on the target", printable(&name)), hint)
     };
     Ok(missing.into_iter().map(finding).collect())
 }
 
-async fn tablespaces(options: &Options, prepared: &Prepared, server: &Session) -> Result<Vec<Finding>> {
-    let mut wanted: BTreeSet<String> =
-        prepared.model.entries.iter().filter_map(|entry| entry.object.tablespace()).collect();
-    wanted.extend(prepared.model.database.tablespace.clone().filter(|_| options.create));
+/// Tablespaces that are neither there nor going to be.
+async fn tablespaces(
+    options: &Options,
+    prepared: &Prepared,
+    globals: &Globals,
+    server: &Session,
+) -> Result<Vec<Finding>> {
+    let mut wanted = prepared.tablespaces(options);
+    wanted.retain(|name| !globals.makes_tablespace(name));
     let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
     let missing = missing(server, &wanted, "SELECT spcname FROM pg_catalog.pg_tablespace").await?;
     let finding = |name: String| {
-        fatal(format!("the tablespace {} does not exist on the target", printable(&name)), "create it")
+        let hint = if globals.offers_tablespace(&name) {
+            "the archive has it: give --globals, with --tablespace-map for another folder; or create it, or give --no-tablespaces"
+        } else {
+            "create it, or give --no-tablespaces"
+        };
+        fatal(format!("the tablespace {} does not exist on the target", printable(&name)), hint)
     };
     Ok(missing.into_iter().map(finding).collect())
 }

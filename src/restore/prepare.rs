@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::options::{Options, Plan, Wanted};
+use super::options::{GlobalsReport, Options, Plan, Wanted};
 use super::preflight::Finding;
 use super::steps::LoadPlan;
 use crate::archive::Totals;
@@ -10,6 +10,7 @@ use crate::catalog::database::DatabaseInfo;
 use crate::catalog::encode::FORMAT;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::model::{Entry, Model, SequenceValue};
+use crate::catalog::registry::Object;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::limits::UNIT_BYTES;
 use crate::manifest::{Content, Manifest, Stream};
@@ -70,6 +71,14 @@ pub(super) async fn prepare(
         }
     };
     let has_definitions = !model.entries.is_empty();
+    if wanted.no_acl {
+        let grants = |entry: &Entry| matches!(entry.object, Object::DefaultAcl(_) | Object::SystemAcl(_));
+        model.entries.retain(|entry| !grants(entry));
+    }
+    if wanted.no_tablespaces {
+        model.database.tablespace = None;
+        model.entries.iter_mut().for_each(|entry| entry.object.forget_tablespace());
+    }
     let needed = select(wanted, &mut model, existing).await?;
     if !wanted.sections.data {
         sequences.clear();
@@ -314,12 +323,34 @@ impl Prepared {
         self.loads.iter().map(|load| load.totals.rows).sum()
     }
 
+    /// The roles that the restored objects name.
+    pub(super) fn roles(&self, options: &Options) -> BTreeSet<String> {
+        let Wanted { no_owner, no_acl, .. } = options.wanted;
+        let mut roles: BTreeSet<String> =
+            self.created().flat_map(|entry| entry.roles(!no_owner, !no_acl)).collect();
+        if options.create {
+            roles.extend(self.model.database.roles(!no_owner, !no_acl).map(str::to_owned));
+        }
+        roles
+    }
+
+    /// The tablespaces that they name.
+    pub(super) fn tablespaces(&self, options: &Options) -> BTreeSet<String> {
+        let named = self.created().filter_map(|entry| entry.object.tablespace());
+        named.chain(self.model.database.tablespace.clone().filter(|_| options.create)).collect()
+    }
+
     /// The entries that are created.
     pub(super) fn created(&self) -> impl Iterator<Item = &Entry> {
         self.model.entries.iter().filter(|entry| !self.sectioned.there.contains(&entry.head.id))
     }
 
-    pub(super) fn describe(&self, options: &Options, findings: Vec<Finding>) -> Plan {
+    pub(super) fn describe(
+        &self,
+        options: &Options,
+        globals: Option<GlobalsReport>,
+        findings: Vec<Finding>,
+    ) -> Plan {
         let mut objects: BTreeMap<&'static str, u64> = BTreeMap::new();
         for entry in self.created() {
             *objects.entry(entry.object.kind()).or_default() += 1;
@@ -332,6 +363,7 @@ impl Prepared {
             rows: self.rows(),
             bytes: self.bytes(),
             read_bytes: self.sealed_bytes,
+            globals,
             findings,
         }
     }

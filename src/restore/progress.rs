@@ -55,6 +55,7 @@ impl Claim {
             "sections": sections,
             "owners": !wanted.no_owner,
             "privileges": !wanted.no_acl,
+            "tablespaces": !wanted.no_tablespaces,
             "statistics": options.analyze,
             "deferred": options.defer_validation,
         });

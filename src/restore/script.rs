@@ -27,7 +27,7 @@ pub struct ScriptOptions {
 }
 
 /// Takes the script, piece by piece.
-type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> Result<()> + Send);
+pub(super) type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> Result<()> + Send);
 
 /// Writes the script to `out`. Gives how many passwords were hidden.
 ///
@@ -70,19 +70,19 @@ pub async fn script(
 }
 
 /// A key that nothing in the archive can know.
-fn guard() -> Result<String> {
+pub(super) fn guard() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::new(ErrorKind::Failed, format!("take random bytes: {error}")))?;
     Ok(hex(&bytes))
 }
 
-fn statement(text: &str, out: Sink<'_>) -> Result<()> {
+pub(super) fn statement(text: &str, out: Sink<'_>) -> Result<()> {
     out(text.as_bytes())?;
     out(b";\n")
 }
 
-fn all(statements: &[String], out: Sink<'_>) -> Result<()> {
+pub(super) fn all(statements: &[String], out: Sink<'_>) -> Result<()> {
     statements.iter().try_for_each(|text| statement(text, out))
 }
 

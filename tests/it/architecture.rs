@@ -26,7 +26,7 @@ fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("store", vec![]),
         ("archive", vec!["seal"]),
         ("catalog", vec!["pg"]),
-        ("plan", vec!["catalog"]),
+        ("plan", vec!["catalog", "pg"]),
         ("manifest", vec!["catalog", "pg"]),
         ("opened", vec!["archive", "catalog", "error", "manifest", "seal", "store"]),
         ("extract", vec!["archive", "catalog", "error", "manifest", "opened", "pg", "seal", "store"]),

@@ -25,15 +25,15 @@ const PART_OF_ANOTHER: &[(&str, &str)] = &[
 
 /// Catalogs that are not backed up with a database.
 const NOT_BACKED_UP: &[(&str, &str)] = &[
-    ("pg_auth_members", "roles belong to the server, not to a database"),
-    ("pg_authid", "roles belong to the server, not to a database"),
-    ("pg_parameter_acl", "privileges on settings belong to the server"),
+    ("pg_auth_members", "roles belong to the server: catalog::globals"),
+    ("pg_authid", "roles belong to the server: catalog::globals"),
+    ("pg_parameter_acl", "privileges on settings belong to the server: catalog::globals"),
     ("pg_replication_origin", "how far the server has followed another"),
     ("pg_shdepend", "the server derives it from owners and privileges"),
     ("pg_statistic", "gathered anew by ANALYZE"),
     ("pg_statistic_ext_data", "gathered anew by ANALYZE"),
     ("pg_subscription_rel", "how far a subscription came; a restored one begins anew, disabled"),
-    ("pg_tablespace", "tablespaces belong to the server; what lies in one names it"),
+    ("pg_tablespace", "tablespaces belong to the server: catalog::globals"),
 ];
 
 /// All catalogs of a server.

@@ -22,6 +22,7 @@ mod docs;
 mod extremes;
 mod faults;
 mod full_store;
+mod globals;
 mod golden;
 mod harness;
 mod list;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::acl::AclItem;
+use crate::catalog::acl::{self, AclItem};
 use crate::catalog::ident::class;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
@@ -153,6 +153,10 @@ impl Kind for DefaultAcl {
 
     fn drop(&self, head: &Head) -> String {
         self.change(head, &self.privileges, &self.baseline, |_| true).join("; ")
+    }
+
+    fn roles(&self) -> Vec<&str> {
+        std::iter::once(self.role.as_str()).chain(acl::parties(&self.privileges)).collect()
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

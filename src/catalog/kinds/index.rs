@@ -70,6 +70,10 @@ impl Kind for Index {
         self.tablespace.clone()
     }
 
+    fn forget_tablespace(&mut self) {
+        self.tablespace = None;
+    }
+
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         if self.is_broken() {
             return Vec::new();

@@ -59,6 +59,10 @@ impl Kind for KeyConstraint {
         self.index.tablespace.clone()
     }
 
+    fn forget_tablespace(&mut self) {
+        self.index.tablespace = None;
+    }
+
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let mut out = Vec::new();
         if let Some(tablespace) = &self.index.tablespace {

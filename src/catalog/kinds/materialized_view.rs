@@ -68,6 +68,10 @@ impl Kind for MaterializedView {
         self.tablespace.clone()
     }
 
+    fn forget_tablespace(&mut self) {
+        self.tablespace = None;
+    }
+
     fn access_method(&self) -> Option<String> {
         self.access_method.clone()
     }

@@ -73,6 +73,10 @@ impl Kind for Policy {
         vec![format!("CREATE POLICY {name} ON {table}{kind}{command}{roles}{using}{check}")]
     }
 
+    fn roles(&self) -> Vec<&str> {
+        self.roles.iter().map(String::as_str).collect()
+    }
+
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {
         None
     }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::acl::AclItem;
+use crate::catalog::acl::{self, AclItem};
 use crate::catalog::ident::class;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
@@ -171,6 +171,10 @@ impl Kind for SystemAcl {
     /// Brings the privileges back that the object had at first.
     fn drop(&self, _head: &Head) -> String {
         self.change(&self.privileges, &self.initial, ServerVersion(u32::MAX)).join("; ")
+    }
+
+    fn roles(&self) -> Vec<&str> {
+        std::iter::once(self.granted_by.as_str()).chain(acl::parties(&self.privileges)).collect()
     }
 
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {

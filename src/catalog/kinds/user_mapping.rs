@@ -48,6 +48,10 @@ impl Kind for UserMapping {
         vec![format!("CREATE {}{}", self.identity(head), options_clause(&self.options))]
     }
 
+    fn roles(&self) -> Vec<&str> {
+        self.user.as_deref().into_iter().collect()
+    }
+
     fn set_owner(&self, _head: &Head, _owner: &str) -> Option<String> {
         None
     }

@@ -24,6 +24,7 @@ pub use rollback::{RollbackPlan, RollbackSummary, Writes, plan_rollback, rollbac
 
 use self::exchange::{Exchange, exchange};
 use self::leftovers::{Kept, database_names};
+use super::globals::Globals;
 use super::options::{Options, Plan, Sections, Summary};
 use super::preflight::Finding;
 use super::{fill, preflight, prepare, progress};
@@ -99,7 +100,8 @@ pub async fn plan_swap(options: &Options, archive: &OpenArchive) -> Result<SwapP
     let existing = if exists { super::open_if_exists(&beside).await? } else { None };
     let mut prepared = prepare::prepare(&options.wanted, options.means(), archive, existing.as_ref()).await?;
     prepared.model.database.take_place_of(&facts.database);
-    let mut findings = preflight::check(&beside, &prepared, existing.as_ref(), true).await?;
+    let globals = Globals::plan(&beside, archive, &prepared, existing.as_ref()).await?;
+    let mut findings = preflight::check(&beside, &prepared, &globals, existing.as_ref(), true).await?;
     findings.extend(whole(options, &manifest));
     findings.extend(facts.findings.clone());
     if exists && !options.resume {
@@ -115,7 +117,7 @@ pub async fn plan_swap(options: &Options, archive: &OpenArchive) -> Result<SwapP
             )),
         });
     }
-    let mut restore = prepared.describe(options, findings);
+    let mut restore = prepared.describe(options, globals.report(), findings);
     restore.create = true;
     Ok(SwapPlan {
         restore,
