@@ -194,7 +194,7 @@ pub enum PgError {
     },
     /// The server has no room for so many locks.
     #[error(
-        "the backup needs {wanted} locks, one for each table and some for each connection, and the server has room for \
+        "the backup needs {wanted} locks, one for each table and some for the catalogs, and the server has room for \
          {room} ({used} of them taken; max_locks_per_transaction is {setting})"
     )]
     LockRoom {

@@ -39,14 +39,19 @@ async fn read(session: &Session) -> Result<Room, PgError> {
     found.ok_or_else(|| PgError::Answer { statement: ROOM.to_owned(), reason: "no row".to_owned() })
 }
 
-/// Makes sure that the locks of a backup fit: one for each table, and those of the workers.
+/// Locks on the server's own catalogs and their indexes, which reading them takes until the transaction ends.
+const CATALOGS: u64 = 200;
+
+/// Makes sure that the locks of a backup fit: one for each table, and those on catalogs. What several sessions lock takes
+/// one place, and for each session half of one (the table of holders is twice as large).
 ///
 /// # Errors
 /// [`PgError::LockRoom`] if they do not; those of the query.
 pub(crate) async fn require(session: &Session, tables: usize, jobs: usize) -> Result<(), PgError> {
     let Room { capacity: room, per_transaction, used } = read(session).await?;
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    let wanted = count(tables).saturating_add(count(jobs.saturating_mul(WORKER_LOCKS.min(tables))));
+    let held = CATALOGS.saturating_add(count(WORKER_LOCKS.min(tables))).saturating_mul(count(jobs));
+    let wanted = count(tables).saturating_add(CATALOGS).max(count(tables).saturating_add(held) / 2);
     // `LockShmemSize` adds a tenth for safety.
     if wanted.saturating_add(used) > room.saturating_add(room / 10) {
         return Err(PgError::LockRoom { wanted, room, used, setting: per_transaction });

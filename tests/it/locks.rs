@@ -66,7 +66,7 @@ fn tables(server: &Server, db: &str, range: std::ops::RangeInclusive<u32>) {
 fn a_server_with_room_for_few_locks() {
     let settings = [
         ("max_locks_per_transaction", "10"),
-        ("max_connections", "20"),
+        ("max_connections", "50"),
         ("max_worker_processes", "2"),
         ("max_wal_senders", "0"),
         ("wal_level", "minimal"),
@@ -97,12 +97,12 @@ fn a_server_with_room_for_few_locks() {
     restore(folder, made["archive"].as_str().unwrap(), &server.url(&target), &["--create"]).expect(0);
     assert_same(&server, &source, &server, &target);
     // More than fit: told before the first lock is taken, so that nobody else's statements fail for want of room.
-    tables(&server, &source, 151..=500);
+    tables(&server, &source, 151..=700);
     let store = folder.join("store").display().to_string();
     let ended =
         run(&mut pgcask(["backup", &server.url(&source), "--to", &store, "--jobs", "2", &pass(folder)]));
     let ended = ended.expect(1);
-    for words in ["needs 628 locks", "max_locks_per_transaction is 10", "raise max_locks_per_transaction"] {
+    for words in ["needs 900 locks", "max_locks_per_transaction is 10", "raise max_locks_per_transaction"] {
         assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
     }
     assert!(!server.log().contains("out of shared memory"));

@@ -119,13 +119,17 @@ impl Postgres {
         let dir = temporary_folder(self.user)?;
         let mut copy = self.client("pg_basebackup", "postgres")?;
         copy.arg("-D").arg(dir.join("data"));
-        copy.args(["--write-recovery-conf", "--no-sync", "--checkpoint=fast", "--wal-method=stream"]);
+        copy.args(["--no-sync", "--checkpoint=fast", "--wal-method=stream"]);
         if let Some(user) = self.user {
             user.apply(&mut copy);
         }
         install::run(copy.current_dir("/"))?;
+        // Not by pg_basebackup, which writes options that older servers do not know.
+        std::fs::write(dir.join("data/standby.signal"), "")?;
+        let primary = format!("host={} port={} user=postgres", self.dir.display(), self.port());
         let port = AtomicU16::new(if self.options.tcp { free_port()? } else { SOCKET_PORT });
         let options = Options { keep_in: None, ..self.options.clone() };
+        let options = options.set("primary_conninfo", &primary);
         let options = settings.iter().fold(options, |all, (name, value)| all.set(name, value));
         let (bin, user) = (self.bin.clone(), self.user);
         let standby = Self { bin, dir, port, options, user, leash: Mutex::new(None) };

@@ -110,7 +110,8 @@ impl Server {
     /// Waits until this standby has replayed all that its primary has written.
     #[track_caller]
     pub(crate) fn catch_up(&self, primary: &Self) {
-        let lsn = primary.value("postgres", "SELECT pg_current_wal_insert_lsn()");
+        // A record that is flushed by its commit, after all others.
+        let lsn = primary.value("postgres", "SELECT pg_logical_emit_message(true, 'catch up', '')");
         let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'");
         let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
         while self.value("postgres", &replayed) != "t" {
