@@ -97,11 +97,13 @@ pub fn set_attributes(batch: u64, owners: bool, privileges: bool) -> String {
     let acl = if privileges {
         "IF o.acl IS NOT NULL THEN \
            EXECUTE format('REVOKE ALL ON LARGE OBJECT %s FROM %I', o.oid, o.owner); \
-           FOR p IN SELECT e->>'grantee' AS grantee, e->>'privilege' AS privilege, (e->>'grantable')::boolean AS grantable \
+           FOR p IN SELECT e->>'grantor' AS grantor, e->>'grantee' AS grantee, e->>'privilege' AS privilege, (e->>'grantable')::boolean AS grantable \
              FROM json_array_elements(o.acl::json) e LOOP \
+             IF p.grantor <> o.owner THEN EXECUTE format('SET LOCAL ROLE %I', p.grantor); END IF; \
              EXECUTE format('GRANT %s ON LARGE OBJECT %s TO %s%s', p.privilege, o.oid, \
                CASE WHEN p.grantee IS NULL THEN 'PUBLIC' ELSE quote_ident(p.grantee) END, \
                CASE WHEN p.grantable THEN ' WITH GRANT OPTION' ELSE '' END); \
+             RESET ROLE; \
            END LOOP; \
          END IF;"
     } else {
