@@ -83,7 +83,7 @@ pub(super) async fn fill(
     let not_restored = Failures::new(options.keep_going);
     let globals = globals.restore(options, existing.as_ref(), &not_restored, observer, stop).await?;
     if options.create && existing.is_none() {
-        prepare::create_database(options, &prepared.model).await?;
+        prepare::create_database(options, &prepared).await?;
     }
     drop(existing);
     let resumed = begun.is_some();

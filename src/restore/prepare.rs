@@ -304,12 +304,22 @@ pub(super) async fn maintenance(target: &ConnectOptions) -> Result<Session> {
 }
 
 /// Creates the target, with the encoding and locale of the source.
-pub(super) async fn create_database(options: &Options, model: &Model) -> Result<()> {
-    let name = &options.target.database;
+pub(super) async fn create_database(options: &Options, prepared: &Prepared) -> Result<()> {
+    let (name, model) = (&options.target.database, &prepared.model);
     let session =
         maintenance(&options.target).await.context(|| "connect to create the database".to_owned())?;
     let sql = model.database.create(name, session.version());
-    session.execute(&sql).await.context(|| format!("create the database {}", quote::printable(name)))
+    session.execute(&sql).await.context(|| format!("create the database {}", quote::printable(name)))?;
+    let whole = options.wanted.selection.is_everything() && !prepared.manifest.left_out.selection;
+    let has_public = model.entries.iter().any(|entry| {
+        matches!(entry.object, Object::Schema(_)) && entry.head.name == crate::catalog::kinds::schema::PUBLIC
+    });
+    if whole && options.wanted.sections.pre_data && !model.entries.is_empty() && !has_public {
+        // Every new database has one; the source's was dropped.
+        let session = Session::open(&options.target, SessionKind::Target).await?;
+        session.execute("DROP SCHEMA IF EXISTS public").await?;
+    }
+    Ok(())
 }
 
 impl Prepared {

@@ -86,3 +86,24 @@ fn its_properties_come_back_when_it_is_created() {
         }
     }
 }
+
+#[test]
+fn a_database_without_the_schema_public_has_none_again() {
+    let server = Server::shared(crate::harness::postgres::newest());
+    let schemas =
+        "SELECT string_agg(nspname, ',' ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^(pg_|info)'";
+    let restored = |sql: &str, more: &[&str]| {
+        let (source, folder) = (server.create_db(), folder());
+        server.sql(&source, sql);
+        let made = backup(folder.path(), &server.url(&source), more);
+        let target = server.adopt(server.fresh_name());
+        restore(folder.path(), made["archive"].as_str().unwrap(), &server.url(&target), &["--create"])
+            .expect(0);
+        server.sql(&target, schemas)
+    };
+    let dropped = "DROP SCHEMA public; CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 1 AS i";
+    assert_eq!(restored(dropped, &[]), "s");
+    // Nobody knows whether there was one in an archive of some schemas.
+    assert_eq!(restored(dropped, &["--schema", "s"]), "public,s");
+    assert_eq!(restored("CREATE TABLE t AS SELECT 1 AS i", &[]), "public");
+}

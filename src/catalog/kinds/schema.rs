@@ -52,4 +52,4 @@ impl Kind for Schema {
 }
 
 /// The schema that `initdb` makes.
-const PUBLIC: &str = "public";
+pub const PUBLIC: &str = "public";
