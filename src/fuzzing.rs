@@ -131,7 +131,7 @@ pub fn catalog_decode(data: &[u8]) {
     let Ok(model) = encode::decode(data) else { return };
     let bytes = encode::encode(&model).unwrap_or_default();
     assert_eq!(encode::decode(&bytes).ok().as_ref(), Some(&model));
-    let target = Target { version: NEWEST, source: model.server };
+    let target = Target { version: NEWEST, source: model.server, superuser: true };
     for entry in &model.entries {
         let (head, object) = (&entry.head, &entry.object);
         drop((object.identity(head), object.drop(head), object.warnings(head)));

@@ -268,7 +268,8 @@ mod tests {
     }
 
     fn function(acl: &[AclItem]) -> Vec<String> {
-        let target = Target { version: ServerVersion(180_000), source: ServerVersion(180_000) };
+        let target =
+            Target { version: ServerVersion(180_000), source: ServerVersion(180_000), superuser: true };
         statements(AclClass::Function, "FUNCTION f()", None, Some("own"), Some(acl), &target)
     }
 
@@ -325,7 +326,8 @@ mod tests {
 
     #[test]
     fn the_public_schema_is_closed_first() {
-        let target = Target { version: ServerVersion(180_000), source: ServerVersion(180_000) };
+        let target =
+            Target { version: ServerVersion(180_000), source: ServerVersion(180_000), superuser: true };
         let made = |acl: Option<&[AclItem]>| {
             statements(AclClass::PublicSchema, "SCHEMA public", None, Some("own"), acl, &target)
         };
@@ -349,7 +351,7 @@ mod tests {
     #[test]
     fn one_privilege_less_than_all() {
         let version = ServerVersion(180_000);
-        let target = Target { version, source: version };
+        let target = Target { version, source: version, superuser: true };
         let all = AclClass::Table.owner_default();
         let but = |missing: &str| -> Vec<AclItem> {
             all.iter()
@@ -362,7 +364,7 @@ mod tests {
         assert_eq!(made(&but("")), Vec::<String>::new());
         assert_eq!(made(&but("DELETE")).len(), 2);
         assert_eq!(made(&but("MAINTAIN")).len(), 2);
-        let older = Target { version, source: ServerVersion(150_000) };
+        let older = Target { version, source: ServerVersion(150_000), superuser: true };
         let acl = but("MAINTAIN");
         assert!(statements(AclClass::Table, "TABLE t", None, Some("own"), Some(&acl), &older).is_empty());
         let closed = statements(AclClass::Table, "TABLE t", None, Some("own"), Some(&[]), &older);
@@ -374,7 +376,8 @@ mod tests {
 
     #[test]
     fn columns_and_versions() {
-        let target = Target { version: ServerVersion(150_000), source: ServerVersion(180_000) };
+        let target =
+            Target { version: ServerVersion(150_000), source: ServerVersion(180_000), superuser: true };
         let acl = [item("own", Some("bob"), "SELECT", false), item("own", Some("bob"), "MAINTAIN", false)];
         let made = statements(AclClass::Table, "TABLE t", Some("c"), Some("own"), Some(&acl), &target);
         assert_eq!(made, ["GRANT SELECT (\"c\") ON TABLE t TO \"bob\""]);

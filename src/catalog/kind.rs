@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::acl::{AclClass, AclItem};
 use super::ident::ObjectId;
+use super::kinds::column::Column;
 use crate::pg::ServerVersion;
 use crate::pg::quote;
 
@@ -80,6 +81,8 @@ pub struct Target {
     pub version: ServerVersion,
     /// The version of the server that the objects come from.
     pub source: ServerVersion,
+    /// Whether a superuser runs the statements.
+    pub superuser: bool,
 }
 
 /// One kind of object. Implementations hold no state but what is stored in the archive.
@@ -142,6 +145,11 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
     /// one another in a circle: column defaults, check constraints, a view's query.
     fn detached_ids(&self) -> Vec<ObjectId> {
         Vec::new()
+    }
+
+    /// Its columns, for relations that have them.
+    fn columns(&self) -> &[Column] {
+        &[]
     }
 
     /// What of the object cannot be carried over, a sentence each.

@@ -11,8 +11,10 @@ use super::database::DatabaseInfo;
 use super::encode::FORMAT;
 use super::ident::{ObjectId, class};
 use super::kind::{Head, SecurityLabel};
+use super::kinds::column::internal_options;
 use super::model::{Entry, Model, SequenceValue};
 use super::registry::{ALL, KindInfo, Object};
+use super::unclaimed::{self, Unclaimed};
 use crate::pg::quote::{printable, qualified};
 use crate::pg::{PgError, ServerVersion, Session};
 
@@ -30,6 +32,7 @@ enum Part {
     Comments,
     Labels,
     Dependencies,
+    Unclaimed,
 }
 
 /// What it gave.
@@ -39,6 +42,7 @@ enum Answer {
     Comments(Vec<Comment>),
     Labels(Vec<Label>),
     Dependencies(Vec<Dependency>),
+    Unclaimed(Unclaimed),
 }
 
 #[derive(Deserialize)]
@@ -73,7 +77,7 @@ struct Dependency {
 pub async fn read_model(sessions: &[&Session]) -> Result<Model, PgError> {
     let mut kinds: Vec<Part> = ALL.iter().enumerate().map(|(at, kind)| Part::Kind(at, kind)).collect();
     kinds.sort_by_key(|part| !matches!(part, Part::Kind(_, kind) if SLOW.contains(&kind.name)));
-    let others = [Part::Dependencies, Part::Comments, Part::Labels, Part::Database];
+    let others = [Part::Dependencies, Part::Comments, Part::Labels, Part::Database, Part::Unclaimed];
     let queue = Mutex::new(others.into_iter().chain(kinds).collect::<Vec<_>>().into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = sessions.iter().map(|session| async {
@@ -95,6 +99,7 @@ async fn read(session: &Session, part: Part) -> Result<Answer, PgError> {
         Part::Comments => Ok(Answer::Comments(session.query_json(&comments_sql()).await?)),
         Part::Labels => Ok(Answer::Labels(session.query_json(LABELS).await?)),
         Part::Dependencies => Ok(Answer::Dependencies(read_dependencies(session).await?)),
+        Part::Unclaimed => Ok(Answer::Unclaimed(unclaimed::read(session).await?)),
     }
 }
 
@@ -170,6 +175,7 @@ fn assemble(answers: impl Iterator<Item = Answer>, server: ServerVersion) -> Res
     let mut kinds: Vec<Vec<Entry>> = ALL.iter().map(|_| Vec::new()).collect();
     let (mut comments, mut labels, mut dependencies, mut database) =
         (Vec::new(), Vec::new(), Vec::new(), None);
+    let mut unclaimed = Unclaimed::default();
     for answer in answers {
         match answer {
             Answer::Entries(at, entries) => {
@@ -181,6 +187,7 @@ fn assemble(answers: impl Iterator<Item = Answer>, server: ServerVersion) -> Res
             Answer::Comments(list) => comments = list,
             Answer::Labels(list) => labels = list,
             Answer::Dependencies(list) => dependencies = list,
+            Answer::Unclaimed(found) => unclaimed = found,
         }
     }
     let database = database.ok_or_else(|| PgError::Answer {
@@ -194,6 +201,8 @@ fn assemble(answers: impl Iterator<Item = Answer>, server: ServerVersion) -> Res
     attach_labels(labels, &mut model, &positions);
     attach_dependencies(&dependencies, &mut model, &positions);
     model.warnings = model.entries.iter().flat_map(|entry| entry.object.warnings(&entry.head)).collect();
+    model.warnings.extend(internal_options(&model));
+    model.warnings.extend(unclaimed.warnings(&positions));
     Ok(model)
 }
 
@@ -257,15 +266,17 @@ fn attach_dependencies(dependencies: &[Dependency], model: &mut Model, positions
         let (Some(from_at), Some(to_at)) = (positions.get(from), to_at) else {
             continue;
         };
-        if from_at == to_at {
-            continue;
-        }
         let Some(to_id) = model.entries.get(*to_at).map(|entry| entry.head.id) else {
             continue;
         };
         let Some(entry) = model.entries.get_mut(*from_at) else {
             continue;
         };
+        // Parts need their whole. A view's query may read the view itself, too: it was there before with another query.
+        let self_referring = *kind == b'n' && from != to && entry.object.kind() == "view";
+        if from_at == to_at && !self_referring {
+            continue;
+        }
         let detached = detached.contains(from);
         if *kind == b'a' && !detached && entry.object.kind() == "sequence" {
             continue;

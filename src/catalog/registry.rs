@@ -7,6 +7,7 @@ use super::acl::{AclClass, AclItem};
 use super::ident::ObjectId;
 use super::kind::{Head, Kind, Target};
 use super::kinds;
+use super::kinds::column::Column;
 use crate::pg::ServerVersion;
 
 macro_rules! kinds {
@@ -58,6 +59,10 @@ macro_rules! kinds {
             /// See [`Kind::detached_ids`].
             pub fn detached_ids(&self) -> Vec<ObjectId> {
                 match self { $(Self::$variant(o) => o.detached_ids(),)* }
+            }
+            /// See [`Kind::columns`].
+            pub fn columns(&self) -> &[Column] {
+                match self { $(Self::$variant(o) => o.columns(),)* }
             }
             /// See [`Kind::warnings`].
             pub fn warnings(&self, head: &Head) -> Vec<String> {
@@ -151,6 +156,7 @@ kinds! {
     Conversion(kinds::conversion::Conversion) = "conversion";
     Operator(kinds::operator::Operator) = "operator";
     OperatorFamily(kinds::operator_family::OperatorFamily) = "operator family";
+    FamilyMembers(kinds::family_members::FamilyMembers) = "operator family members";
     OperatorClass(kinds::operator_class::OperatorClass) = "operator class";
     AccessMethod(kinds::access_method::AccessMethod) = "access method";
     TsParser(kinds::ts_parser::TsParser) = "text search parser";
@@ -161,6 +167,8 @@ kinds! {
     ForeignServer(kinds::foreign_server::ForeignServer) = "foreign server";
     UserMapping(kinds::user_mapping::UserMapping) = "user mapping";
     EventTrigger(kinds::event_trigger::EventTrigger) = "event trigger";
+    SystemOwner(kinds::system_owner::SystemOwner) = "system owner";
+    SystemLabel(kinds::system_label::SystemLabel) = "system label";
     SystemAcl(kinds::system_acl::SystemAcl) = "system privileges";
     Publication(kinds::publication::Publication) = "publication";
     Subscription(kinds::subscription::Subscription) = "subscription";

@@ -154,6 +154,21 @@ impl InSchema {
         self.query_joined(columns, "", filter)
     }
 
+    /// Which rows are users' own. Routines in the server's own schema are, where objects of users need them, such as the
+    /// handlers of a language that was installed without its extension; others are named in a warning
+    /// ([`super::unclaimed`]).
+    fn users_own(&self) -> String {
+        let users = sql::user_schema("n.oid");
+        if self.class != class::PG_PROC {
+            return users;
+        }
+        format!(
+            "({users} OR n.nspname = 'pg_catalog' AND o.oid >= {FIRST_NORMAL_OID}::pg_catalog.oid AND EXISTS (SELECT FROM pg_catalog.pg_depend ud \
+             WHERE ud.refclassid = {pg_proc}::pg_catalog.oid AND ud.refobjid = o.oid AND ud.deptype = 'n'))",
+            pg_proc = class::PG_PROC,
+        )
+    }
+
     /// As [`Self::query`], with further catalogs joined: `joins` are whole `JOIN … ON …` clauses.
     pub fn query_joined(&self, columns: &str, joins: &str, filter: &str) -> String {
         let Self { class, catalog, prefix, .. } = self;
@@ -165,7 +180,7 @@ impl InSchema {
              FROM pg_catalog.{catalog} o JOIN pg_catalog.pg_namespace n ON n.oid = o.{prefix}namespace {joins} \
              WHERE {filter} AND {users} AND {not_member}",
             id = sql::id(*class, "o.oid"),
-            users = sql::user_schema("n.oid"),
+            users = self.users_own(),
             not_member = sql::not_extension_member(*class, "o.oid"),
         )
     }

@@ -90,7 +90,7 @@ pub(super) async fn fill(
     let sessions = open_sessions(options).await?;
     let first = sessions.first().ok_or_else(no_session)?;
     let ledger = begin(options, first, begun, &claim).await?;
-    let target = Target { version: first.version(), source: prepared.model.server };
+    let target = target_of(first, &prepared);
     observer.event(Event::Total { bytes: prepared.bytes(), rows: prepared.rows() });
     let mut work = make_work(prepared, options, archive, observer, target, ledger);
     work.set_properties = options.create && replaced.is_none();
@@ -313,6 +313,14 @@ pub(super) async fn open_readers(options: &Options) -> Result<Vec<Session>> {
     Ok(sessions)
 }
 
+fn target_of(session: &Session, prepared: &Prepared) -> Target {
+    Target {
+        version: session.version(),
+        source: prepared.model.server,
+        superuser: session.info().is_superuser,
+    }
+}
+
 /// The work as it would be done, for those who only look at what was.
 pub(super) fn work_for(
     prepared: Prepared,
@@ -321,7 +329,7 @@ pub(super) fn work_for(
     observer: &SharedObserver,
     session: &Session,
 ) -> Work {
-    let target = Target { version: session.version(), source: prepared.model.server };
+    let target = target_of(session, &prepared);
     make_work(prepared, options, archive, observer, target, None)
 }
 

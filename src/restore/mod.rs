@@ -18,6 +18,7 @@ mod preflight;
 mod prepare;
 mod progress;
 mod proof;
+mod refresh;
 mod requirements;
 mod script;
 mod steps;

@@ -50,7 +50,7 @@ pub async fn script(
     let definitions = Definitions {
         by_id: model.positions(),
         entries: model.entries,
-        target: Target { version, source: version },
+        target: Target { version, source: version, superuser: false },
         detached: plan.detached.clone(),
         sectioned,
         no_owner: options.wanted.no_owner,

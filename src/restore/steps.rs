@@ -8,6 +8,7 @@ use super::execute;
 use super::failures::Failures;
 use super::loader;
 use super::progress::Ledger;
+use super::refresh;
 use crate::archive::Totals;
 use crate::budget::ByteBudget;
 use crate::catalog::ident::ObjectId;
@@ -256,7 +257,7 @@ impl Steps {
             Step::Load { load, unit } => self.load(session, load, unit).await.context(doing),
             Step::Loaded(_) | Step::AllLoaded => Ok(()),
             Step::Analyze(load) => self.analyze(session, load).await.context(doing),
-            Step::Refresh(item) => run_all(session, &self.definitions.refresh(item)).await.context(doing),
+            Step::Refresh(item) => refresh::refresh(session, &self.definitions, item).await.context(doing),
         }
     }
 
@@ -401,7 +402,7 @@ impl Steps {
     }
 }
 
-async fn run_all(session: &Session, statements: &[String]) -> Result<()> {
+pub(super) async fn run_all(session: &Session, statements: &[String]) -> Result<()> {
     for statement in statements {
         execute_again(session, statement).await?;
     }

@@ -18,7 +18,6 @@ const PART_OF_ANOTHER: &[(&str, &str)] = &[
     ("pg_description", "comments belong to what they are about: catalog::reader"),
     ("pg_largeobject", "large objects are rows, of streams of their own: catalog::large_object"),
     ("pg_largeobject_metadata", "as pg_largeobject"),
-    ("pg_seclabel", "labels belong to what they are on: catalog::reader"),
     ("pg_shdescription", "the comment on the database: catalog::database"),
     ("pg_shseclabel", "the labels of the database: catalog::database"),
 ];

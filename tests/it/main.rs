@@ -13,6 +13,7 @@
 
 mod architecture;
 mod archive;
+mod beyond;
 mod catalog;
 mod connect;
 mod crash;

@@ -1,10 +1,13 @@
 //! Columns of tables, foreign tables and composite types.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::acl::AclItem;
 use crate::catalog::ident::{ObjectId, class};
-use crate::catalog::kind::{Head, Target, null_as_default};
+use crate::catalog::kind::{Target, null_as_default};
+use crate::catalog::model::{Entry, Model};
 use crate::catalog::sql;
 use crate::catalog::sql_types::{NamedValue, options, options_clause};
 use crate::pg::ServerVersion;
@@ -275,23 +278,34 @@ impl Column {
         }
         out
     }
-
-    /// A warning about options that are not carried over.
-    pub fn unknown_options(&self, head: &Head) -> Option<String> {
-        let unknown: Vec<&str> =
-            self.options.iter().filter(|o| !is_documented(o)).map(String::as_str).collect();
-        (!unknown.is_empty()).then(|| {
-            let column = printable(&format!("{}.{}", head.qualified(), self.name));
-            format!(
-                "column {column}: the server's internal option {} is left out",
-                printable(&unknown.join(", "))
-            )
-        })
-    }
 }
 
 fn is_documented(option: &str) -> bool {
     OPTIONS.contains(&option.split('=').next().unwrap_or_default())
+}
+
+/// Warnings about options that are not carried over: one for each option, however many columns have it.
+pub fn internal_options(model: &Model) -> Vec<String> {
+    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for Entry { head, object } in &model.entries {
+        for column in object.columns() {
+            for option in column.options.iter().filter(|option| !is_documented(option)) {
+                let name = option.split('=').next().unwrap_or_default();
+                found.entry(name).or_default().push(format!("{}.{}", head.qualified(), ident(&column.name)));
+            }
+        }
+    }
+    let warning = |(option, columns): (&str, Vec<String>)| {
+        let shown: Vec<&str> = columns.iter().take(3).map(String::as_str).collect();
+        let more = if columns.len() > shown.len() { ", …" } else { "" };
+        format!(
+            "the server's internal option {} is left out, which {} columns have: {}{more}",
+            printable(option),
+            columns.len(),
+            printable(&shown.join(", "))
+        )
+    };
+    found.into_iter().map(warning).collect()
 }
 
 /// A NOT NULL constraint, which has a name since PostgreSQL 18.
@@ -313,6 +327,9 @@ pub struct NotNull {
     /// Defined here, not only inherited, or valid where the parent's is not.
     #[serde(default)]
     pub local: bool,
+    /// Only inherited, though it must be made here to hold for all rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inherited: bool,
     /// Its comment.
     #[serde(default)]
     pub comment: Option<String>,
@@ -326,7 +343,7 @@ impl NotNull {
         let invalid_above = "EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_attribute u ON u.attrelid = h.inhparent AND u.attname = a.attname \
                JOIN pg_catalog.pg_constraint uk ON uk.conrelid = h.inhparent AND uk.contype = 'n' AND uk.conkey[1] = u.attnum AND NOT uk.convalidated \
                WHERE h.inhrelid = k.conrelid)";
-        let default_name = "k.conname = c.relname || '_' || a.attname || '_not_null' AND (k.conname, k.connamespace) NOT IN (\
+        let default_name = "k.conname::pg_catalog.text = c.relname::pg_catalog.text || '_' || a.attname::pg_catalog.text || '_not_null' AND (k.conname, k.connamespace) NOT IN (\
                SELECT o.conname, o.connamespace FROM pg_catalog.pg_constraint o GROUP BY o.conname, o.connamespace HAVING pg_catalog.count(*) > 1)";
         let object = sql::object(&[
             ("name", sql::string("k.conname")),
@@ -335,6 +352,7 @@ impl NotNull {
             ("no_inherit", sql::flag("k.connoinherit")),
             ("invalid", sql::flag("NOT k.convalidated")),
             ("local", sql::flag(&format!("k.conislocal OR k.convalidated AND {invalid_above}"))),
+            ("inherited", sql::flag(&format!("NOT k.conislocal AND k.convalidated AND {invalid_above}"))),
             ("comment", sql::string("kd.description")),
         ]);
         format!(

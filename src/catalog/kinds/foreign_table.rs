@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::column::Column;
 use super::table::Table;
 use super::table_query;
 use crate::catalog::acl::{AclClass, AclItem};
@@ -72,8 +73,8 @@ impl Kind for ForeignTable {
         self.table.partition_of()
     }
 
-    fn warnings(&self, head: &Head) -> Vec<String> {
-        self.table.warnings(head)
+    fn columns(&self) -> &[Column] {
+        &self.table.columns
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::acl::AclClass;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
+use crate::catalog::mend::mend;
 use crate::catalog::sql_types::ROUTINES;
 use crate::pg::ServerVersion;
 
@@ -24,6 +25,9 @@ pub struct Routine {
     /// The arguments that tell it from others of its name, as SQL.
     #[serde(default)]
     pub arguments: String,
+    /// Its body is kept as statements (`BEGIN ATOMIC`, `RETURN`), which the server writes out anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_parsed_body: bool,
     /// Its language.
     pub language: String,
     /// The library file of a function in C, which the target's server must have.
@@ -37,12 +41,15 @@ pub struct Routine {
 impl Routine {
     /// The query of the routines whose `prokind` is one of `kinds`, a list of SQL literals. Those that the server makes
     /// of itself, as the constructors of a range type, depend internally on what they were made for.
-    pub fn query(kinds: &str) -> String {
+    pub fn query(server: ServerVersion, kinds: &str) -> String {
+        let parsed = if server.at_least(14) { "o.prosqlbody IS NOT NULL" } else { "false" };
         ROUTINES.query(
-            "pg_catalog.pg_get_functiondef(o.oid) AS definition, \
+            &format!(
+                "pg_catalog.pg_get_functiondef(o.oid) AS definition, {parsed} AS has_parsed_body, \
              pg_catalog.pg_get_function_identity_arguments(o.oid) AS arguments, \
              (SELECT l.lanname FROM pg_catalog.pg_language l WHERE l.oid = o.prolang) AS language, \
-             o.probin AS library, pg_catalog.to_json(o.proconfig) AS settings",
+             o.probin AS library, pg_catalog.to_json(o.proconfig) AS settings"
+            ),
             &format!(
                 "o.prokind IN ({kinds}) AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend i \
                  WHERE i.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND i.objid = o.oid AND i.deptype = 'i')"
@@ -59,9 +66,11 @@ impl Routine {
     /// a template brought is not to be replaced unseen.
     pub fn create(&self) -> String {
         let definition = self.definition.trim_end_matches('\n');
-        definition
+        let create = definition
             .strip_prefix("CREATE OR REPLACE ")
-            .map_or_else(|| definition.to_owned(), |rest| format!("CREATE {rest}"))
+            .map_or_else(|| definition.to_owned(), |rest| format!("CREATE {rest}"));
+        // A body between dollar quotes is the user's own text; one of statements is the deparser's.
+        if self.has_parsed_body { mend(&create) } else { create }
     }
 }
 
@@ -69,8 +78,8 @@ impl Kind for Function {
     const NAME: &'static str = "function";
     const CATALOGS: &'static [&'static str] = &["pg_proc"];
 
-    fn query(_server: ServerVersion) -> String {
-        Routine::query("'f', 'w'")
+    fn query(server: ServerVersion) -> String {
+        Routine::query(server, "'f', 'w'")
     }
 
     fn identity(&self, head: &Head) -> String {

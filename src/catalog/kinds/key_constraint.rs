@@ -7,7 +7,7 @@ use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
-use crate::pg::quote::{ident, qualified};
+use crate::pg::quote::{ident, literal, qualified};
 
 /// A constraint with its index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,12 +64,16 @@ impl Kind for KeyConstraint {
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
+        if let Some(parent) = self.index.parent.as_ref().filter(|_| self.is_exclusion()) {
+            return self.take_name(head, parent);
+        }
         let mut out = Vec::new();
         if let Some(tablespace) = &self.index.tablespace {
             out.push(format!("SET default_tablespace = {}", ident(tablespace)));
         }
         out.push(format!(
-            "ALTER TABLE ONLY {} ADD CONSTRAINT {} {}",
+            "ALTER TABLE {}{} ADD CONSTRAINT {} {}",
+            if self.index.partitioned && self.is_exclusion() { "" } else { "ONLY " },
             self.index.table_name,
             ident(&head.name),
             self.definition()
@@ -80,7 +84,7 @@ impl Kind for KeyConstraint {
         let name = qualified(head.schema.as_deref(), &self.index_name);
         out.extend(self.index.attach(&name, &ident(&self.index_name)));
         if let Some(comment) = &self.index_comment {
-            out.push(format!("COMMENT ON INDEX {name} IS {}", crate::pg::quote::literal(comment)));
+            out.push(format!("COMMENT ON INDEX {name} IS {}", literal(comment)));
         }
         out
     }
@@ -103,6 +107,32 @@ impl Kind for KeyConstraint {
 }
 
 impl KeyConstraint {
+    /// Whether it is an exclusion constraint. The index of one cannot be attached to another's (`CompareIndexInfo` of
+    /// PostgreSQL takes no two of them for equal), so that those of partitions are made with the one above them.
+    fn is_exclusion(&self) -> bool {
+        self.constraint.starts_with("EXCLUDE")
+    }
+
+    /// Gives the exclusion constraint that the one of index `parent` brought to this partition the name that it had.
+    fn take_name(&self, head: &Head, parent: &str) -> Vec<String> {
+        let (table, name) = (literal(&self.index.table_name), literal(&head.name));
+        let block = format!(
+            "DECLARE made pg_catalog.name; BEGIN SELECT k.conname INTO made FROM pg_catalog.pg_constraint k \
+             JOIN pg_catalog.pg_inherits h ON h.inhrelid = k.conindid WHERE k.conrelid = {table}::pg_catalog.regclass \
+             AND h.inhparent = {}::pg_catalog.regclass; IF made <> {name} THEN EXECUTE pg_catalog.format(\
+             'ALTER TABLE %s RENAME CONSTRAINT %I TO %I', {table}, made, {name}); END IF; END",
+            literal(parent)
+        );
+        let clustered = self
+            .index
+            .clustered
+            .then(|| format!("ALTER TABLE {} CLUSTER ON {}", self.index.table_name, ident(&self.index_name)));
+        let index = qualified(head.schema.as_deref(), &self.index_name);
+        let comment =
+            self.index_comment.as_ref().map(|text| format!("COMMENT ON INDEX {index} IS {}", literal(text)));
+        std::iter::once(format!("DO {}", literal(&block))).chain(clustered).chain(comment).collect()
+    }
+
     /// The constraint with the storage parameters of its index, which `pg_get_constraintdef` leaves out of keys. They
     /// stand between the columns and what is said of deferring.
     fn definition(&self) -> String {

@@ -6,6 +6,7 @@ use super::column::Column;
 use super::view;
 use crate::catalog::acl::{AclClass, AclItem};
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
+use crate::catalog::mend::mend;
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
 use crate::pg::quote::ident;
@@ -87,7 +88,7 @@ impl Kind for MaterializedView {
         let space = self.tablespace.as_ref().map(|t| format!(" TABLESPACE {}", ident(t))).unwrap_or_default();
         let mut out = vec![format!(
             "CREATE MATERIALIZED VIEW {name}{method}{with}{space} AS\n{}\n  WITH NO DATA",
-            self.query
+            mend(&self.query)
         )];
         for column in &self.columns {
             // Only what ALTER MATERIALIZED VIEW takes: storage, statistics, options.
@@ -95,6 +96,10 @@ impl Kind for MaterializedView {
             out.extend(bare.attributes(&name, true, target));
         }
         out
+    }
+
+    fn columns(&self) -> &[Column] {
+        &self.columns
     }
 
     fn is_filled(&self) -> bool {

@@ -10,9 +10,9 @@ use crate::catalog::sql_types::{
 use crate::pg::{ServerVersion, quote};
 
 /// OID of `pg_amop`, fixed in PostgreSQL's headers.
-const PG_AMOP: u32 = 2602;
+pub(super) const PG_AMOP: u32 = 2602;
 /// OID of `pg_amproc`, fixed in PostgreSQL's headers.
-const PG_AMPROC: u32 = 2603;
+pub(super) const PG_AMPROC: u32 = 2603;
 
 /// An operator family.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,11 @@ impl Members {
                  AND d.refclassid = {catalog} AND d.refobjid = o.oid"
             )
         };
+        Self::columns_of(&of(PG_AMOP), &of(PG_AMPROC))
+    }
+
+    /// As [`Members::columns`], for the rows `m` of `pg_amop` and `pg_amproc` that these clauses choose.
+    pub fn columns_of(amop: &str, amproc: &str) -> String {
         format!(
             "(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('number', m.amopstrategy, 'operator', {operator}, \
              'types', pg_catalog.json_build_array({op_left}, {op_right}), 'order_by', {order_by}) \
@@ -77,18 +82,16 @@ impl Members {
              (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('number', m.amprocnum, \
              'types', pg_catalog.json_build_array({left}, {right}), 'function', {function}) \
              ORDER BY m.amprocnum, {left}, {right}) FROM pg_catalog.pg_amproc m {amproc}) AS functions, \
-             (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(d.classid::pg_catalog.int8, d.objid::pg_catalog.int8)) \
-             FROM pg_catalog.pg_depend d WHERE d.classid IN ({PG_AMOP}, {PG_AMPROC}) AND d.refclassid = {catalog} \
-             AND d.refobjid = o.oid) AS also",
+             (SELECT pg_catalog.json_agg(u.id) FROM (\
+             SELECT pg_catalog.json_build_array({PG_AMOP}, m.oid::pg_catalog.int8) AS id FROM pg_catalog.pg_amop m {amop} \
+             UNION ALL SELECT pg_catalog.json_build_array({PG_AMPROC}, m.oid::pg_catalog.int8) FROM pg_catalog.pg_amproc m {amproc}) u) AS also",
             operator = operator_name("m.amopopr"),
             op_left = type_text("m.amoplefttype"),
             op_right = type_text("m.amoprighttype"),
             order_by = opfamily_name("m.amopsortfamily"),
-            amop = of(PG_AMOP),
             left = type_text("m.amproclefttype"),
             right = type_text("m.amprocrighttype"),
             function = function_signature("m.amproc"),
-            amproc = of(PG_AMPROC),
         )
     }
 

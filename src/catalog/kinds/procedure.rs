@@ -19,8 +19,8 @@ impl Kind for Procedure {
     const NAME: &'static str = "procedure";
     const CATALOGS: &'static [&'static str] = &["pg_proc"];
 
-    fn query(_server: ServerVersion) -> String {
-        Routine::query("'p'")
+    fn query(server: ServerVersion) -> String {
+        Routine::query(server, "'p'")
     }
 
     fn identity(&self, head: &Head) -> String {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target};
+use crate::catalog::mend::mend;
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
 use crate::pg::quote::ident;
@@ -45,7 +46,7 @@ impl Kind for Rule {
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
-        let mut out = vec![self.definition.clone()];
+        let mut out = vec![mend(&self.definition)];
         let state = match self.enabled.as_str() {
             "D" => "DISABLE",
             "R" => "ENABLE REPLICA",

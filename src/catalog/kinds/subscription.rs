@@ -58,7 +58,7 @@ fn text_of(query: &str) -> String {
     format!(
         "(SELECT pg_catalog.string_agg(pg_catalog.substr(t.word, pg_catalog.strpos(t.word, ':') + 1), '' \
          ORDER BY pg_catalog.split_part(t.word, ':', 1)::pg_catalog.int4) FROM pg_catalog.ts_stat(\
-         'SELECT pg_catalog.array_to_tsvector(pg_catalog.array_agg(i || '':'' || pg_catalog.substr(q.t, i * 500 + 1, 500))) \
+         'SELECT pg_catalog.array_to_tsvector(pg_catalog.array_agg(i::pg_catalog.text || '':'' || pg_catalog.substr(q.t, i * 500 + 1, 500))) \
          FROM (' || {query} || ') q(t), pg_catalog.generate_series(0, pg_catalog.length(q.t) / 500) i') t)"
     )
 }
@@ -67,7 +67,9 @@ fn text_of(query: &str) -> String {
 fn connection() -> String {
     format!(
         "CASE WHEN pg_catalog.has_column_privilege('pg_catalog.pg_subscription', 'subconninfo', 'SELECT') THEN {} END",
-        text_of("'SELECT subconninfo FROM pg_catalog.pg_subscription WHERE oid = ' || o.oid")
+        text_of(
+            "'SELECT subconninfo FROM pg_catalog.pg_subscription WHERE oid = ' || o.oid::pg_catalog.text"
+        )
     )
 }
 
@@ -88,7 +90,7 @@ fn rows_of_13() -> String {
 
 impl Subscription {
     fn options(&self, head: &Head, target: &Target) -> Vec<String> {
-        let Target { version: target, source } = *target;
+        let Target { version: target, source, .. } = *target;
         let mut options = vec!["connect = false".to_owned()];
         let slot = self.slot.as_ref();
         if slot != Some(&head.name) {

@@ -39,6 +39,13 @@ pub struct Table {
     /// alone again and then becomes their child, and its columns keep their order.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// Its columns are in another order than `INHERITS` would give them: a parent got columns later, or it got a parent
+    /// later. So it is made alone, with all its columns, and then becomes its parents' child.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reordered: bool,
+    /// CHECK constraints that it only inherits, where `reordered`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    pub inherited_checks: Vec<Check>,
     /// The parent's identity and the bounds, for a partition.
     #[serde(default)]
     pub partition: Option<Partition>,
@@ -170,8 +177,8 @@ impl Kind for Table {
         self.partition.as_ref().map(|partition| partition.parent)
     }
 
-    fn warnings(&self, head: &Head) -> Vec<String> {
-        self.columns.iter().filter_map(|column| column.unknown_options(head)).collect()
+    fn columns(&self) -> &[Column] {
+        &self.columns
     }
 }
 
@@ -181,6 +188,7 @@ impl Table {
         let mut statements = vec![create];
         let parents = self.inherits.iter().filter(|_| self.is_made_alone(true));
         statements.extend(parents.map(|parent| format!("ALTER TABLE {} INHERIT {parent}", head.qualified())));
+        statements.extend(self.mark_inherited(head, target));
         statements.extend(self.afterwards(head, target));
         statements.extend(self.defaults(head));
         statements.extend(self.constraint_comments(head, true, true));
@@ -232,7 +240,35 @@ impl Table {
 
     /// A child can be adopted only with all its CHECK constraints.
     fn is_made_alone(&self, checks: bool) -> bool {
-        self.adopted && checks
+        (self.adopted || self.reordered) && checks
+    }
+
+    /// What the table only inherits was made as its own, to have its place; no statement says so afterwards but one to
+    /// the catalogs, as `pg_upgrade` writes them too (`dumpTableSchema` of `pg_dump`). Only superusers may; for others
+    /// the columns stay the table's own as well, and do not go when the parent's are dropped.
+    fn mark_inherited(&self, head: &Head, target: &Target) -> Vec<String> {
+        if !target.superuser || self.partition.is_some() {
+            return Vec::new();
+        }
+        let table = literal(&head.qualified());
+        let mark = |catalog: &str, prefix: &str, relation: &str, names: Vec<&str>| {
+            let names: Vec<String> = names.into_iter().map(literal).collect();
+            (!names.is_empty()).then(|| {
+                format!(
+                    "UPDATE pg_catalog.{catalog} SET {prefix}islocal = false WHERE {relation} = {table}::pg_catalog.regclass \
+                     AND {prefix}name IN ({})",
+                    names.join(", ")
+                )
+            })
+        };
+        let columns =
+            self.columns.iter().filter(|column| self.reordered && !column.local).map(|c| c.name.as_str());
+        let checks = self.inherited_checks.iter().map(|check| check.name.as_str());
+        let made = |c: &&NotNull| !c.invalid && (c.inherited || self.reordered && !c.local);
+        let not_nulls = self.not_nulls.iter().filter(made).map(|c| c.name.as_str());
+        let columns = mark("pg_attribute", "att", "attrelid", columns.collect());
+        let constraints = mark("pg_constraint", "con", "conrelid", checks.chain(not_nulls).collect());
+        columns.into_iter().chain(constraints).collect()
     }
 
     /// `CREATE … name (columns) INHERITS (…)`.
@@ -255,9 +291,10 @@ impl Table {
     /// Columns and constraints in the parentheses of `CREATE TABLE`.
     fn parts(&self, checks: bool) -> Vec<String> {
         let mut parts: Vec<String> = Vec::new();
-        for column in self.columns.iter().filter(|column| self.is_own(column.local)) {
+        let whole = self.reordered && checks;
+        for column in self.columns.iter().filter(|column| whole || self.is_own(column.local)) {
             let not_null = match self.not_nulls.iter().find(|constraint| constraint.column == column.name) {
-                Some(constraint) if self.is_own(constraint.local) && !constraint.invalid => {
+                Some(constraint) if (whole || self.is_own(constraint.local)) && !constraint.invalid => {
                     Some(constraint.column_constraint())
                 }
                 // It comes with the parent's, or later.
@@ -272,16 +309,17 @@ impl Table {
                 continue;
             }
             let mut definition = column.definition(not_null.as_deref());
-            if self.inherits.len() > 1 && column.generated.is_none() && column.identity.is_none() {
+            let several = self.inherits.len() > 1 && !self.is_made_alone(checks);
+            if several && column.generated.is_none() && column.identity.is_none() {
                 // Several parents may have several defaults: none of them, until the column's own is set.
                 definition.push_str(" DEFAULT NULL");
             }
             parts.push(definition);
         }
-        for check in self.own_checks().filter(|_| checks) {
+        for check in self.own_checks().chain(&self.inherited_checks).filter(|_| checks) {
             parts.push(format!("CONSTRAINT {} {}", ident(&check.name), check.definition));
         }
-        for constraint in self.not_nulls.iter().filter(|c| c.local && !c.invalid) {
+        for constraint in self.not_nulls.iter().filter(|c| c.local && !c.invalid && !whole) {
             let inherited = self.columns.iter().any(|c| c.name == constraint.column && !self.is_own(c.local));
             if inherited {
                 parts.push(constraint.table_constraint());

@@ -20,6 +20,7 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
            {child} \
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND NOT a.attislocal) \
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('c', 'n') AND NOT k.conislocal) AS adopted, \
+           {reordered} AS reordered, CASE WHEN {reordered} THEN {inherited_checks} END AS inherited_checks, \
            CASE WHEN c.relispartition THEN (SELECT pg_catalog.json_build_object(\
                'parent', pg_catalog.json_build_array({pg_class}, p.oid::pg_catalog.int8), \
                'parent_name', pg_catalog.format('%I.%I', pn.nspname, p.relname), \
@@ -50,6 +51,8 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
         child = "c.oid IN (SELECT hc.inhrelid FROM pg_catalog.pg_inherits hc)",
         columns = Column::of_relations(relkinds, server),
         constraints = constraints(server, relkinds),
+        reordered = reordered(),
+        inherited_checks = inherited_checks(server),
         pg_class = class::PG_CLASS,
         user = sql::user_schema("c.relnamespace"),
         own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
@@ -85,6 +88,30 @@ fn constraints(server: ServerVersion, relkinds: &str) -> String {
         id = when(&inline, &sql::identity(class::PG_CONSTRAINT, "k.oid")),
         class = class::PG_CONSTRAINT,
         user = sql::user_schema("c.relnamespace"),
+    )
+}
+
+/// A condition: the columns of table `c` are not in the order that `INHERITS` would give them, that is, those of the first
+/// parent, those that the next one adds, its own.
+fn reordered() -> String {
+    "(c.oid IN (SELECT hc.inhrelid FROM pg_catalog.pg_inherits hc) AND NOT c.relispartition \
+       AND (SELECT pg_catalog.array_agg(o.attname ORDER BY o.attnum) IS DISTINCT FROM pg_catalog.array_agg(o.attname ORDER BY o.parent, o.place, o.attnum) \
+       FROM (SELECT a.attname, a.attnum, f.inhseqno AS parent, f.attnum AS place FROM pg_catalog.pg_attribute a \
+         LEFT JOIN LATERAL (SELECT h.inhseqno, u.attnum FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_attribute u ON u.attrelid = h.inhparent \
+           AND u.attname = a.attname AND u.attnum > 0 AND NOT u.attisdropped WHERE h.inhrelid = c.oid ORDER BY h.inhseqno LIMIT 1) f ON true \
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) o))"
+        .to_owned()
+}
+
+/// CHECK constraints that table `c` has only from its parents, which make them when they are made.
+fn inherited_checks(server: ServerVersion) -> String {
+    let enforced = if server.at_least(18) { " AND k.conenforced" } else { "" };
+    format!(
+        "(SELECT pg_catalog.json_agg(pg_catalog.json_build_object('id', pg_catalog.json_build_array({pg_constraint}, k.oid::pg_catalog.int8), 'name', k.conname, \
+           'definition', pg_catalog.pg_get_constraintdef(k.oid), 'local', false) ORDER BY k.conname) FROM pg_catalog.pg_constraint k \
+           WHERE k.conrelid = c.oid AND k.contype = 'c' AND NOT k.conislocal AND k.convalidated{enforced} AND NOT {calls})",
+        pg_constraint = class::PG_CONSTRAINT,
+        calls = sql::calls_functions(class::PG_CONSTRAINT, "k.oid", false),
     )
 }
 

@@ -6,6 +6,7 @@ use super::column::Column;
 use crate::catalog::acl::{AclClass, AclItem};
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
+use crate::catalog::mend::mend;
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
 use crate::pg::quote::{ident, ident_list};
@@ -92,7 +93,7 @@ impl View {
             Some(kind) => format!("\n  WITH {} CHECK OPTION", kind.to_uppercase()),
             None => String::new(),
         };
-        format!("{create} {}{with} AS\n{}{check}", head.qualified(), self.query)
+        format!("{create} {}{with} AS\n{}{check}", head.qualified(), mend(&self.query))
     }
 
     /// Defaults of columns, for inserts through the view.

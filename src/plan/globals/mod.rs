@@ -119,7 +119,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn target(&self) -> Target {
-        Target { version: self.wish.present.server, source: self.wish.wanted.server }
+        Target { version: self.wish.present.server, source: self.wish.wanted.server, superuser: false }
     }
 
     fn step(&mut self, what: &str, statements: Vec<String>, atomic: bool) {

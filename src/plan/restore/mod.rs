@@ -46,6 +46,13 @@ pub struct Item {
     pub class: u8,
 }
 
+impl Item {
+    /// Its detachable parts need the whole to exist: a view whose query reads the view.
+    fn needs_itself(&self) -> bool {
+        self.detached_depends.iter().any(|id| self.ids.contains(id))
+    }
+}
+
 /// The rows of one relation to be loaded.
 #[derive(Debug, Clone)]
 pub struct Load {
@@ -180,7 +187,7 @@ impl<'a> Planner<'a> {
             detached: items
                 .iter()
                 .enumerate()
-                .filter(|(_, item)| item.half.is_some())
+                .filter(|(_, item)| item.half.is_some() || item.needs_itself())
                 .map(|(at, _)| at)
                 .collect(),
             steps: Vec::new(),

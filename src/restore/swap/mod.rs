@@ -249,7 +249,11 @@ async fn move_properties(beside: &Options, options: &Options) -> Result<()> {
     let live = Session::open(&options.target, SessionKind::Target).await?;
     let database = facts::read(&live).await?.database;
     let session = prepare::maintenance(&options.target).await?;
-    let target = Target { version: session.version(), source: session.version() };
+    let target = Target {
+        version: session.version(),
+        source: session.version(),
+        superuser: session.info().is_superuser,
+    };
     let wanted = &options.wanted;
     for statement in database.finish(&beside.target.database, &target, !wanted.no_owner, !wanted.no_acl) {
         let moved = session.execute(&statement).await;

@@ -23,10 +23,10 @@ pub(crate) fn schema_dump(server: &Server, database: &str) -> String {
 /// and, unlike XOR, notices a row that is there twice. A materialized view that was never filled cannot be read.
 const QUERIES: &str = r"
     SELECT string_agg(CASE
-        WHEN relkind = 'S' THEN format('SELECT %L, last_value || '' '' || is_called FROM %s', label, name)
+        WHEN relkind = 'S' THEN format('SELECT %L, concat_ws('' '', last_value, is_called) FROM %s', label, name)
         WHEN NOT relispopulated THEN format('SELECT %L, %L', label, 'not filled')
-        ELSE format('SELECT %L, count(*) || '' '' || coalesce(sum((''x'' || substr(md5(t::text), 1, 16))'
-            '::bit(64)::bigint::numeric), 0) FROM ONLY %s t', label, name)
+        ELSE format('SELECT %L, concat_ws('' '', count(*), coalesce(sum((''x'' || substr(md5(t::text), 1, 16))'
+            '::bit(64)::bigint::numeric), 0)) FROM ONLY %s t', label, name)
     END || ';', E'\n' ORDER BY name)
     FROM (SELECT format('%I.%I', n.nspname, c.relname) AS name,
             replace(format('%I.%I', n.nspname, c.relname), E'\n', '\n') AS label, c.relkind, c.relispopulated
@@ -36,9 +36,9 @@ const QUERIES: &str = r"
 
 /// Bytes, owner, privileges and comment of all large objects.
 const LARGE_OBJECTS: &str = r"
-    SELECT 'large objects', count(*) || ' ' || coalesce(sum(('x' || substr(md5(concat_ws(' ', m.oid,
+    SELECT 'large objects', concat_ws(' ', count(*), coalesce(sum(('x' || substr(md5(concat_ws(' ', m.oid,
         pg_get_userbyid(m.lomowner), m.lomacl, obj_description(m.oid, 'pg_largeobject'),
-        encode(lo_get(m.oid), 'hex'))), 1, 16))::bit(64)::bigint::numeric), 0)
+        encode(lo_get(m.oid), 'hex'))), 1, 16))::bit(64)::bigint::numeric), 0))
     FROM pg_largeobject_metadata m;";
 
 /// The text of a value must not depend on what the two servers or databases are set to.
