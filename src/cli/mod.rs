@@ -4,6 +4,7 @@ pub mod args;
 pub mod backup;
 pub mod diff;
 pub mod globals;
+mod in_place;
 pub mod keys;
 pub mod list;
 pub mod printer;

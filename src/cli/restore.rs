@@ -17,10 +17,11 @@ use super::validate::{DemandArgs, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
+use crate::opened::OpenArchive;
 use crate::pg::{ConnectOptions, EnvLookup, PgError, quote};
 use crate::plan::globals::TablespaceMap;
 use crate::plan::select::Selection;
-use crate::restore::{Demands, Options, Plan, Sections, Wanted};
+use crate::restore::{Demands, Options, Plan, Sections, Summary, Wanted};
 use crate::stop::Stop;
 
 /// Restore an archive into a database
@@ -144,11 +145,8 @@ impl RestoreArgs {
         let options = self.options(target)?;
         let place = self.find.place(&self.archive).await?;
         let archive = open(&place, &self.unlock).await?;
-        if self.swap.swap && self.dry_run {
-            return Box::pin(self.swap.dry_run(&options, &archive, &self.unlock, context)).await;
-        }
-        if self.swap.swap {
-            return Box::pin(self.swap.run(&options, &archive, &self.unlock, self.yes, context)).await;
+        if self.swap.is_given() {
+            return Box::pin(self.over_live(&options, &archive, context)).await;
         }
         if self.dry_run {
             let plan = crate::restore::dry_run(&options, &archive).await?;
@@ -165,27 +163,43 @@ impl RestoreArgs {
                 "{what} is left as far as the restore came; the same command with --resume goes on from there"
             ))
         })?;
-        if printer.json {
-            printer.json(&summary)?;
-        } else {
-            let proven = if summary.verified { "content proven equal" } else { "content not proven" };
-            printer.line(&format!(
-                "{}: {} rows in {} tables, {} objects, {}; {proven}",
-                summary.database,
-                human_count(summary.rows),
-                human_count(summary.tables),
-                human_count(summary.objects),
-                human_seconds(summary.total_seconds),
-            ))?;
-            for line in table(&summary.checks) {
-                printer.info(&line);
-            }
-        }
-        for failure in &summary.failures {
-            printer.warning(&format!("not restored: {}", quote::printable(failure)));
-        }
+        tell(printer, &summary)?;
         Ok(if summary.failures.is_empty() { Exit::Good } else { Exit::Failed })
     }
+
+    /// Restores over a live database, or says what that would do.
+    async fn over_live(&self, options: &Options, archive: &OpenArchive, context: &Context) -> Result<Exit> {
+        let (swap, unlock) = (&self.swap, &self.unlock);
+        match (swap.in_place, self.dry_run) {
+            (true, true) => swap.dry_run_in_place(options, archive, context).await,
+            (true, false) => swap.run_in_place(options, archive, unlock, self.yes, context).await,
+            (false, true) => swap.dry_run(options, archive, unlock, context).await,
+            (false, false) => swap.run(options, archive, unlock, self.yes, context).await,
+        }
+    }
+}
+
+fn tell(printer: Printer, summary: &Summary) -> Result<()> {
+    if printer.json {
+        printer.json(summary)?;
+    } else {
+        let proven = if summary.verified { "content proven equal" } else { "content not proven" };
+        printer.line(&format!(
+            "{}: {} rows in {} tables, {} objects, {}; {proven}",
+            summary.database,
+            human_count(summary.rows),
+            human_count(summary.tables),
+            human_count(summary.objects),
+            human_seconds(summary.total_seconds),
+        ))?;
+        for line in table(&summary.checks) {
+            printer.info(&line);
+        }
+    }
+    for failure in &summary.failures {
+        printer.warning(&format!("not restored: {}", quote::printable(failure)));
+    }
+    Ok(())
 }
 
 impl RestoreArgs {

@@ -32,6 +32,9 @@ pub struct SwapArgs {
     /// Restore beside the live database, prove it, then put it in its place; the old one is kept
     #[arg(long, conflicts_with = "create")]
     pub swap: bool,
+    /// Empty the live database and restore into it, where databases cannot be created or renamed: it is not usable meanwhile
+    #[arg(long, conflicts_with_all = ["create", "swap"])]
+    pub in_place: bool,
     /// Read the whole archive and verify it before anything else
     #[arg(long)]
     pub verify_first: bool,
@@ -44,6 +47,11 @@ pub struct SwapArgs {
 }
 
 impl SwapArgs {
+    /// Whether the restore goes over a live database.
+    pub(super) const fn is_given(&self) -> bool {
+        self.swap || self.in_place
+    }
+
     /// Restores over the live database.
     pub(super) async fn run(
         &self,
@@ -107,7 +115,7 @@ impl SwapArgs {
         Ok(if refusal(&plan.restore.findings).is_some() { Exit::Refused } else { Exit::Good })
     }
 
-    async fn verify(&self, archive: &OpenArchive, context: &Context) -> Result<()> {
+    pub(super) async fn verify(&self, archive: &OpenArchive, context: &Context) -> Result<()> {
         if !self.verify_first {
             return Ok(());
         }
@@ -121,7 +129,7 @@ impl SwapArgs {
             .hint("nothing was touched; take another archive; `pgcask verify` lists all that is damaged"))
     }
 
-    async fn safety(
+    pub(super) async fn safety(
         &self,
         options: &Options,
         archive: &OpenArchive,
@@ -129,9 +137,7 @@ impl SwapArgs {
         printer: Printer,
     ) -> Result<Option<Safety>> {
         if self.no_safety_backup {
-            printer.warning(
-                "no backup of the live database is taken first: the kept database is the only way back",
-            );
+            printer.warning("no backup of the live database is taken first");
             return Ok(None);
         }
         let store = match &self.safety_to {

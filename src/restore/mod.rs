@@ -12,6 +12,7 @@ mod execute;
 mod failures;
 mod fill;
 mod globals;
+mod in_place;
 mod loader;
 mod options;
 mod preflight;
@@ -27,6 +28,7 @@ mod validate;
 
 pub use checks::{Check, Demands, Outcome};
 pub use globals::script as globals_script;
+pub use in_place::{InPlacePlan, InPlaceSummary, in_place, plan_in_place};
 pub use options::{GlobalsOptions, GlobalsReport, Options, Plan, Sections, Summary, Wanted};
 pub use preflight::Finding;
 pub use script::{ScriptOptions, script};

@@ -46,7 +46,7 @@ pub(super) async fn check(
             findings.extend(not_empty(session).await?.map(|message| {
                 fatal(
                     message,
-                    "give --swap to put the restored database in its place, --create for a new one, --table for some \
+                    "give --swap (or --in-place) to put the restored database in its place, --create for a new one, --table for some \
                      tables, or --resume to go on with an interrupted restore",
                 )
             }));

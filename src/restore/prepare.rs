@@ -309,7 +309,11 @@ pub(super) async fn create_database(options: &Options, prepared: &Prepared) -> R
     let session =
         maintenance(&options.target).await.context(|| "connect to create the database".to_owned())?;
     let sql = model.database.create(name, session.version());
-    session.execute(&sql).await.context(|| format!("create the database {}", quote::printable(name)))?;
+    match session.execute(&sql).await {
+        // duplicate_database, unique_violation: the server ended what a run that was killed had asked for.
+        Err(error) if options.resume && matches!(error.sqlstate(), Some("42P04" | "23505")) => {}
+        created => created.context(|| format!("create the database {}", quote::printable(name)))?,
+    }
     let whole = options.wanted.selection.is_everything() && !prepared.manifest.left_out.selection;
     let has_public = model.entries.iter().any(|entry| {
         matches!(entry.object, Object::Schema(_)) && entry.head.name == crate::catalog::kinds::schema::PUBLIC

@@ -137,23 +137,27 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Begins a restore.
     pub(super) async fn begin(session: &Session, claim: &Claim) -> Result<Self> {
-        let or_null = |text: Option<&str>| text.map_or_else(|| "NULL".to_owned(), literal);
-        // Nothing is ever updated there: a publication of all tables would ask for a replica identity.
-        session
-            .execute(&format!(
-                "BEGIN; DROP SCHEMA IF EXISTS {PROGRESS_SCHEMA} CASCADE; CREATE SCHEMA {PROGRESS_SCHEMA}; \
-                 CREATE TABLE {PROGRESS_SCHEMA}.claim (archive pg_catalog.text NOT NULL, options pg_catalog.text NOT NULL, \
-                 split pg_catalog.bool NOT NULL, instead_of pg_catalog.text, safety pg_catalog.text, began pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()); \
-                 CREATE TABLE {PROGRESS_SCHEMA}.done (step pg_catalog.text PRIMARY KEY); \
-                 INSERT INTO {PROGRESS_SCHEMA}.claim VALUES ({}, {}, {}, {}, {}); COMMIT",
-                literal(&claim.archive),
-                literal(&claim.options),
-                claim.split,
-                or_null(claim.instead_of.as_deref()),
-                or_null(claim.safety.as_deref()),
-            ))
-            .await?;
+        session.execute(&format!("BEGIN; {}; COMMIT", Self::begin_sql(claim))).await?;
         Ok(Self { done: Mutex::default() })
+    }
+
+    /// The statements that begin a restore, for one transaction. Nothing is ever updated there: a publication of all
+    /// tables would ask for a replica identity.
+    pub(super) fn begin_sql(claim: &Claim) -> String {
+        let or_null = |text: Option<&str>| text.map_or_else(|| "NULL".to_owned(), literal);
+        format!(
+            "DROP SCHEMA IF EXISTS {PROGRESS_SCHEMA} CASCADE; CREATE SCHEMA {PROGRESS_SCHEMA}; \
+             CREATE TABLE {PROGRESS_SCHEMA}.claim (archive pg_catalog.text NOT NULL, options pg_catalog.text NOT NULL, \
+             split pg_catalog.bool NOT NULL, instead_of pg_catalog.text, safety pg_catalog.text, \
+             began pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()); \
+             CREATE TABLE {PROGRESS_SCHEMA}.done (step pg_catalog.text PRIMARY KEY); \
+             INSERT INTO {PROGRESS_SCHEMA}.claim VALUES ({}, {}, {}, {}, {})",
+            literal(&claim.archive),
+            literal(&claim.options),
+            claim.split,
+            or_null(claim.instead_of.as_deref()),
+            or_null(claim.safety.as_deref()),
+        )
     }
 
     /// Goes on with a restore that was interrupted.

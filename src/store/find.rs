@@ -33,7 +33,7 @@ pub enum Which {
 const LEAST_OF_ID: usize = 4;
 
 impl Reference {
-    /// Reads a reference: `latest`, `latest:weekly`, `shop/latest`, an id or its beginning, `shop/ID`; anything else, and
+    /// Reads a reference: `latest` (which no safety backup ever is), `latest:weekly`, `shop/latest`, an id or its beginning, `shop/ID`; anything else, and
     /// whatever exists as a file, is a place.
     ///
     /// # Errors
@@ -73,6 +73,11 @@ pub async fn find_backup(
     let kind = if let Which::Latest(kind) = which { *kind } else { None };
     let filter = Filter { database: database.map(str::to_owned), kind, since: None, before };
     let mut backups = list::list(store, &filter).await?.backups;
+    if *which == Which::Latest(None) {
+        // What was taken of a database just before it was replaced is what somebody wanted to get away from. It is the
+        // newest only because of that, and must be asked for by its kind.
+        backups.retain(|backup| backup.facts.kind != Kind::PreRestore);
+    }
     if let Which::Id(start) = which {
         backups.retain(|backup| backup.facts.id.starts_with(start.as_str()));
     }

@@ -26,6 +26,7 @@ mod full_store;
 mod globals;
 mod golden;
 mod harness;
+mod in_place;
 mod list;
 mod load;
 mod locks;

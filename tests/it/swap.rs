@@ -144,6 +144,14 @@ fn with_the_old_database_gone_the_safety_backup_is_found_and_restored() {
     restore(folder.path(), safety, &server.url("from_safety"), &["--create"]).expect(0);
     assert_eq!(content(&server, "from_safety"), wrecked);
     server.sql("postgres", "DROP DATABASE from_safety");
+    // Though it is the newest, it is never what `latest` means: a resumed swap would take it for the archive.
+    let store = folder.path().join("store").display().to_string();
+    let shown = |which: &str| {
+        let shown = run(&mut pgcask(["show", which, "--store", &store, "--json", &pass(folder.path())]));
+        shown.expect(0).json()["manifest"]["kind"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(shown("shop/latest"), "daily");
+    assert_eq!(shown("shop/latest:pre-restore"), "pre-restore");
     let (left, _) = list(folder.path(), &url).remove(0);
     for refused in ["golden", "shop", "postgres"] {
         rollback(folder.path(), &url, &["--yes", "--discard", refused]).expect(9);
@@ -153,7 +161,6 @@ fn with_the_old_database_gone_the_safety_backup_is_found_and_restored() {
     assert_eq!(databases(&server), ["golden", "shop"]);
     let refused = rollback(folder.path(), &url, &["--yes"]).expect(9);
     assert!(refused.stderr.contains("--store"), "{}", refused.stderr);
-    let store = folder.path().join("store").display().to_string();
     rollback(folder.path(), &url, &["--yes", "--store", &store]).expect(0);
     assert_eq!(content(&server, "shop"), wrecked);
 }
@@ -260,6 +267,7 @@ fn a_dry_run_writes_nothing_anywhere() {
             .arg("-v"));
     let words = words.expect(0).stdout;
     assert!(words.contains("nothing was touched") && words.contains("end 0 sessions"), "{words}");
+    restore(folder.path(), &archive, &url, &["--in-place", "--dry-run"]).expect(0);
     rollback(folder.path(), &url, &["--dry-run"]).expect(0);
     rollback(folder.path(), &url, &["--list"]).expect(0);
     restore(folder.path(), &archive, &url, &["--dry-run"]).expect(9);

@@ -9,20 +9,22 @@ use crate::restore::preflight::Finding;
 
 /// The live database.
 #[derive(Debug, Clone)]
-pub(super) struct Facts {
-    pub(super) database: DatabaseInfo,
+pub(crate) struct Facts {
+    pub(crate) database: DatabaseInfo,
     /// Sessions of others.
-    pub(super) sessions: u64,
+    pub(crate) sessions: u64,
     /// Bytes on the server's disk.
-    pub(super) bytes: u64,
-    /// What stands in the way.
-    pub(super) findings: Vec<Finding>,
+    pub(crate) bytes: u64,
+    /// What stands in the way of a swap and of a restore in place.
+    pub(crate) findings: Vec<Finding>,
+    /// We may not create or rename databases.
+    pub(crate) may_not_rename: Option<Finding>,
     /// What stays with the old database, or must be told, a sentence each.
-    pub(super) left_behind: Vec<String>,
+    pub(crate) left_behind: Vec<String>,
 }
 
 /// Reads them, in the live database.
-pub(super) async fn read(session: &Session) -> Result<Facts> {
+pub(crate) async fn read(session: &Session) -> Result<Facts> {
     let database = session.query_json(&DatabaseInfo::query(session.version())).await?.into_iter().next();
     let database =
         database.ok_or_else(|| Error::new(ErrorKind::Failed, "the database does not describe itself"))?;
@@ -35,7 +37,8 @@ pub(super) async fn read(session: &Session) -> Result<Facts> {
         )
         .await?,
         bytes: number(session, "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())").await?,
-        findings: findings(session).await?,
+        findings: prepared_transactions(session).await?,
+        may_not_rename: may_not_rename(session).await?,
         left_behind: left_behind(session).await?,
     })
 }
@@ -54,38 +57,43 @@ async fn names(session: &Session, sql: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-async fn findings(session: &Session) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
-    let mut refuse = |message: String, hint: &str| {
-        findings.push(Finding { fatal: true, message, hint: Some(hint.to_owned()) });
-    };
-    let name = printable(&session.info().database);
+async fn prepared_transactions(session: &Session) -> Result<Vec<Finding>> {
     let prepared = names(
         session,
         "SELECT p.gid FROM pg_catalog.pg_prepared_xacts p WHERE p.database = pg_catalog.current_database() ORDER BY p.prepared",
     )
     .await?;
-    if !prepared.is_empty() {
-        refuse(
-            format!(
-                "prepared transactions hold {name}, so that it cannot be renamed: {}",
-                prepared.join(", ")
-            ),
-            "COMMIT PREPARED or ROLLBACK PREPARED them first; no new ones must come until the swap is done",
-        );
+    if prepared.is_empty() {
+        return Ok(Vec::new());
     }
+    let name = printable(&session.info().database);
+    Ok(vec![Finding {
+        fatal: true,
+        message: format!(
+            "prepared transactions hold {name}, so that it cannot be replaced: {}",
+            prepared.join(", ")
+        ),
+        hint: Some(
+            "COMMIT PREPARED or ROLLBACK PREPARED them first; no new ones must come until all is done"
+                .to_owned(),
+        ),
+    }])
+}
+
+async fn may_not_rename(session: &Session) -> Result<Option<Finding>> {
     let may = "SELECT r.rolsuper OR (r.rolcreatedb AND pg_catalog.pg_has_role(d.datdba, 'USAGE')) FROM pg_catalog.pg_roles r, \
                pg_catalog.pg_database d WHERE r.rolname = current_user AND d.datname = pg_catalog.current_database()";
-    if session.query_one_text(may).await?.as_deref() != Some("t") {
-        refuse(
-            format!(
-                "the role {} may not create databases or is not an owner of {name}",
-                printable(&session.info().user)
-            ),
-            "ALTER ROLE … CREATEDB and membership in the owner are needed; or give --in-place",
-        );
+    if session.query_one_text(may).await?.as_deref() == Some("t") {
+        return Ok(None);
     }
-    Ok(findings)
+    let (user, name) = (printable(&session.info().user), printable(&session.info().database));
+    Ok(Some(Finding {
+        fatal: true,
+        message: format!("the role {user} may not create databases or is not an owner of {name}"),
+        hint: Some(
+            "ALTER ROLE … CREATEDB and membership in the owner are needed; or give --in-place".to_owned(),
+        ),
+    }))
 }
 
 async fn left_behind(session: &Session) -> Result<Vec<String>> {

@@ -9,7 +9,7 @@
 //! restored one is live. The names, and the marks in the databases themselves, are all the record there is.
 
 mod exchange;
-mod facts;
+pub(super) mod facts;
 mod leftovers;
 mod names;
 mod rollback;
@@ -104,6 +104,7 @@ pub async fn plan_swap(options: &Options, archive: &OpenArchive) -> Result<SwapP
     let mut findings = preflight::check(&beside, &prepared, &globals, existing.as_ref(), true).await?;
     findings.extend(whole(options, &manifest));
     findings.extend(facts.findings.clone());
+    findings.extend(facts.may_not_rename.clone());
     if exists && !options.resume {
         findings.push(Finding {
             fatal: true,
@@ -156,7 +157,13 @@ pub async fn swap(
         return Ok(done);
     }
     let facts = facts::read(&live).await?;
-    let findings: Vec<Finding> = facts.findings.iter().cloned().chain(whole(options, &manifest)).collect();
+    let findings: Vec<Finding> = facts
+        .findings
+        .iter()
+        .cloned()
+        .chain(whole(options, &manifest))
+        .chain(facts.may_not_rename.clone())
+        .collect();
     preflight::refuse(&findings)?;
     drop(live);
     let taken = match safety.filter(|_| !is_begun) {
@@ -217,7 +224,7 @@ async fn open_live(options: &Options) -> Result<Session> {
 }
 
 /// Only the whole of an archive of a whole database may take a database's place.
-fn whole(options: &Options, manifest: &Manifest) -> Option<Finding> {
+pub(super) fn whole(options: &Options, manifest: &Manifest) -> Option<Finding> {
     let left_out = &manifest.left_out;
     let message = if !options.wanted.selection.is_everything() || options.wanted.sections != Sections::ALL {
         "only a part of the archive is asked for, and the rest of the live database would be gone"

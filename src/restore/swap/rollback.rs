@@ -90,7 +90,7 @@ pub async fn plan_rollback(target: &ConnectOptions, to: Option<&str>) -> Result<
     let Some(live) = live else { return Ok(plan) };
     let facts = facts::read(&live).await?;
     let old = Session::open(&target.with_database(&back.name), SessionKind::Target).await?;
-    plan.findings.extend(facts.findings);
+    plan.findings.extend(facts.findings.into_iter().chain(facts.may_not_rename));
     plan.findings.extend(facts::read(&old).await?.findings);
     (plan.sessions, plan.left_behind) = (facts.sessions, facts.left_behind);
     if let Some(kept) = Kept::read(&old).await? {

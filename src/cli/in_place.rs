@@ -1,0 +1,125 @@
+//! `pgcask restore --in-place`: what is asked and said.
+
+use std::sync::Arc;
+
+use super::Context;
+use super::args::UnlockArgs;
+use super::printer::{human_bytes, human_count, human_seconds};
+use super::progress::Progress;
+use super::swap::{SwapArgs, ask, refusal};
+use crate::error::Result;
+use crate::event::SharedObserver;
+use crate::exit::Exit;
+use crate::opened::OpenArchive;
+use crate::pg::quote::printable;
+use crate::restore::{InPlacePlan, Options, in_place, plan_in_place};
+
+impl SwapArgs {
+    /// Restores inside the live database.
+    pub(super) async fn run_in_place(
+        &self,
+        options: &Options,
+        archive: &OpenArchive,
+        unlock: &UnlockArgs,
+        yes: bool,
+        context: &Context,
+    ) -> Result<Exit> {
+        let printer = context.printer;
+        self.verify(archive, context).await?;
+        let plan = plan_in_place(options, archive).await?;
+        if let Some(refused) = refusal(&plan.restore.findings) {
+            return Err(refused);
+        }
+        let safety = self.safety(options, archive, unlock, printer).await?;
+        for line in words(&plan, safety.is_some()) {
+            printer.info(&line);
+        }
+        ask(yes, "All that is in the live database will be dropped.", "RESTORE")?;
+        let progress = Progress::new(printer, context.bar);
+        let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+        let backup = safety.map(|safety| safety.take(&observer, context));
+        let work = Box::pin(in_place(options, archive, backup, &observer, &context.stop));
+        let result = super::restore::with_grace(work, &context.stop).await;
+        progress.finish();
+        let summary = result
+            .map_err(|error| error.hint("once it is emptied, the same command with --resume goes on"))?;
+        if printer.json {
+            printer.json(&summary)?;
+            return Ok(Exit::Good);
+        }
+        let proven = if summary.restore.verified { "content proven equal" } else { "content not proven" };
+        printer.line(&format!(
+            "{}: restored in place in {}, {} rows; {proven}",
+            summary.restore.database,
+            human_seconds(summary.restore.total_seconds),
+            human_count(summary.restore.rows)
+        ))?;
+        super::validate::table(&summary.restore.checks).iter().try_for_each(|line| printer.line(line))?;
+        if let Some(place) = &summary.safety_backup {
+            printer.line(&format!("safety backup, the only way back: {place}"))?;
+        }
+        Ok(Exit::Good)
+    }
+
+    /// Says what would happen.
+    pub(super) async fn dry_run_in_place(
+        &self,
+        options: &Options,
+        archive: &OpenArchive,
+        context: &Context,
+    ) -> Result<Exit> {
+        let printer = context.printer;
+        self.verify(archive, context).await?;
+        let plan = plan_in_place(options, archive).await?;
+        if printer.json {
+            printer.json(&plan)?;
+        } else {
+            words(&plan, !self.no_safety_backup).iter().try_for_each(|line| printer.line(line))?;
+            for finding in plan.restore.findings.iter().filter(|finding| finding.fatal) {
+                printer.line(&format!("refused: {}", printable(&finding.message)))?;
+            }
+            printer.line("nothing was touched")?;
+        }
+        Ok(if refusal(&plan.restore.findings).is_some() { Exit::Refused } else { Exit::Good })
+    }
+}
+
+/// The plan in plain words, and what is different from a swap.
+fn words(plan: &InPlacePlan, safety: bool) -> Vec<String> {
+    let InPlacePlan { restore, drops, live_bytes, sessions, left_behind, resumes } = plan;
+    let mut lines = vec![format!("{}: restore inside the live database", restore.database)];
+    if *resumes {
+        lines.push("  go on with the interrupted restore".to_owned());
+    } else {
+        let backup = if safety { "back it up (kind pre-restore)" } else { "take no backup of it first" };
+        lines.push(format!("  {backup}"));
+        lines.push(format!("  end {} sessions", human_count(*sessions)));
+        let (count, bytes) =
+            (human_count(u64::try_from(drops.len()).unwrap_or(u64::MAX)), human_bytes(*live_bytes));
+        lines.push(format!("  drop all that is in it ({bytes}), in one transaction: {count} things"));
+        lines.extend(drops.iter().take(20).map(|name| format!("    {}", printable(name))));
+        if drops.len() > 20 {
+            lines.push("    …".to_owned());
+        }
+    }
+    lines.push(format!(
+        "  load {} rows of {} tables ({}), reading {} from the store, and prove them",
+        human_count(restore.rows),
+        human_count(restore.tables),
+        human_bytes(restore.bytes),
+        human_bytes(restore.read_bytes),
+    ));
+    lines.push("  other than with --swap:".to_owned());
+    lines.push(
+        "    from the moment it is emptied until the end the database is not usable; keep applications away"
+            .to_owned(),
+    );
+    lines.push("    no old database is kept: the safety backup is the only way back".to_owned());
+    lines.push("    a check that fails is told when the old content is gone".to_owned());
+    lines.push(
+        "    the database's own settings, and privileges on schema public besides the archive's, stay"
+            .to_owned(),
+    );
+    lines.extend(left_behind.iter().map(|note| format!("  note: {note}")));
+    lines
+}

@@ -1,0 +1,101 @@
+//! Full restore inside the live database, by one who may not create any.
+
+use std::process::Stdio;
+
+use crate::harness::cli::{backup, folder, pass, pgcask, restore, run, signal, wait};
+use crate::harness::oracle::{assert_same, content};
+use crate::harness::postgres::{Server, newest};
+use crate::swap::{SHOP, databases, proven_versions};
+
+/// More kinds of objects, in `public` and out of it.
+const MORE: &str = "
+    CREATE SCHEMA sales; CREATE TYPE sales.state AS ENUM ('new', 'old'); CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+    CREATE TABLE sales.parts (id positive, s sales.state) PARTITION BY LIST (s);
+    CREATE TABLE sales.new PARTITION OF sales.parts FOR VALUES IN ('new');
+    INSERT INTO sales.parts VALUES (1, 'new');
+    CREATE TYPE pair AS (a int, b int); CREATE FUNCTION add(pair) RETURNS int LANGUAGE sql AS 'SELECT $1.a + $1.b';
+    CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int);
+    CREATE OPERATOR <+> (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl);
+    CREATE TEXT SEARCH CONFIGURATION words (COPY = simple); CREATE COLLATION plain (LOCALE = 'C');
+    CREATE STATISTICS two ON id, customer FROM orders;";
+
+#[test]
+fn the_live_database_is_emptied_and_filled_again() {
+    for major in proven_versions() {
+        let (server, folder) = (Server::start(major), folder());
+        server.sql("postgres", "CREATE ROLE tenant LOGIN");
+        server.sql("postgres", "CREATE DATABASE shop TEMPLATE template0 OWNER tenant");
+        server.sql("shop", "GRANT CREATE ON SCHEMA public TO tenant");
+        let as_tenant = |sql: &str| server.sql("shop", &format!("SET ROLE tenant; {sql}"));
+        as_tenant(SHOP);
+        as_tenant(MORE);
+        let url = server.url("shop");
+        let archive = backup(folder.path(), &url, &[])["archive"].as_str().unwrap().to_owned();
+        server.sql("postgres", "CREATE DATABASE golden TEMPLATE shop");
+        as_tenant(
+            "DROP TABLE orders CASCADE; CREATE TABLE orders (wrong int); CREATE SCHEMA rubbish; CREATE TABLE rubbish.t (a int); \
+             CREATE VIEW also_wrong AS SELECT * FROM orders; SELECT lo_unlink(4711); CREATE TYPE sales.more AS ENUM ('x')",
+        );
+        let wrecked = content(&server, "shop");
+        // A superuser's URL names the user; the tenant's names no other.
+        let tenant = url.replacen("postgres@", "tenant@", 1);
+        assert_ne!(tenant, url);
+        let refused = restore(folder.path(), &archive, &tenant, &["--swap", "--yes"]).expect(9);
+        assert!(refused.stderr.contains("--in-place"), "{}", refused.stderr);
+        let plan = restore(folder.path(), &archive, &tenant, &["--in-place", "--dry-run"]).expect(0).json();
+        let drops = plan["drops"].to_string();
+        assert!(drops.contains("SCHEMA rubbish") && drops.contains("public.orders"), "{plan}");
+        assert_eq!(content(&server, "shop"), wrecked);
+        let told =
+            run(pgcask(["restore", &archive, "--into", &tenant, "--in-place", &pass(folder.path())])
+                .arg("-v"))
+            .expect(9);
+        assert!(
+            told.stderr.contains("other than with --swap") && told.stderr.contains("not usable"),
+            "{}",
+            told.stderr
+        );
+        assert_eq!(content(&server, "shop"), wrecked);
+
+        let done = restore(folder.path(), &archive, &tenant, &["--in-place", "--yes"]).expect(0).json();
+        assert_eq!(done["verified"], true);
+        assert_same(&server, "golden", &server, "shop");
+        assert_eq!(databases(&server), ["golden", "shop"]);
+        // The way back is the safety backup.
+        let safety = done["safety_backup"].as_str().unwrap();
+        restore(folder.path(), safety, &server.url("before"), &["--create"]).expect(0);
+        assert_eq!(content(&server, "before"), wrecked);
+    }
+}
+
+#[test]
+fn killed_while_it_is_filled_it_goes_on() {
+    let (server, folder) = (Server::start(newest()), folder());
+    server.sql("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.sql("shop", SHOP);
+    let url = server.url("shop");
+    let archive = backup(folder.path(), &url, &[])["archive"].as_str().unwrap().to_owned();
+    server.sql("postgres", "CREATE DATABASE golden TEMPLATE shop");
+    let wreck = "DROP TABLE orders CASCADE; CREATE TABLE leftover (a int)";
+    for line in ["emptying", "planning", "loading", "proving the content"] {
+        server.sql("shop", wreck);
+        let wrecked = content(&server, "shop");
+        let mut command =
+            pgcask(["restore", &archive, "--into", &url, "--in-place", "--yes", "--no-safety-backup", "-v"]);
+        let mut child =
+            command.arg(pass(folder.path())).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        {
+            use std::io::BufRead as _;
+            let log = std::io::BufReader::new(child.stderr.take().unwrap());
+            assert!(log.lines().map(Result::unwrap).any(|text| text.contains(line)), "{line}");
+        }
+        signal(&child, "KILL");
+        wait(child);
+        // Emptied and marked, or as it was: never half of it.
+        let marked = server.value("shop", "SELECT to_regclass('pgcask_restore.claim') IS NOT NULL") == "t";
+        assert!(marked || content(&server, "shop") == wrecked, "{line}");
+        restore(folder.path(), &archive, &url, &["--in-place", "--yes", "--no-safety-backup", "--resume"])
+            .expect(0);
+        assert_same(&server, "golden", &server, "shop");
+    }
+}
