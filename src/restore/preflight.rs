@@ -67,6 +67,9 @@ pub(super) async fn check(
         findings.extend(extensions(prepared, server).await?);
         findings.extend(roles(options, prepared, globals, server).await?);
         findings.extend(tablespaces(options, prepared, globals, server).await?);
+        if let Some(session) = session {
+            findings.extend(default_privileges(session).await?);
+        }
         findings.extend(requirements::functions(server, prepared, options.keep_going).await?);
     }
     if let Some(session) =
@@ -192,6 +195,24 @@ async fn tablespaces(
         fatal(format!("the tablespace {} does not exist on the target", printable(&name)), hint)
     };
     Ok(missing.into_iter().map(finding).collect())
+}
+
+/// Default privileges of the restoring role in the target: every object that is created gets them, before it goes to its
+/// owner, and nothing tells later which were meant.
+async fn default_privileges(session: &Session) -> Result<Option<Finding>> {
+    let sql = "SELECT pg_catalog.string_agg(DISTINCT coalesce(n.nspname::pg_catalog.text, 'all schemas'), ', ') \
+               FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace \
+               WHERE d.defaclrole = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)";
+    let places = session.query_one_text(sql).await?;
+    let user = printable(&session.info().user);
+    Ok(places.map(|places| Finding {
+        fatal: false,
+        message: format!(
+            "the target has default privileges for objects of {user} (in {}): restored objects get these too",
+            printable(&places)
+        ),
+        hint: Some("revoke them with ALTER DEFAULT PRIVILEGES first, or restore with --create".to_owned()),
+    }))
 }
 
 /// Those of `wanted` that the query `have` does not give.

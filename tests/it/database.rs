@@ -107,3 +107,17 @@ fn a_database_without_the_schema_public_has_none_again() {
     assert_eq!(restored(dropped, &["--schema", "s"]), "public,s");
     assert_eq!(restored("CREATE TABLE t AS SELECT 1 AS i", &[]), "public");
 }
+
+#[test]
+fn default_privileges_of_the_target_are_told_before_they_widen_what_is_restored() {
+    let server = Server::shared(crate::harness::postgres::newest());
+    let (source, target, folder) = (server.create_db(), server.create_db(), folder());
+    server.sql(&source, "CREATE TABLE t AS SELECT 1 AS i");
+    let made = backup(folder.path(), &server.url(&source), &[]);
+    let archive = made["archive"].as_str().unwrap();
+    let told = |more: &[&str]| restore(folder.path(), archive, &server.url(&target), more).expect(0);
+    assert!(!told(&["--dry-run"]).stdout.contains("default privileges"));
+    server.sql(&target, "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC");
+    assert!(told(&["--dry-run"]).stdout.contains("default privileges for objects of postgres (in public)"));
+    assert!(told(&[]).stderr.contains("restored objects get these too"));
+}
