@@ -38,6 +38,11 @@ pub enum Event {
         /// One sentence, without a full stop.
         message: String,
     },
+    /// Something that the operator wants to read, and that is no cause for worry.
+    Notice {
+        /// One sentence, without a full stop.
+        message: String,
+    },
     /// A detail for the log.
     Info {
         /// One sentence, without a full stop.

@@ -7,6 +7,7 @@ use crate::archive::root::Root;
 use crate::archive::{
     FrameKind, Header, Locator, OpenScratch, Opener, Options, Page, Place, Salvager, Verifier, Writer,
 };
+use crate::catalog::acting::Acting;
 use crate::catalog::encode;
 use crate::catalog::kind::Target;
 use crate::extract::{Extractor, Form};
@@ -132,11 +133,13 @@ pub fn catalog_decode(data: &[u8]) {
     let bytes = encode::encode(&model).unwrap_or_default();
     assert_eq!(encode::decode(&bytes).ok().as_ref(), Some(&model));
     let target = Target { version: NEWEST, source: model.server, superuser: true };
+    let acting = Acting::default();
     for entry in &model.entries {
         let (head, object) = (&entry.head, &entry.object);
         drop((object.identity(head), object.drop(head), object.warnings(head)));
         drop((object.create(head, &target), object.create_without_detached(head, &target)));
-        drop((object.create_detached(head, &target), entry.attributes(true), entry.privileges(&target)));
+        drop((object.create_detached(head, &target), entry.attributes(true, &acting)));
+        drop(entry.privileges(&target, &acting));
     }
 }
 

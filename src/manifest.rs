@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::ident::ObjectId;
 use crate::catalog::model::SequenceValue;
+use crate::catalog::profile::Profile;
 use crate::pg::ServerVersion;
 use crate::pg::copy::ZoneColumn;
 use crate::pg::quote;
@@ -37,6 +38,9 @@ pub struct Manifest {
     pub database: String,
     /// The server.
     pub server: ServerFacts,
+    /// The managed service that the database was taken for.
+    #[serde(default)]
+    pub profile: Profile,
     /// The snapshot that all rows are of.
     pub snapshot: SnapshotFacts,
     /// What was left out on request.
@@ -94,6 +98,12 @@ pub struct LeftOut {
     /// Relations of which the rows were left out.
     #[serde(default)]
     pub rows_of: Vec<String>,
+    /// Tables and schemas that were excluded, as the patterns that excluded them.
+    #[serde(default)]
+    pub excluded: Vec<String>,
+    /// Tables whose rows were left to the platform that the database is on.
+    #[serde(default)]
+    pub platform_rows: Vec<String>,
 }
 
 /// What the rows of a stream are.

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use super::access::{self, Access};
 use super::definitions;
 use super::packing::Packing;
 use super::pipeline::{copy_all, send};
@@ -55,7 +56,6 @@ pub(super) async fn make(
     stop: &Stop,
 ) -> Result<Made> {
     let began = Instant::now();
-    let source = options.source.display();
     // Deriving a key from a passphrase takes as long as reading a catalog: both at once.
     let writer = new_writer(options, name);
     let session = Session::open(&options.source, SessionKind::Source).await?;
@@ -63,16 +63,13 @@ pub(super) async fn make(
     observer.event(Event::Phase { name: "taking a snapshot" });
     let snapshot = Snapshot::export(&session, options.serializable_deferrable).await?;
     not_utf8::refuse(&session).await?;
-    let mut relations =
-        relations::chosen(options, &session, observer).await.context(|| format!("read {source}"))?;
-    stop.check()?;
-    relations::lock(options, &session, &mut relations).await?;
+    let (relations, access) = choose(options, &session, observer, stop).await?;
     let sessions = open_workers(options, &snapshot, jobs).await?;
     let readers: Vec<&Session> = std::iter::once(&session).chain(&sessions).take(jobs).collect();
     let model = definitions::read(options, &readers, observer).await?;
     let globals = definitions::globals(options, &session, observer).await?;
     let (streams, units) = plan_units(options, &session, &relations).await?;
-    let manifest = manifest_of(options, name, &session, &snapshot, &relations, streams.clone());
+    let manifest = manifest_of(options, name, &session, &snapshot, &relations, &access, streams.clone());
 
     let mut writer =
         writer.await.map_err(|error| Error::with_source(ErrorKind::Failed, "begin the archive", error))??;
@@ -100,7 +97,7 @@ pub(super) async fn make(
     let (mut writer, session) =
         copy_all(&shared, &snapshot, sessions, session, writer, output.clone(), stop).await?;
     observer.event(Event::Phase { name: "closing the archive" });
-    let closing = close(options, &session, observer).await?;
+    let closing = close(options, &session, &access, observer).await?;
     send(&output, section(&mut writer, manifest::CLOSING_TAG, &json(&closing)?)?).await?;
     session.execute("COMMIT").await?;
     let finished = writer.finish()?;
@@ -124,6 +121,21 @@ fn sections(
         all.push(section(writer, manifest::GLOBALS_TAG, globals)?);
     }
     Ok(all)
+}
+
+/// Chooses the tables, makes sure that all of them may be read, and locks them.
+async fn choose(
+    options: &Options,
+    session: &Session,
+    observer: &SharedObserver,
+    stop: &Stop,
+) -> Result<(Vec<Relation>, Access)> {
+    let source = || format!("read {}", options.source.display());
+    let mut relations = relations::chosen(options, session, observer).await.context(source)?;
+    stop.check()?;
+    let access = access::check(options, session, &mut relations, observer).await?;
+    relations::lock(options, session, &mut relations).await?;
+    Ok((relations, access))
 }
 
 /// Begins the archive, on a thread for such work.
@@ -276,6 +288,7 @@ fn manifest_of(
     session: &Session,
     snapshot: &Snapshot,
     relations: &[Relation],
+    access: &Access,
     streams: Vec<Stream>,
 ) -> Manifest {
     let info = session.info();
@@ -305,18 +318,26 @@ fn manifest_of(
             rows: options.parts == Parts::Definitions,
             definitions: options.parts == Parts::Rows,
             rows_of: excluded.chain(unreadable).collect(),
+            excluded: options.selection.excluded().map(str::to_owned).collect(),
+            platform_rows: access.platform_rows.clone(),
         },
+        profile: access.profile,
         recipients: options.recipients.iter().filter_map(Recipient::public_text).collect(),
         streams,
     }
 }
 
 /// What can only be read at the end.
-async fn close(options: &Options, session: &Session, observer: &SharedObserver) -> Result<Closing> {
+async fn close(
+    options: &Options,
+    session: &Session,
+    access: &Access,
+    observer: &SharedObserver,
+) -> Result<Closing> {
     // Where sequences stand is content, as rows are.
     let sequences = match options.parts {
         Parts::Definitions => Vec::new(),
-        Parts::All | Parts::Rows => reader::read_sequence_values(session).await?,
+        Parts::All | Parts::Rows => reader::read_sequence_values(session, &access.skipped_sequences).await?,
     };
     let now = Session::open(&options.source, SessionKind::Source).await?;
     let (before, after) = tokio::try_join!(reader::fingerprint(session), reader::fingerprint(&now))?;

@@ -7,6 +7,7 @@
 //!                                                   writer ── bytes in order (bounded) ──▶ upload ──▶ sidecars
 //! ```
 
+mod access;
 mod coordinator;
 mod definitions;
 mod digest;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Span;
 use serde::Serialize;
 
+use crate::catalog::profile::Wish;
 use crate::pg::ConnectOptions;
 use crate::plan::select::Selection;
 use crate::seal::compress::Level;
@@ -60,6 +61,8 @@ pub struct Options {
     pub globals: Globals,
     /// The hashes of the roles' passwords, too. Only for an archive that is encrypted.
     pub role_passwords: bool,
+    /// As which managed service's the database is taken.
+    pub profile: Wish,
     /// How long to wait for the locks of all tables.
     pub lock_timeout: Duration,
     /// Wait for a snapshot that is serializable beyond doubt (`SERIALIZABLE READ ONLY DEFERRABLE`).

@@ -22,6 +22,12 @@ const KEY_ZONES: usize = 2;
 /// Time columns with zone maps, at most: finding a column far to the right costs CPU on every row.
 const TIME_ZONES: usize = 2;
 
+/// Why the rows of table `c` in schema `n` may not be read, or null. A table-level privilege is asked for: `LOCK` needs it.
+const REFUSAL: &str = "CASE \
+     WHEN NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') THEN 'no USAGE on its schema' \
+     WHEN NOT pg_catalog.has_table_privilege(c.oid, 'SELECT') THEN 'no SELECT on it' \
+     WHEN c.relkind = 'r' AND pg_catalog.row_security_active(c.oid) THEN 'row-level security would hide rows' END";
+
 /// A table, as the server describes it.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Relation {
@@ -32,6 +38,10 @@ pub(super) struct Relation {
     pub(super) kind: char,
     /// Its rows are not in the write-ahead log, so a standby has none.
     pub(super) unlogged: bool,
+    pub(super) owner: String,
+    /// Why its rows may not be read.
+    #[serde(default)]
+    pub(super) refusal: Option<String>,
     #[serde(default)]
     access_method: Option<String>,
     /// Known only once the relation is locked: see [`Size`].
@@ -95,6 +105,7 @@ impl Relation {
         format!(
             "SELECT c.oid::pg_catalog.int8 AS oid, n.nspname AS schema, c.relname AS name, \
                c.relkind::pg_catalog.text AS kind, c.relpersistence = 'u' AS unlogged, am.amname AS access_method, \
+               pg_catalog.pg_get_userbyid(c.relowner) AS owner, {refusal} AS refusal, \
                pg_catalog.current_setting('block_size')::pg_catalog.int8 AS block_bytes, \
                e.extname AS extension, e.condition, \
                {columns} AS columns \
@@ -107,6 +118,7 @@ impl Relation {
              WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND (e.oid IS NOT NULL OR ({user} AND {own}))",
             user = sql::user_schema("c.relnamespace"),
             own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
+            refusal = REFUSAL,
         )
     }
 
@@ -122,6 +134,15 @@ impl Relation {
     /// Whether the relation itself holds rows.
     pub(super) fn has_rows(&self) -> bool {
         self.kind == 'r'
+    }
+
+    /// Schema and name, as they are.
+    pub(super) fn name_in_schema(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+
+    fn is_lockable(&self) -> bool {
+        self.refusal.as_deref().is_none_or(|why| why.starts_with("row-level"))
     }
 
     pub(super) fn qualified(&self) -> String {
@@ -205,7 +226,8 @@ pub(super) async fn chosen(
 /// Locks the tables, and learns the sizes of those whose rows are read.
 pub(super) async fn lock(options: &Options, session: &Session, relations: &mut [Relation]) -> Result<()> {
     lock_room::require(session, relations.len(), options.jobs).await?;
-    let targets: Vec<LockTarget> = relations.iter().map(target).collect();
+    // What may not be read may not be locked either; it is not read.
+    let targets: Vec<LockTarget> = relations.iter().filter(|r| r.is_lockable()).map(target).collect();
     let policy = LockPolicy { deadline: options.lock_timeout, ..LockPolicy::default() };
     lock_all(session, &targets, policy).await?;
     if options.parts == Parts::Definitions {

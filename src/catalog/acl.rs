@@ -5,6 +5,8 @@
 //! revoked first, then everything else is granted in the order of the server's array, so that the array comes out
 //! the same.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::kind::Target;
@@ -92,6 +94,60 @@ impl AclClass {
             | Self::Parameter => &[],
         }
     }
+}
+
+impl AclClass {
+    /// The privileges that PostgreSQL gives by itself on an object of `owner`.
+    pub(super) fn default_items(self, owner: &str, target: &Target) -> Vec<AclItem> {
+        let item = |grantee: Option<&str>, privilege: &str| AclItem {
+            grantor: owner.to_owned(),
+            grantee: grantee.map(str::to_owned),
+            privilege: privilege.to_owned(),
+            grantable: false,
+        };
+        let known = |privilege: &&&str| **privilege != "MAINTAIN" || target.version.at_least(17);
+        let public = self.public_default().iter().map(|privilege| item(None, privilege));
+        let own = self.owner_default().iter().filter(known).map(|privilege| item(Some(owner), privilege));
+        public.chain(own).collect()
+    }
+}
+
+/// The statements that bring an object to `acl` whose privileges are those of the target's making: `widened` names whom
+/// the target may have granted something.
+pub fn statements_over(
+    class: AclClass,
+    on: &str,
+    owner: &str,
+    acl: Option<&[AclItem]>,
+    widened: &BTreeSet<Option<String>>,
+    target: &Target,
+) -> Vec<String> {
+    let mut from: BTreeSet<Option<&str>> = widened.iter().map(Option::as_deref).collect();
+    from.insert(Some(owner));
+    // What PostgreSQL itself gives to all is taken too: it is granted again if it is wanted.
+    from.insert(None);
+    let list: Vec<String> = from.into_iter().map(role).collect();
+    let mut out = vec![format!("REVOKE ALL ON {on} FROM {}", list.join(", "))];
+    let defaults = class.default_items(owner, target);
+    let items: Vec<&AclItem> = match acl {
+        None => defaults.iter().collect(),
+        Some(acl) => {
+            let known: Vec<&AclItem> = acl
+                .iter()
+                .filter(|item| item.privilege != "MAINTAIN" || target.version.at_least(17))
+                .collect();
+            // All of the source's rights of an owner are all of the target's.
+            let whole = is_default(&known, Some(owner), Some(owner), class.owner_default(), target);
+            let rest = known.into_iter().filter(|item| !(whole && item.grantee.as_deref() == Some(owner)));
+            defaults.iter().filter(|item| whole && item.grantee.is_some()).chain(rest).collect()
+        }
+    };
+    let (first, after) = detours(on, None, Some(owner), &items);
+    let items = if first.is_empty() { grantors_first(Some(owner), items) } else { items };
+    out.extend(first);
+    out.extend(grants(on, None, Some(owner), &items));
+    out.extend(after);
+    out
 }
 
 /// The statements that bring an object from its default privileges to `acl`. `on` names the object as `GRANT … ON`
@@ -372,6 +428,31 @@ mod tests {
             closed,
             ["REVOKE INSERT, SELECT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON TABLE t FROM \"own\""]
         );
+    }
+
+    #[test]
+    fn what_the_target_grants_by_itself_is_taken_back() {
+        let version = ServerVersion(180_000);
+        let target = Target { version, source: ServerVersion(150_000), superuser: true };
+        let widened = [None, Some("anon".to_owned())].into();
+        let made = |acl: Option<&[AclItem]>| {
+            statements_over(AclClass::Function, "FUNCTION f()", "own", acl, &widened, &target)
+        };
+        let revoke = "REVOKE ALL ON FUNCTION f() FROM PUBLIC, \"anon\", \"own\"";
+        let own = "GRANT EXECUTE ON FUNCTION f() TO \"own\"";
+        assert_eq!(made(None), [revoke, "GRANT EXECUTE ON FUNCTION f() TO PUBLIC", own]);
+        let acl = [item("own", Some("own"), "EXECUTE", false), item("own", Some("bob"), "EXECUTE", false)];
+        assert_eq!(made(Some(&acl)), [revoke, own, "GRANT EXECUTE ON FUNCTION f() TO \"bob\""]);
+        assert_eq!(made(Some(&[])), [revoke]);
+        // An owner's seven rights of 15 are the eight of 18.
+        let all: Vec<AclItem> = AclClass::Table
+            .owner_default()
+            .iter()
+            .filter(|name| **name != "MAINTAIN")
+            .map(|name| item("own", Some("own"), name, false))
+            .collect();
+        let made = statements_over(AclClass::Table, "TABLE t", "own", Some(&all), &widened, &target);
+        assert!(made.last().unwrap().contains("MAINTAIN ON TABLE t TO \"own\""), "{made:?}");
     }
 
     #[test]

@@ -4,6 +4,11 @@
 //! - metadata: `oid, owner, comment, acl`, where `acl` is JSON as in [`super::acl`] or null for the default;
 //! - content: `oid, offset, data`, in parts of at most [`PART_BYTES`].
 
+use std::collections::BTreeSet;
+
+use super::acting::Acting;
+use crate::pg::quote;
+
 /// Columns of the metadata stream.
 pub const METADATA_COLUMNS: [&str; 4] = ["oid", "owner", "comment", "acl"];
 
@@ -86,17 +91,57 @@ pub fn create(batch: u64) -> String {
 pub const WRITE: &str = "SELECT pg_catalog.count(*) FROM (SELECT pg_catalog.lo_put(oid, start, data) FROM pg_temp.pgcask_lo_content OFFSET 0) w; \
      TRUNCATE pg_temp.pgcask_lo_content";
 
+/// Takes from the staged objects the roles that cannot own them here: they keep their access. And those that are unknown
+/// here. Outside the loop's body: a name there could end it.
+fn replace_roles(acting: &Acting) -> String {
+    let list = |roles: &BTreeSet<String>| {
+        let names: Vec<String> = roles.iter().map(|name| quote::literal(name)).collect();
+        names.join(", ")
+    };
+    let mut sql = String::new();
+    if !acting.replaced.is_empty() {
+        let item = |privilege: &str| {
+            format!(
+                "pg_catalog.json_build_object('grantee', owner, 'privilege', '{privilege}', 'grantable', false)"
+            )
+        };
+        sql += &format!(
+            "UPDATE pg_temp.pgcask_lo_metadata SET owner = NULL, \
+             acl = coalesce(acl, pg_catalog.json_build_array({}, {})::pg_catalog.text) WHERE owner IN ({}); ",
+            item("SELECT"),
+            item("UPDATE"),
+            list(&acting.replaced)
+        );
+        sql += &format!(
+            "UPDATE pg_temp.pgcask_lo_metadata SET acl = (SELECT pg_catalog.json_agg(CASE WHEN e->>'grantor' IN ({}) \
+             THEN (e::pg_catalog.jsonb - 'grantor')::pg_catalog.json ELSE e END)::pg_catalog.text \
+             FROM pg_catalog.json_array_elements(acl::pg_catalog.json) e) WHERE acl IS NOT NULL AND acl <> '[]'; ",
+            list(&acting.replaced)
+        );
+    }
+    if !acting.unknown.is_empty() {
+        sql += &format!(
+            "UPDATE pg_temp.pgcask_lo_metadata SET acl = (SELECT coalesce(pg_catalog.json_agg(e), '[]')::pg_catalog.text \
+             FROM pg_catalog.json_array_elements(acl::pg_catalog.json) e \
+             WHERE coalesce(e->>'grantee' NOT IN ({}), true)) WHERE acl IS NOT NULL; ",
+            list(&acting.unknown)
+        );
+    }
+    sql
+}
+
 /// Sets comments, and as asked owners and privileges, of the staged objects of a batch: a loop on the server.
-pub fn set_attributes(batch: u64, owners: bool, privileges: bool) -> String {
+pub fn set_attributes(batch: u64, owners: bool, privileges: bool, acting: &Acting) -> String {
+    let replace = replace_roles(acting);
     let owner = if owners {
-        "IF o.owner <> current_user THEN EXECUTE format('ALTER LARGE OBJECT %s OWNER TO %I', o.oid, o.owner); END IF;"
+        "IF o.owner IS NOT NULL AND o.owner <> current_user THEN EXECUTE format('ALTER LARGE OBJECT %s OWNER TO %I', o.oid, o.owner); END IF;"
     } else {
         ""
     };
     // Owner's rights and nobody else's are the default of a large object; all that differs is granted or revoked.
     let acl = if privileges {
         "IF o.acl IS NOT NULL THEN \
-           EXECUTE format('REVOKE ALL ON LARGE OBJECT %s FROM %I', o.oid, o.owner); \
+           IF o.owner IS NOT NULL THEN EXECUTE format('REVOKE ALL ON LARGE OBJECT %s FROM %I', o.oid, o.owner); END IF; \
            FOR p IN SELECT e->>'grantor' AS grantor, e->>'grantee' AS grantee, e->>'privilege' AS privilege, (e->>'grantable')::boolean AS grantable \
              FROM json_array_elements(o.acl::json) e LOOP \
              IF p.grantor <> o.owner THEN EXECUTE format('SET LOCAL ROLE %I', p.grantor); END IF; \
@@ -110,7 +155,7 @@ pub fn set_attributes(batch: u64, owners: bool, privileges: bool) -> String {
         ""
     };
     format!(
-        "SET LOCAL search_path = pg_catalog, pg_temp; DO $pgcask$ DECLARE o record; p record; BEGIN \
+        "{replace}SET LOCAL search_path = pg_catalog, pg_temp; DO $pgcask$ DECLARE o record; p record; BEGIN \
          FOR o IN SELECT * {staged} LOOP \
          {owner} \
          IF o.comment IS NOT NULL THEN EXECUTE format('COMMENT ON LARGE OBJECT %s IS %L', o.oid, o.comment); END IF; \

@@ -5,6 +5,7 @@
 //! operator's choices.
 
 pub mod acl;
+pub mod acting;
 pub mod database;
 pub mod encode;
 pub mod forms;
@@ -16,6 +17,7 @@ pub mod large_object;
 pub mod mend;
 pub mod model;
 pub mod not_utf8;
+pub mod profile;
 pub mod reader;
 pub mod registry;
 pub mod secrets;

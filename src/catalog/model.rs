@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::acl;
+use super::acting::Acting;
 use super::database::DatabaseInfo;
 use super::ident::ObjectId;
 use super::kind::{Head, Target};
@@ -84,11 +85,11 @@ impl Head {
 
 impl Entry {
     /// Statements for what any object carries: owner, comments, security labels.
-    pub fn attributes(&self, owner: bool) -> Vec<String> {
+    pub fn attributes(&self, owner: bool, acting: &Acting) -> Vec<String> {
         let Self { head, object } = self;
         let mut statements = Vec::new();
-        if let Some(name) = head.owner.as_deref().filter(|_| owner) {
-            statements.extend(object.set_owner(head, name));
+        if owner {
+            statements.extend(acting.set_owner(self));
         }
         if let Some(comment) = &head.comment {
             statements.extend(object.set_comment(head, comment));
@@ -123,14 +124,21 @@ impl Entry {
     }
 
     /// Statements that make the object's privileges what they were.
-    pub fn privileges(&self, target: &Target) -> Vec<String> {
+    pub fn privileges(&self, target: &Target, acting: &Acting) -> Vec<String> {
         let Self { head, object } = self;
         let Some((class, on)) = object.acl_target(head) else {
             return Vec::new();
         };
-        let owner = head.owner.as_deref();
-        let mut statements = acl::statements(class, &on, None, owner, head.acl.as_deref(), target);
+        let old_owner = head.owner.as_deref();
+        let owner = old_owner.map(|owner| acting.owner(owner));
+        let acl = acting.acl(class, old_owner, head.acl.as_deref(), target);
+        let widened = acting.widened(class, head.schema.as_deref());
+        let mut statements = match owner.filter(|_| !widened.is_empty()) {
+            Some(owner) => acl::statements_over(class, &on, owner, acl.as_deref(), &widened, target),
+            None => acl::statements(class, &on, None, owner, acl.as_deref(), target),
+        };
         for (column, acl) in object.column_acls() {
+            let acl = acting.column_acl(old_owner, &acl);
             statements.extend(acl::statements(class, &on, Some(&column), owner, Some(&acl), target));
         }
         statements

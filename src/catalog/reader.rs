@@ -103,6 +103,18 @@ async fn read(session: &Session, part: Part) -> Result<Answer, PgError> {
     }
 }
 
+/// Reads the default privileges alone.
+///
+/// # Errors
+/// Those of the query.
+pub async fn read_default_privileges(session: &Session) -> Result<Vec<Entry>, PgError> {
+    let mut entries = Vec::new();
+    for kind in ALL.iter().filter(|kind| kind.catalogs.contains(&"pg_default_acl")) {
+        entries.extend(read_kind(session, kind).await?);
+    }
+    Ok(entries)
+}
+
 async fn read_kind(session: &Session, kind: &KindInfo) -> Result<Vec<Entry>, PgError> {
     let mut entries = Vec::new();
     let mut unfit = None;
@@ -296,7 +308,9 @@ fn attach_dependencies(dependencies: &[Dependency], model: &mut Model, positions
 ///
 /// # Errors
 /// Those of the query; a sequence that may not be read is one.
-pub async fn read_sequence_values(session: &Session) -> Result<Vec<SequenceValue>, PgError> {
+///
+/// `skipped` are OIDs of sequences to be passed over.
+pub async fn read_sequence_values(session: &Session, skipped: &[u32]) -> Result<Vec<SequenceValue>, PgError> {
     #[derive(Deserialize)]
     struct Row {
         oid: u32,
@@ -305,7 +319,7 @@ pub async fn read_sequence_values(session: &Session) -> Result<Vec<SequenceValue
         last_value: Option<i64>,
         is_called: Option<bool>,
     }
-    let sql = sequence_values_sql(session.version());
+    let sql = sequence_values_sql(session.version(), skipped);
     let rows: Vec<Row> = session.query_json(&sql).await?;
     let value = |Row { oid, schema, name, last_value, is_called }| {
         let (Some(last_value), Some(is_called)) = (last_value, is_called) else {
@@ -321,13 +335,16 @@ pub async fn read_sequence_values(session: &Session) -> Result<Vec<SequenceValue
     rows.into_iter().map(value).collect()
 }
 
-fn sequence_values_sql(server: ServerVersion) -> String {
+fn sequence_values_sql(server: ServerVersion, skipped: &[u32]) -> String {
+    let skipped: Vec<String> = skipped.iter().map(u32::to_string).collect();
     let sequences = format!(
         "SELECT c.oid::pg_catalog.int8 AS oid, n.nspname AS schema, c.relname AS name FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {user} \
          AND NOT (c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery()) \
+         AND c.oid <> ALL ('{{{skipped}}}'::pg_catalog.oid[]) \
          AND ({own} OR EXISTS (SELECT FROM pg_catalog.pg_extension x WHERE c.oid = ANY (x.extconfig)))",
+        skipped = skipped.join(","),
         user = super::sql::user_schema("c.relnamespace"),
         own = super::sql::not_extension_member(class::PG_CLASS, "c.oid"),
     );

@@ -7,6 +7,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
+use crate::catalog::profile::{Profile, Wish};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::select::{Pattern, PatternError, Selection};
 use crate::restore::{Sections, Wanted};
@@ -79,6 +80,21 @@ impl SelectionArgs {
             exclude_schemas: schemas(&self.exclude_schemas)?,
             exclude_data: tables(&self.exclude_data)?,
         })
+    }
+}
+
+/// As which managed service's a database is taken.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct ProfileArgs {
+    /// The managed service that the database is on: supabase, rds, none [default: what the server shows beyond doubt]
+    #[arg(long, value_name = "PROFILE", help_heading = "Managed services")]
+    pub profile: Option<Profile>,
+}
+
+impl ProfileArgs {
+    /// The wish.
+    pub fn wish(self) -> Wish {
+        self.profile.map_or(Wish::Detect, Wish::Take)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Span;
 
-use super::args::{PassphraseArgs, SELECTION, SelectionArgs, span_ahead};
+use super::args::{PassphraseArgs, ProfileArgs, SELECTION, SelectionArgs, span_ahead};
 use super::globals::BackupGlobalsArgs;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
@@ -105,6 +105,9 @@ pub struct BackupArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub globals: BackupGlobalsArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub profile: ProfileArgs,
 
     /// Wait at most so many seconds for each table's lock
     #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Snapshot")]
@@ -172,6 +175,7 @@ impl BackupArgs {
             },
             globals: self.globals.resolve(self.data_only),
             role_passwords: self.globals.role_passwords,
+            profile: self.profile.wish(),
             lock_timeout: self.lock_deadline(),
             serializable_deferrable: self.serializable_deferrable,
         };

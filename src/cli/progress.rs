@@ -99,6 +99,7 @@ impl Observer for Progress {
                 self.aside(|| self.printer.detail(&format!("{what}: {seconds:.2} s")));
             }
             Event::Warning { message } => self.aside(|| self.printer.warning(&message)),
+            Event::Notice { message } => self.aside(|| self.printer.info(&message)),
             Event::Info { message } => self.aside(|| self.printer.detail(&message)),
         }
     }

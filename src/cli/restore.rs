@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Context;
-use super::args::{FindArgs, UnlockArgs, WantedArgs};
+use super::args::{FindArgs, ProfileArgs, UnlockArgs, WantedArgs};
 use super::backup::default_jobs;
 use super::globals::{RestoreGlobalsArgs, print_report};
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
@@ -14,6 +14,7 @@ use super::read::open;
 use super::rows::{Request, RowArgs};
 use super::swap::SwapArgs;
 use super::validate::{DemandArgs, table};
+use crate::catalog::profile::Wish;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -119,6 +120,10 @@ pub struct RestoreArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub rows: RowArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub profile: ProfileArgs,
 }
 
 impl RestoreArgs {
@@ -212,6 +217,7 @@ impl RestoreArgs {
             wanted: self.wanted.resolve()?,
             globals: self.globals.resolve(),
             tablespace_map: self.globals.map()?,
+            profile: self.profile.wish(),
             keep_going: self.keep_going,
             analyze: !self.no_analyze,
             verify: !self.no_verify,
@@ -250,6 +256,7 @@ pub(super) fn whole(target: ConnectOptions, jobs: usize) -> Options {
         },
         globals: None,
         tablespace_map: TablespaceMap::default(),
+        profile: Wish::Detect,
         keep_going: false,
         analyze: true,
         verify: true,

@@ -164,6 +164,7 @@ impl SwapArgs {
             parts: backup::Parts::All,
             globals: backup::Globals::IfAllowed,
             role_passwords: false,
+            profile: crate::catalog::profile::Wish::Detect,
             lock_timeout: std::time::Duration::from_mins(1),
             serializable_deferrable: false,
         };

@@ -98,6 +98,11 @@ impl Selection {
             && self.exclude_schemas.is_empty()
     }
 
+    /// The patterns that exclude tables or schemas.
+    pub fn excluded(&self) -> impl Iterator<Item = &str> {
+        self.exclude_tables.iter().chain(&self.exclude_schemas).map(|pattern| pattern.text.as_str())
+    }
+
     /// How many patterns include something.
     pub fn included(&self) -> usize {
         self.tables.len() + self.schemas.len()

@@ -207,7 +207,8 @@ async fn indexes(entries: &[Entry], session: &Session) -> Result<Check> {
     Ok(Check::of("indexes present and valid", checked, problems))
 }
 
-/// Sequences that columns take their values from must not be behind what the columns hold: the next row would fail.
+/// Sequences that columns take their values from must not be behind what the columns hold: the next row would fail. Those
+/// that the role may not read are a platform's, which were not restored.
 async fn positions_of_sequences(session: &Session, backed_up: &[SequenceValue]) -> Result<Check> {
     let owned = format!(
         "SELECT n.nspname, c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.format('%I.%I', tn.nspname, t.relname), \
@@ -217,7 +218,9 @@ async fn positions_of_sequences(session: &Session, backed_up: &[SequenceValue]) 
          JOIN pg_catalog.pg_class t ON t.oid = d.refobjid AND t.relkind IN ('r', 'p') JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
          JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid AND a.atttypid IN (20, 21, 23) \
          WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
-         AND d.deptype IN ('a', 'i') AND {}",
+         AND d.deptype IN ('a', 'i') AND {} \
+         AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_schema_privilege(tn.oid, 'USAGE') \
+         AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(t.oid, 'SELECT')",
         sql::user_schema("c.relnamespace")
     );
     let rows = session.query_text(&owned).await?;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::prepare::Sectioned;
+use crate::catalog::acting::Acting;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::kind::Target;
 use crate::catalog::model::Entry;
@@ -15,6 +16,10 @@ pub(super) struct Definitions {
     /// Positions of the entries by identity.
     pub(super) by_id: HashMap<ObjectId, usize>,
     pub(super) target: Target,
+    /// As whom all is made.
+    pub(super) acting: Acting,
+    /// What is done in place of creating an object, where the target's platform has made it.
+    pub(super) instead: HashMap<ObjectId, Vec<String>>,
     /// Entries that are created without the parts that would close a circle.
     pub(super) detached: HashSet<usize>,
     pub(super) sectioned: Sectioned,
@@ -42,6 +47,9 @@ impl Definitions {
         let Some(entry) = self.entries.get(item).filter(|entry| !self.is_there(entry)) else {
             return Vec::new();
         };
+        if let Some(statements) = self.instead.get(&entry.head.id) {
+            return statements.clone();
+        }
         if self.detached.contains(&item) {
             return entry.object.create_without_detached(&entry.head, &self.target);
         }
@@ -51,7 +59,12 @@ impl Definitions {
         {
             statement.push_str(" NOT VALID");
         }
-        statements.extend(entry.attributes(!self.no_owner));
+        if self.acting.is_platforms_extension(entry) {
+            // Whoever may create it there may not comment on it.
+            statements.truncate(1);
+            return statements;
+        }
+        statements.extend(entry.attributes(!self.no_owner, &self.acting));
         statements
     }
 
@@ -61,7 +74,7 @@ impl Definitions {
             |entry: &&Entry| !self.is_there(entry) || self.sectioned.halved.contains(&entry.head.id);
         let Some(entry) = self.entries.get(item).filter(left_to_us) else { return Vec::new() };
         let mut statements = entry.object.create_detached(&entry.head, &self.target);
-        statements.extend(entry.attributes(!self.no_owner));
+        statements.extend(entry.attributes(!self.no_owner, &self.acting));
         statements
     }
 
@@ -73,6 +86,9 @@ impl Definitions {
 
     /// Makes an object's privileges what they were.
     pub(super) fn privileges(&self, entry: &Entry) -> Vec<String> {
-        if self.no_acl || self.is_there(entry) { Vec::new() } else { entry.privileges(&self.target) }
+        if self.no_acl || self.is_there(entry) || self.instead.contains_key(&entry.head.id) {
+            return Vec::new();
+        }
+        entry.privileges(&self.target, &self.acting)
     }
 }

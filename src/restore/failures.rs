@@ -32,7 +32,15 @@ impl Failures {
 
     /// Keeps the failure of a step, or passes on what is not one object's: a lost server, a damaged archive, a stop.
     pub(super) fn keep(&self, step: Option<Step>, error: Error, observer: &SharedObserver) -> Result<()> {
-        if !self.keep_going || error.kind() != ErrorKind::Failed {
+        if !self.keep_going {
+            return Err(error);
+        }
+        self.note(step, error, observer)
+    }
+
+    /// Keeps a failure that is no reason to end, whatever was asked for; passes on what is not one object's.
+    pub(super) fn note(&self, step: Option<Step>, error: Error, observer: &SharedObserver) -> Result<()> {
+        if error.kind() != ErrorKind::Failed {
             return Err(error);
         }
         let mut message = error.to_string();

@@ -11,11 +11,12 @@ use super::definitions::Definitions;
 use super::failures::Failures;
 use super::globals::Globals;
 use super::options::{Options, Summary, Wanted};
+use super::platform_rows::PlatformLoad;
 use super::prepare::{self, Means, Prepared};
 use super::progress::{self, Begun, Claim, Ledger, PROVEN};
 use super::steps::Steps;
 use super::swap::Replaced;
-use super::{exclusive, execute, open_if_exists, preflight, proof};
+use super::{exclusive, execute, open_if_exists, platform, platform_rows, preflight, proof};
 use crate::budget::ByteBudget;
 use crate::catalog::database::DatabaseInfo;
 use crate::catalog::kind::Target;
@@ -69,7 +70,12 @@ pub(super) async fn fill(
     let begun = find_begun(options, existing.as_ref(), &claim).await?;
     let split = begun.as_ref().map_or(claim.split, |begun| begun.claim.split);
     let means = Means { split, analyze: options.analyze };
-    let mut prepared = prepare::prepare(&options.wanted, means, archive, existing.as_ref()).await?;
+    let prepared = prepare::prepare(&options.wanted, means, archive, existing.as_ref()).await?;
+    let done = begun.as_ref().map(|begun| &begun.done);
+    let mut prepared = platform::adapt(options, prepared, existing.as_ref(), done).await?;
+    for note in &prepared.platform.notes {
+        observer.event(Event::Notice { message: note.clone() });
+    }
     if let Some(Replaced { database, .. }) = replaced {
         prepared.model.database.take_place_of(database);
     }
@@ -104,7 +110,7 @@ pub(super) async fn fill(
         seconds: began.elapsed().as_secs_f64() - phases.get("proof").copied().unwrap_or_default(),
         total_seconds: began.elapsed().as_secs_f64(),
         rows: work.steps.rows.load(Ordering::Relaxed),
-        tables: u64::try_from(work.steps.loads.len()).unwrap_or(u64::MAX),
+        tables: u64::try_from(work.steps.loads.len() + work.platform_loads.len()).unwrap_or(u64::MAX),
         objects: u64::try_from(work.objects).unwrap_or(u64::MAX),
         verified: verified && failures.is_empty(),
         checks,
@@ -162,6 +168,10 @@ pub(super) struct Work {
     pub(super) sequences: Vec<SequenceValue>,
     database: DatabaseInfo,
     objects: usize,
+    /// Rows for tables that the target's platform has made.
+    platform_loads: Vec<PlatformLoad>,
+    /// Where the sequences of those tables stood.
+    platform_sequences: Vec<SequenceValue>,
     /// Make the database's owner, privileges and settings what the source's were.
     set_properties: bool,
 }
@@ -175,7 +185,7 @@ fn make_work(
     ledger: Option<Ledger>,
 ) -> Work {
     let objects = prepared.created().count();
-    let Prepared { model, loads, sequences, plan, needed, sectioned, .. } = prepared;
+    let Prepared { model, loads, sequences, plan, needed, sectioned, platform, .. } = prepared;
     let by_id = model.positions();
     let steps = Arc::new(Steps {
         archive: archive.clone(),
@@ -183,6 +193,8 @@ fn make_work(
             by_id,
             entries: model.entries,
             target,
+            acting: platform.acting,
+            instead: platform.instead,
             detached: plan.detached.clone(),
             sectioned,
             no_owner: options.wanted.no_owner,
@@ -194,11 +206,22 @@ fn make_work(
         observer: Arc::clone(observer),
         budget: ByteBudget::new(RESTORE_BUDGET_BYTES),
         needed,
+        tolerated: platform.tolerated,
+        resets: platform.resets,
         rows: AtomicU64::new(0),
         failures: Failures::new(options.keep_going),
         ledger,
     });
-    Work { steps, plan, sequences, database: model.database, objects, set_properties: false }
+    Work {
+        steps,
+        plan,
+        sequences,
+        database: model.database,
+        objects,
+        platform_loads: platform.loads,
+        platform_sequences: platform.sequences,
+        set_properties: false,
+    }
 }
 
 impl Work {
@@ -233,6 +256,19 @@ impl Work {
         }
     }
 
+    /// Loads what goes into the platform's tables. If that does not fit, the target is left as it was, without marks.
+    async fn fill_platform(&self, session: &Session) -> Result<()> {
+        let Self { steps, platform_loads, platform_sequences, .. } = self;
+        let Err(error) = platform_rows::load(steps, session, platform_loads, platform_sequences).await else {
+            return Ok(());
+        };
+        if error.kind() != ErrorKind::Server && steps.ledger.is_some() && self.marks() == 0 {
+            session.execute("ROLLBACK").await?;
+            progress::forget(session).await.context(|| "remove the marks of the restore".to_owned())?;
+        }
+        Err(error)
+    }
+
     fn marks(&self) -> usize {
         self.steps.ledger.as_ref().map_or(0, Ledger::len)
     }
@@ -257,6 +293,7 @@ impl Work {
             ledger.reread(first).await?;
             steps.count_done().await?;
         }
+        self.fill_platform(first).await?;
         sessions = run_plan(steps, sessions, plan, stop, phases).await?;
         let first = sessions.first().ok_or_else(no_session)?;
         if options.wanted.sections.data {
@@ -399,6 +436,7 @@ async fn run_plan(
     let clock = Instant::now();
     observer.event(Event::Phase { name: "finishing" });
     let session = sessions.first().ok_or_else(none)?;
+    steps.reset_defaults(session).await?;
     execute::serial(steps, session, last, stop).await?;
     steps.privileges(session, stop).await?;
     sessions = execute::parallel(steps, sessions, refresh.clone(), stop).await?;

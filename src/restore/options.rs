@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::checks::{Check, Demands};
 use super::preflight::Finding;
+use crate::catalog::profile::Wish;
 use crate::pg::ConnectOptions;
 use crate::plan::globals::TablespaceMap;
 use crate::plan::select::Selection;
@@ -81,6 +82,8 @@ pub struct Options {
     pub globals: Option<GlobalsOptions>,
     /// New folders of tablespaces.
     pub tablespace_map: TablespaceMap,
+    /// As which managed service's the target is taken.
+    pub profile: Wish,
     /// Go on after an object that cannot be restored.
     pub keep_going: bool,
     /// Gather statistics.

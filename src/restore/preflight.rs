@@ -32,7 +32,7 @@ pub(super) async fn check(
     session: Option<&Session>,
     resuming: bool,
 ) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
+    let mut findings = prepared.platform.findings.clone();
     let maintenance;
     let server = if let Some(session) = session {
         if resuming {
@@ -43,7 +43,7 @@ pub(super) async fn check(
                 "leave --create out to restore into it, if it is empty",
             ));
         } else if options.wanted.sections.pre_data && options.wanted.selection.is_everything() {
-            findings.extend(not_empty(session).await?.map(|message| {
+            findings.extend(occupied(prepared, session).await?.map(|message| {
                 fatal(
                     message,
                     "give --swap (or --in-place) to put the restored database in its place, --create for a new one, --table for some \
@@ -117,6 +117,19 @@ fn fatal(message: String, hint: &str) -> Finding {
     Finding { fatal: true, message, hint: Some(hint.to_owned()) }
 }
 
+/// Says what is in a database that should be empty. What a platform has made does not count.
+async fn occupied(prepared: &Prepared, session: &Session) -> Result<Option<String>> {
+    match prepared.platform.occupied {
+        Some(0) => Ok(None),
+        Some(count) => Ok(Some(is_not_empty(session, &count.to_string()))),
+        None => not_empty(session).await,
+    }
+}
+
+fn is_not_empty(session: &Session, count: &str) -> String {
+    format!("the database {} is not empty: it has {count} relations", printable(&session.info().database))
+}
+
 /// Says what is in a database that should be empty.
 pub(super) async fn not_empty(session: &Session) -> Result<Option<String>> {
     let sql = format!(
@@ -125,8 +138,7 @@ pub(super) async fn not_empty(session: &Session) -> Result<Option<String>> {
         crate::catalog::sql::not_extension_member(crate::catalog::ident::class::PG_CLASS, "c.oid")
     );
     let count = session.query_one_text(&sql).await?.unwrap_or_default();
-    let name = printable(&session.info().database);
-    Ok((count != "0").then(|| format!("the database {name} is not empty: it has {count} relations")))
+    Ok((count != "0").then(|| is_not_empty(session, &count)))
 }
 
 fn versions(prepared: &Prepared, server: &Session) -> Option<Finding> {
@@ -161,7 +173,9 @@ async fn roles(
     server: &Session,
 ) -> Result<Vec<Finding>> {
     let mut wanted = prepared.roles(options);
-    wanted.retain(|name| !globals.makes_role(name));
+    // A platform's roles that are not here are replaced by the restoring role.
+    let unknown = &prepared.platform.acting.unknown;
+    wanted.retain(|name| !globals.makes_role(name) && !unknown.contains(name));
     let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
     let missing = missing(server, &wanted, "SELECT rolname FROM pg_catalog.pg_roles").await?;
     let finding = |name: String| {

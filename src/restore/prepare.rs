@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::options::{GlobalsReport, Options, Plan, Wanted};
+use super::platform::Platform;
 use super::preflight::Finding;
 use super::steps::LoadPlan;
 use crate::archive::Totals;
@@ -50,6 +51,8 @@ pub(super) struct Prepared {
     /// Entries that are only there because others need them.
     pub(super) needed: BTreeSet<ObjectId>,
     pub(super) sectioned: Sectioned,
+    /// What is done differently on the target's platform.
+    pub(super) platform: Platform,
     sealed_bytes: u64,
 }
 
@@ -108,7 +111,8 @@ pub(super) async fn prepare(
     }
     let sectioned = keep_sections(wanted, &mut model);
     let plan = make_plan(wanted, means, &model, &sectioned, &loads)?;
-    Ok(Prepared { manifest, model, sequences, loads, plan, needed, sectioned, sealed_bytes })
+    let platform = Platform::default();
+    Ok(Prepared { manifest, model, sequences, loads, plan, needed, sectioned, platform, sealed_bytes })
 }
 
 /// Which entries another restore creates, in whole or in part.
@@ -327,14 +331,20 @@ pub(super) async fn create_database(options: &Options, prepared: &Prepared) -> R
 }
 
 impl Prepared {
+    /// Makes the plan of what is left of the model and the loads.
+    pub(super) fn plan_again(&mut self, wanted: &Wanted, means: Means) -> Result<()> {
+        self.plan = make_plan(wanted, means, &self.model, &self.sectioned, &self.loads)?;
+        Ok(())
+    }
+
     /// Bytes of COPY text to be loaded.
     pub(super) fn bytes(&self) -> u64 {
-        self.loads.iter().map(|load| load.totals.plain_bytes).sum()
+        self.all_loads().map(|load| load.totals.plain_bytes).sum()
     }
 
     /// Rows to be loaded.
     pub(super) fn rows(&self) -> u64 {
-        self.loads.iter().map(|load| load.totals.rows).sum()
+        self.all_loads().map(|load| load.totals.rows).sum()
     }
 
     /// The roles that the restored objects name.
@@ -359,6 +369,10 @@ impl Prepared {
         self.model.entries.iter().filter(|entry| !self.sectioned.there.contains(&entry.head.id))
     }
 
+    fn all_loads(&self) -> impl Iterator<Item = &LoadPlan> {
+        self.loads.iter().chain(self.platform.loads.iter().map(|load| &load.plan))
+    }
+
     pub(super) fn describe(
         &self,
         options: &Options,
@@ -373,7 +387,7 @@ impl Prepared {
             database: options.target.display(),
             create: options.create,
             objects: objects.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect(),
-            tables: u64::try_from(self.loads.len()).unwrap_or(u64::MAX),
+            tables: u64::try_from(self.loads.len() + self.platform.loads.len()).unwrap_or(u64::MAX),
             rows: self.rows(),
             bytes: self.bytes(),
             read_bytes: self.sealed_bytes,

@@ -31,7 +31,8 @@ pub(super) async fn refresh(session: &Session, definitions: &Definitions, item: 
 /// The query of what the owner of the view lacks: `privilege ON object`, role. Only what the view's query names counts.
 fn needs(definitions: &Definitions, item: usize) -> Option<String> {
     let entry = definitions.entries.get(item)?;
-    let owner = literal(entry.head.owner.as_deref().filter(|_| !definitions.no_owner)?);
+    let owner = entry.head.owner.as_deref().filter(|_| !definitions.no_owner)?;
+    let owner = literal(definitions.acting.owner(owner));
     let named = entry.head.depends.iter().filter_map(|id| definitions.by_id.get(id));
     let named = named.filter_map(|at| definitions.entries.get(*at));
     let relations: Vec<String> = named

@@ -1,10 +1,13 @@
 //! The whole of an archive as one SQL script, for psql or for reading: the same statements in the same order as a
 //! restore on one connection.
 
+use std::collections::HashMap;
+
 use super::definitions::Definitions;
 use super::options::Wanted;
 use super::prepare::{self, Means, Prepared};
 use super::steps::LoadPlan;
+use crate::catalog::acting::Acting;
 use crate::catalog::kind::Target;
 use crate::catalog::model::SequenceValue;
 use crate::catalog::{large_object, secrets};
@@ -51,6 +54,8 @@ pub async fn script(
         by_id: model.positions(),
         entries: model.entries,
         target: Target { version, source: version, superuser: false },
+        acting: Acting::default(),
+        instead: HashMap::new(),
         detached: plan.detached.clone(),
         sectioned,
         no_owner: options.wanted.no_owner,
@@ -152,10 +157,10 @@ impl Writer<'_> {
                 statement(large_object::CREATE_STAGING, out)?;
                 statement(large_object::COPY_METADATA, out)?;
                 self.rows(load, stop, out).await?;
-                let Definitions { no_owner, no_acl, .. } = self.definitions;
+                let Definitions { no_owner, no_acl, acting, .. } = &self.definitions;
                 for batch in 0..load.totals.rows.div_ceil(large_object::BATCH) {
                     statement(&large_object::create(batch), out)?;
-                    statement(&large_object::set_attributes(batch, !no_owner, !no_acl), out)?;
+                    statement(&large_object::set_attributes(batch, !no_owner, !no_acl, acting), out)?;
                 }
                 statement(large_object::DROP_STAGING, out)
             }

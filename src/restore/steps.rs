@@ -41,6 +41,9 @@ impl LoadPlan {
     }
 }
 
+/// The mark that default privileges of the target are taken back.
+const RESETS: &str = "default privileges of the target";
+
 /// What is needed to run the steps of one restore.
 #[derive(Debug)]
 pub(super) struct Steps {
@@ -53,6 +56,10 @@ pub(super) struct Steps {
     pub(super) budget: ByteBudget,
     /// Entries that others need and that may be at the target already.
     pub(super) needed: BTreeSet<ObjectId>,
+    /// Entries that may fail without ending the restore.
+    pub(super) tolerated: BTreeSet<ObjectId>,
+    /// Statements that come before all that comes last.
+    pub(super) resets: Vec<String>,
     pub(super) observer: SharedObserver,
     /// Rows loaded so far.
     pub(super) rows: AtomicU64,
@@ -81,7 +88,7 @@ impl Steps {
         }
     }
 
-    fn is_marked(&self, mark: Option<&str>) -> bool {
+    pub(super) fn is_marked(&self, mark: Option<&str>) -> bool {
         match (&self.ledger, mark) {
             (Some(ledger), Some(mark)) => ledger.has(mark),
             _ => false,
@@ -163,6 +170,18 @@ impl Steps {
         top
     }
 
+    /// Takes back default privileges of the target which the source did not have.
+    pub(super) async fn reset_defaults(&self, session: &Session) -> Result<()> {
+        if self.resets.is_empty() || self.is_marked(Some(RESETS)) {
+            return Ok(());
+        }
+        session.execute("BEGIN").await?;
+        run_all(session, &self.resets)
+            .await
+            .context(|| "take back default privileges of the target".to_owned())?;
+        self.commit(session, vec![RESETS.to_owned()]).await
+    }
+
     /// Sets the privileges of all entries.
     pub(super) async fn privileges(&self, session: &Session, stop: &Stop) -> Result<()> {
         let own = self.definitions.entries.iter().filter(|entry| !self.needed.contains(&entry.head.id));
@@ -197,7 +216,8 @@ impl Steps {
         step: Option<Step>,
         work: impl Future<Output = Result<()>>,
     ) -> Result<bool> {
-        if !self.failures.are_kept() {
+        let tolerated = self.is_tolerated(step);
+        if !self.failures.are_kept() && !tolerated {
             return work.await.map(|()| true);
         }
         session.execute("SAVEPOINT pgcask_object").await?;
@@ -205,7 +225,11 @@ impl Steps {
             session.execute("RELEASE SAVEPOINT pgcask_object").await?;
             return Ok(true);
         };
-        self.failures.keep(step, error, &self.observer)?;
+        if tolerated {
+            self.failures.note(step, error, &self.observer)?;
+        } else {
+            self.failures.keep(step, error, &self.observer)?;
+        }
         session.execute("ROLLBACK TO SAVEPOINT pgcask_object; RELEASE SAVEPOINT pgcask_object").await?;
         Ok(false)
     }
@@ -246,6 +270,13 @@ impl Steps {
         session.execute("COMMIT").await?;
         ledger.keep(vec![mark.to_owned()]);
         Ok(())
+    }
+
+    /// Whether a step is of an object that only the platform of the target can allow: whether it does is known when it is
+    /// tried, and all the rest must not be lost for it.
+    fn is_tolerated(&self, step: Option<Step>) -> bool {
+        let Some(Step::Create(item)) = step else { return false };
+        self.definitions.entries.get(item).is_some_and(|entry| self.tolerated.contains(&entry.head.id))
     }
 
     /// Runs one step.
@@ -339,7 +370,7 @@ impl Steps {
         let sql = large_object::COPY_METADATA;
         session.execute(large_object::CREATE_STAGING).await?;
         let rows = loader::load(session, sql, &self.archive, chunks, &self.budget, &self.observer).await?;
-        let Definitions { no_owner, no_acl, .. } = self.definitions;
+        let Definitions { no_owner, no_acl, acting, .. } = &self.definitions;
         for batch in 0..rows.div_ceil(large_object::BATCH) {
             let marks: Vec<String> = marks.iter().map(|mark| format!("{mark} batch {batch}")).collect();
             if self.is_marked(marks.first().map(String::as_str)) {
@@ -347,7 +378,7 @@ impl Steps {
             }
             session.execute("BEGIN").await?;
             session.execute(&large_object::create(batch)).await?;
-            session.execute(&large_object::set_attributes(batch, !no_owner, !no_acl)).await?;
+            session.execute(&large_object::set_attributes(batch, !no_owner, !no_acl, acting)).await?;
             self.commit(session, marks).await?;
         }
         session.execute("BEGIN").await?;

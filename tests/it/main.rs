@@ -30,6 +30,7 @@ mod in_place;
 mod list;
 mod load;
 mod locks;
+mod managed;
 mod pooler;
 mod reading;
 mod requirements;

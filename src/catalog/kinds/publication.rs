@@ -105,6 +105,20 @@ fn schemas(server: ServerVersion) -> String {
     )
 }
 
+impl Publication {
+    /// The statements that add to a publication of the same name what it lacks of this one's tables and schemas.
+    pub fn additions(&self, head: &Head, there: &Self) -> Vec<String> {
+        let identity = self.identity(head);
+        let has = |table: &&PublishedTable| {
+            there.tables.iter().any(|other| other.schema == table.schema && other.name == table.name)
+        };
+        let tables = self.tables.iter().filter(|table| !has(table)).map(PublishedTable::sql);
+        let schemas = self.schemas.iter().filter(|schema| !there.schemas.contains(schema));
+        let schemas = schemas.map(|schema| format!("TABLES IN SCHEMA {}", quote::ident(schema)));
+        tables.chain(schemas).map(|member| format!("ALTER {identity} ADD {member}")).collect()
+    }
+}
+
 impl Kind for Publication {
     const NAME: &'static str = "publication";
     const CATALOGS: &'static [&'static str] =

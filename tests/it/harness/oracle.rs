@@ -55,7 +55,7 @@ pub(crate) fn content(server: &Server, database: &str) -> BTreeMap<String, Strin
 
 /// Fails unless the two databases have the same definitions and the same content.
 pub(crate) fn assert_same(server: &Server, source: &str, target: &Server, restored: &str) {
-    similar_asserts(&schema_dump(server, source), &schema_dump(target, restored), "definitions");
+    same_text(&schema_dump(server, source), &schema_dump(target, restored), "definitions");
     let (a, b) = (content(server, source), content(target, restored));
     for (name, value) in &a {
         assert_eq!(Some(value), b.get(name), "content of {name}");
@@ -64,7 +64,7 @@ pub(crate) fn assert_same(server: &Server, source: &str, target: &Server, restor
 }
 
 /// Compares texts line by line and shows the first differences.
-fn similar_asserts(expected: &str, found: &str, what: &str) {
+pub(crate) fn same_text(expected: &str, found: &str, what: &str) {
     if expected == found {
         return;
     }
