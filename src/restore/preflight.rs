@@ -67,7 +67,8 @@ pub(super) async fn check(
         findings.extend(extensions(prepared, server).await?);
         findings.extend(roles(options, prepared, globals, server).await?);
         findings.extend(tablespaces(options, prepared, globals, server).await?);
-        if let Some(session) = session {
+        // Else they are taken back from what is restored.
+        if let Some(session) = session.filter(|_| options.wanted.no_acl) {
             findings.extend(default_privileges(session).await?);
         }
         findings.extend(requirements::functions(server, prepared, options.keep_going).await?);
@@ -211,8 +212,8 @@ async fn tablespaces(
     Ok(missing.into_iter().map(finding).collect())
 }
 
-/// Default privileges of the restoring role in the target: every object that is created gets them, before it goes to its
-/// owner, and nothing tells later which were meant.
+/// Default privileges of the restoring role in the target: every object that is created gets them, and keeps them where no
+/// privileges are restored.
 async fn default_privileges(session: &Session) -> Result<Option<Finding>> {
     let sql = "SELECT pg_catalog.string_agg(DISTINCT coalesce(n.nspname::pg_catalog.text, 'all schemas'), ', ') \
                FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace \
