@@ -6,6 +6,7 @@ use super::options::Options;
 use super::platform::{Platform, Roles};
 use super::platform_rows;
 use super::prepare::Prepared;
+use crate::catalog::acl::AclItem;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::kind::Head;
 use crate::catalog::model::{Entry, Model};
@@ -128,6 +129,7 @@ pub(super) async fn part(
         fates.push(fate);
     }
     tell(platform, &prepared.model, &fates);
+    granted(platform, &there, &prepared.model, &fates);
     missing(platform, &prepared.model, &fates);
     loads(platform, prepared, session, &fates, &there).await?;
     resets(options, platform, prepared, &there, roles);
@@ -283,6 +285,28 @@ fn tell(platform: &mut Platform, model: &Model, fates: &[Fate]) {
                     .note(format!("left to the platform {profile}, which has its own, {kind}: {names}")),
             }
         }
+    }
+}
+
+/// Names what was granted at the source on objects that are left to the platform, and is not there.
+fn granted(platform: &mut Platform, there: &There, model: &Model, fates: &[Fate]) {
+    let mut lost = Vec::new();
+    let left = |fate: Fate| matches!(fate, Fate::Left | Fate::Has);
+    for (entry, _) in model.entries.iter().zip(fates).filter(|(_, fate)| left(**fate)) {
+        let Some(found) = there.find(entry) else { continue };
+        let has = |item: &AclItem| {
+            let mut there = found.head.acl.iter().flatten();
+            there.any(|other| other.grantee == item.grantee && other.privilege == item.privilege)
+        };
+        for item in entry.head.acl.iter().flatten().filter(|item| !has(item)) {
+            let who = item.grantee.as_deref().unwrap_or("PUBLIC");
+            let text = format!("{} on {} to {who}", item.privilege, entry.object.identity(&entry.head));
+            lost.push(printable(&text.replace('"', "")));
+        }
+    }
+    if !lost.is_empty() {
+        platform
+            .warn(format!("not granted on what is the platform's, grant it yourself: {}", lost.join("; ")));
     }
 }
 

@@ -140,6 +140,7 @@ fn a_supabase_project_comes_back_in_a_new_one() {
         let platform = Platform::supabase(major);
         let (source, target) = (platform.used_project(), platform.project());
         platform.admin(&source, "INSERT INTO vault.secrets (name, secret) VALUES ('k', 'sealed')");
+        platform.admin(&source, "GRANT USAGE ON SCHEMA auth TO app_reader");
         assert_eq!(platform.user(&source, "SHOW is_superuser"), "off");
         let folder = folder();
         let made = back_up(&platform, folder.path(), &source, &[]).expect(0);
@@ -161,8 +162,10 @@ fn a_supabase_project_comes_back_in_a_new_one() {
                 "left to the platform supabase, which has its own, event trigger: EVENT TRIGGER pgrst_ddl_watch",
                 "auth.instances: 1 rows that the target had under the same keys are replaced",
                 "rows of vault.secrets are left out: the role lacks INSERT",
+                "grant it yourself: USAGE on SCHEMA auth to app_reader",
             ],
         );
+        platform.admin(&target, "GRANT USAGE ON SCHEMA auth TO app_reader");
         same_text(&platform.schema(&source), &platform.schema(&target), "definitions");
         // All rows, but those of the platform's accounts of itself, and what nobody could decrypt.
         let (mut wanted, found) = (platform.content(&source), platform.content(&target));
