@@ -1,7 +1,8 @@
 //! Memory that travels with the bytes: whoever fills a buffer first takes permits for it, and the permits are given
 //! back when the buffer is dropped, wherever that happens.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -13,6 +14,30 @@ const UNIT: usize = 1024;
 pub struct ByteBudget {
     semaphore: Arc<Semaphore>,
     units: u32,
+    pace: Option<Arc<Pace>>,
+}
+
+/// Bytes in time.
+#[derive(Debug)]
+struct Pace {
+    per_second: u64,
+    /// When all that was let through is paid for.
+    paid: Mutex<Instant>,
+}
+
+impl Pace {
+    /// Waits until these bytes may pass: the first ones at once.
+    async fn wait(&self, bytes: usize) {
+        let until = {
+            let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+            let start = (*paid).max(Instant::now());
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let rate = u32::try_from(self.per_second).unwrap_or(u32::MAX).max(1);
+            *paid = start + Duration::from_secs_f64(f64::from(bytes) / f64::from(rate));
+            start
+        };
+        tokio::time::sleep_until(until.into()).await;
+    }
 }
 
 /// A share of a [`ByteBudget`], given back on drop.
@@ -24,7 +49,14 @@ impl ByteBudget {
     pub fn new(bytes: usize) -> Self {
         let units = u32::try_from(bytes.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
         let semaphore = Arc::new(Semaphore::new(usize::try_from(units).unwrap_or(usize::MAX)));
-        Self { semaphore, units }
+        Self { semaphore, units, pace: None }
+    }
+
+    /// The same, that lets so many bytes through in a second at most.
+    #[must_use]
+    pub fn at_rate(self, per_second: Option<u64>) -> Self {
+        let pace = |per_second| Arc::new(Pace { per_second, paid: Mutex::new(Instant::now()) });
+        Self { pace: per_second.map(pace), ..self }
     }
 
     /// Waits until `bytes` are free and takes them.
@@ -37,6 +69,9 @@ impl ByteBudget {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units);
         #[expect(clippy::expect_used, reason = "the semaphore is never closed")]
         let permit = Arc::clone(&self.semaphore).acquire_many_owned(units).await.expect("an open semaphore");
+        if let Some(pace) = &self.pace {
+            pace.wait(bytes).await;
+        }
         Permit(permit)
     }
 }

@@ -9,6 +9,7 @@ use jiff::{Span, Timestamp};
 
 use crate::catalog::profile::{Profile, Wish};
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::priority::Priorities;
 use crate::plan::select::{Pattern, PatternError, Selection};
 use crate::restore::{Sections, Wanted};
 
@@ -161,6 +162,7 @@ impl WantedArgs {
             no_owner: self.no_owner,
             no_acl: self.no_acl,
             no_tablespaces: self.no_tablespaces,
+            priorities: Priorities::default(),
         })
     }
 }

@@ -7,6 +7,7 @@ pub mod globals;
 mod in_place;
 pub mod keys;
 pub mod list;
+pub mod order;
 pub mod printer;
 pub mod progress;
 pub mod prompt;

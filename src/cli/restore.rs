@@ -8,6 +8,7 @@ use super::Context;
 use super::args::{FindArgs, ProfileArgs, UnlockArgs, WantedArgs};
 use super::backup::default_jobs;
 use super::globals::{RestoreGlobalsArgs, print_report};
+use super::order::OrderArgs;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::read::open;
@@ -21,6 +22,7 @@ use crate::exit::Exit;
 use crate::opened::OpenArchive;
 use crate::pg::{ConnectOptions, EnvLookup, PgError, quote};
 use crate::plan::globals::TablespaceMap;
+use crate::plan::priority::Priorities;
 use crate::plan::select::Selection;
 use crate::restore::{Demands, Options, Plan, Sections, Summary, Wanted};
 use crate::stop::Stop;
@@ -92,6 +94,10 @@ pub struct RestoreArgs {
     /// Do not ANALYZE
     #[arg(long, help_heading = "Speed")]
     pub no_analyze: bool,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub order: OrderArgs,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
@@ -169,6 +175,11 @@ impl RestoreArgs {
             ))
         })?;
         tell(printer, &summary)?;
+        if let Some(class) = self.order.stop_after.as_deref().filter(|_| !printer.json) {
+            printer.line(&format!(
+                "stopped after {class}: the same command with --resume and without --stop-after does the rest"
+            ))?;
+        }
         Ok(if summary.failures.is_empty() { Exit::Good } else { Exit::Failed })
     }
 
@@ -197,6 +208,11 @@ fn tell(printer: Printer, summary: &Summary) -> Result<()> {
             human_count(summary.objects),
             human_seconds(summary.total_seconds),
         ))?;
+        // Without priorities there is one class, and its moment is the whole's.
+        for class in summary.classes.iter().filter(|class| summary.classes.len() > 1 || class.class != "rest")
+        {
+            printer.line(&format!("  {} complete after {}", class.class, human_seconds(class.seconds)))?;
+        }
         for line in table(&summary.checks) {
             printer.info(&line);
         }
@@ -214,7 +230,7 @@ impl RestoreArgs {
             create: self.create,
             resume: self.resume,
             jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
-            wanted: self.wanted.resolve()?,
+            wanted: Wanted { priorities: self.order.classes()?, ..self.wanted.resolve()? },
             globals: self.globals.resolve(),
             tablespace_map: self.globals.map()?,
             profile: self.profile.wish(),
@@ -224,6 +240,8 @@ impl RestoreArgs {
             defer_validation: self.defer_validation,
             demands: self.demands.resolve()?,
             maintenance_work_mem: self.maintenance_work_mem.clone(),
+            stop_after: self.order.last_class()?,
+            max_rate: self.order.max_rate,
         })
     }
 }
@@ -253,6 +271,7 @@ pub(super) fn whole(target: ConnectOptions, jobs: usize) -> Options {
             no_owner: false,
             no_acl: false,
             no_tablespaces: false,
+            priorities: Priorities::default(),
         },
         globals: None,
         tablespace_map: TablespaceMap::default(),
@@ -263,6 +282,8 @@ pub(super) fn whole(target: ConnectOptions, jobs: usize) -> Options {
         defer_validation: false,
         demands: Demands::default(),
         maintenance_work_mem: None,
+        stop_after: None,
+        max_rate: None,
     }
 }
 

@@ -15,8 +15,10 @@ use crate::exit::Exit;
 use crate::opened::OpenArchive;
 use crate::pg::ConnectOptions;
 use crate::pg::quote::printable;
-use crate::plan::select::Selection;
-use crate::rows::{Condition, Follow, Only, Preview, RecoverOptions, RecoverySummary, recover};
+use crate::plan::select::{Pattern, Selection};
+use crate::rows::{
+    BesideOptions, Condition, Follow, Only, Preview, RecoverOptions, RecoverySummary, beside, recover,
+};
 
 /// The heading over these flags.
 const ROWS: &str = "Single rows, into live tables";
@@ -52,6 +54,13 @@ pub struct RowArgs {
     /// are UTC
     #[arg(long = "where", value_name = "CONDITION")]
     pub conditions: Vec<String>,
+    /// Make the content of the tables given by --table what the archive has, in one transaction: rows that it lacks are deleted.
+    /// What is overwritten or deleted is kept in new tables beside, `NAME_before_TIME`
+    #[arg(long, conflicts_with_all = ["only", "conditions", "follow_keys"])]
+    pub replace: bool,
+    /// Restore the one table given by --table beside the live one, under this name: NAME or SCHEMA.NAME
+    #[arg(long = "as", value_name = "NAME", conflicts_with_all = ["only", "conditions", "follow_keys", "replace"])]
+    pub beside: Option<String>,
     /// Complete the rows along foreign keys
     #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "referenced")]
     pub follow_keys: Option<FollowArg>,
@@ -75,7 +84,7 @@ pub(super) struct Request<'a> {
 impl RowArgs {
     /// Whether single rows are meant.
     pub(super) const fn is_given(&self) -> bool {
-        self.only.is_some() || !self.conditions.is_empty()
+        self.only.is_some() || !self.conditions.is_empty() || self.replace || self.beside.is_some()
     }
 
     fn options(&self, request: &Request<'_>) -> Result<RecoverOptions> {
@@ -92,12 +101,12 @@ impl RowArgs {
             ));
         }
         if tables.is_empty() && self.conditions.is_empty() {
-            return Err(Error::new(ErrorKind::Usage, "--only needs tables: give --table"));
+            return Err(Error::new(ErrorKind::Usage, "this needs tables: give --table"));
         }
         let only = match self.only.unwrap_or(OnlyArg::All) {
-            OnlyArg::Missing => Only { missing: true, changed: false },
-            OnlyArg::Changed => Only { missing: false, changed: true },
-            OnlyArg::All => Only { missing: true, changed: true },
+            OnlyArg::Missing => Only { missing: true, changed: false, extra: false },
+            OnlyArg::Changed => Only { missing: false, changed: true, extra: false },
+            OnlyArg::All => Only { missing: true, changed: true, extra: self.replace },
         };
         Ok(RecoverOptions {
             live: request.live.clone(),
@@ -117,6 +126,9 @@ impl RowArgs {
     /// Finds, shows, asks, brings back.
     pub(super) async fn run(&self, context: &Context, request: Request<'_>) -> Result<Exit> {
         let printer = context.printer;
+        if let Some(name) = &self.beside {
+            return run_beside(name, context, &request).await;
+        }
         let options = self.options(&request)?;
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
@@ -162,10 +174,11 @@ impl RowArgs {
 fn print_preview(printer: Printer, preview: &Preview) -> Result<()> {
     for table in &preview.tables {
         printer.line(&format!(
-            "{}: {} missing rows to insert, {} changed rows to update",
+            "{}: {} missing rows to insert, {} changed rows to update, {} rows to delete",
             table.table,
             human_count(table.missing),
-            human_count(table.changed)
+            human_count(table.changed),
+            human_count(table.extra)
         ))?;
         for (reason, count) in &table.reasons {
             printer.line(&format!("  {:>9} {}", human_count(*count), printable(reason)))?;
@@ -182,14 +195,7 @@ fn print_preview(printer: Printer, preview: &Preview) -> Result<()> {
         }
     }
     for violation in &preview.violations {
-        printer.line(&format!(
-            "refused: {} rows of {} reference rows of {} that are not there ({}): {}",
-            human_count(violation.rows),
-            violation.table,
-            violation.references,
-            violation.constraint,
-            violation.values.join(", ")
-        ))?;
+        printer.line(&format!("refused: {}", violation.message()))?;
     }
     printer.detail(&format!("{} read from the store", human_bytes(preview.bytes_read)));
     Ok(())
@@ -198,11 +204,17 @@ fn print_preview(printer: Printer, preview: &Preview) -> Result<()> {
 fn print_summary(printer: Printer, summary: &RecoverySummary) -> Result<()> {
     for table in &summary.tables {
         printer.line(&format!(
-            "{}: {} rows inserted, {} updated",
+            "{}: {} rows inserted, {} updated, {} deleted",
             table.table,
             human_count(table.inserted),
-            human_count(table.updated)
+            human_count(table.updated),
+            human_count(table.deleted)
         ))?;
+        if let Some(kept) = &table.kept_in {
+            printer.line(&format!(
+                "  what was overwritten or deleted is in {kept}; drop it when it is not missed"
+            ))?;
+        }
     }
     for sequence in &summary.sequences {
         printer.line(&format!("  the sequence {sequence} was behind and moved forward"))?;
@@ -213,4 +225,41 @@ fn print_summary(printer: Printer, summary: &RecoverySummary) -> Result<()> {
         "not equal to the archive: triggers fired"
     };
     printer.line(&format!("done in one transaction of {}; {proven}", human_seconds(summary.seconds)))
+}
+
+/// Restores a table beside the live one.
+async fn run_beside(name: &str, context: &Context, request: &Request<'_>) -> Result<Exit> {
+    let printer = context.printer;
+    let [table] = request.selection.tables.as_slice() else {
+        return Err(Error::new(ErrorKind::Usage, "--as is for one table: give one --table"));
+    };
+    if request.dry_run {
+        return Err(Error::new(ErrorKind::Usage, "--as touches nothing that is there: it has no dry run")
+            .hint("`pgcask show ARCHIVE --table NAME` tells the table's rows and size"));
+    }
+    let (schema, name) = Pattern::plain_name(name).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, format!("{} is no name: NAME or SCHEMA.NAME", printable(name)))
+    })?;
+    let options = BesideOptions { live: request.live.clone(), table: table.clone(), schema, name };
+    let progress = Progress::new(printer, context.bar);
+    let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+    let work = Box::pin(beside(&options, request.archive, &observer, &context.stop));
+    let done = context.stop.or(work).await;
+    progress.finish();
+    let made = done?;
+    if printer.json {
+        printer.json(&made)?;
+        return Ok(Exit::Good);
+    }
+    let proven = if made.verified { "content proven equal" } else { "content not proven" };
+    printer.line(&format!(
+        "{}: {} rows, {}; {proven}",
+        made.table,
+        human_count(made.rows),
+        human_seconds(made.seconds)
+    ))?;
+    for note in &made.notes {
+        printer.line(&format!("  note: {note}"))?;
+    }
+    Ok(Exit::Good)
 }

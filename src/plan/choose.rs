@@ -17,8 +17,6 @@ pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<Objec
         return BTreeSet::new();
     }
     let positions = model.positions();
-    let is_relation =
-        |kind: &str| matches!(kind, "table" | "view" | "materialized view" | "sequence" | "foreign table");
     let mut keep: BTreeSet<usize> = BTreeSet::new();
     for (position, Entry { head, object }) in model.entries.iter().enumerate() {
         let wanted = match (&head.schema, is_relation(object.kind())) {
@@ -55,28 +53,64 @@ pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<Objec
             }
         }
     }
-    let needed: BTreeSet<usize> = keep.difference(&chosen).copied().collect();
-    let needed_ids =
-        needed.iter().filter_map(|at| model.entries.get(*at)).map(|entry| entry.head.id).collect();
-    // What belongs to the kept ones, if all that it needs is kept.
-    let has = |keep: &BTreeSet<usize>, id: &ObjectId| {
-        present.contains(id) || positions.get(id).is_none_or(|position| keep.contains(position))
-    };
+    let mut needed: BTreeSet<usize> = keep.difference(&chosen).copied().collect();
+    // What belongs to the kept ones, at least one of its relations being restored, and is not there already.
     for (position, Entry { head, object }) in model.entries.iter().enumerate() {
         let belongs = !object.after_data_of().is_empty()
             || matches!(object.kind(), "sequence owner" | "identity sequence");
-        let all = object.after_data_of().iter().chain(&head.depends).all(|id| has(&keep, id));
-        // At least one of its relations is restored, and it is not there already.
         let kept = |id: &ObjectId| positions.get(id).is_some_and(|position| keep.contains(position));
         let touches = object.after_data_of().iter().chain(&head.depends).any(kept);
-        if belongs && all && touches && !present.contains(&head.id) {
+        if !belongs || !touches || present.contains(&head.id) {
+            continue;
+        }
+        let is_there = |id: &ObjectId| present.contains(id) || kept(id);
+        if let Some(along) = along(model, &positions, position, &is_there) {
+            needed.extend(along.iter().copied().filter(|other| !keep.contains(other)));
+            keep.extend(along);
             keep.insert(position);
         }
     }
+    let needed_ids =
+        needed.iter().filter_map(|at| model.entries.get(*at)).map(|entry| entry.head.id).collect();
     let mut position = 0;
     model.entries.retain(|_| {
         position += 1;
         keep.contains(&(position - 1))
     });
     needed_ids
+}
+
+/// What an entry that belongs to a relation brings along: a trigger its function, an index its operator class. Nothing
+/// when that includes another relation, or what belongs to one, that is not there: a foreign key goes with the table that
+/// it leads to.
+fn along(
+    model: &Model,
+    positions: &HashMap<ObjectId, usize>,
+    position: usize,
+    is_there: &dyn Fn(&ObjectId) -> bool,
+) -> Option<BTreeSet<usize>> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![position];
+    while let Some(next) = open.pop() {
+        let Some(Entry { head, object }) = model.entries.get(next) else { continue };
+        let relations = object.after_data_of();
+        for id in relations.iter().chain(&head.depends).chain(&head.detached_depends) {
+            let Some(other) = positions.get(id).copied().filter(|other| *other != position && !is_there(id))
+            else {
+                continue;
+            };
+            let entry = model.entries.get(other)?;
+            if is_relation(entry.object.kind()) || !entry.object.after_data_of().is_empty() {
+                return None;
+            }
+            if found.insert(other) {
+                open.push(other);
+            }
+        }
+    }
+    Some(found)
+}
+
+fn is_relation(kind: &str) -> bool {
+    matches!(kind, "table" | "view" | "materialized view" | "sequence" | "foreign table")
 }

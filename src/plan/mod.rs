@@ -2,6 +2,7 @@
 
 pub mod choose;
 pub mod globals;
+pub mod priority;
 pub mod restore;
 pub mod schedule;
 pub mod select;

@@ -50,6 +50,28 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), schema, name: compile(text, &name)? })
     }
 
+    /// Reads a name, not a pattern: `orders`, `sales.orders`, `"Sales"."Orders"`; gives schema and name.
+    pub fn plain_name(text: &str) -> Option<(Option<String>, String)> {
+        let mut parts = vec![String::new()];
+        let (mut quoted, mut chars) = (false, text.chars().peekable());
+        while let Some(c) = chars.next() {
+            match c {
+                '"' if quoted && chars.next_if_eq(&'"').is_some() => parts.last_mut()?.push('"'),
+                '"' => quoted = !quoted,
+                c if quoted => parts.last_mut()?.push(c),
+                '.' => parts.push(String::new()),
+                c if c.is_alphanumeric() || matches!(c, '_' | '$') => {
+                    parts.last_mut()?.extend(c.to_lowercase());
+                }
+                _ => return None,
+            }
+        }
+        let name = parts.pop().filter(|name| !name.is_empty())?;
+        let schema = parts.pop();
+        let sound = !quoted && parts.is_empty() && schema.as_ref().is_none_or(|schema| !schema.is_empty());
+        sound.then_some((schema, name))
+    }
+
     /// A pattern for schemas: `sales`, `s*`.
     ///
     /// # Errors
@@ -205,6 +227,16 @@ mod tests {
         assert!(table("a$b", "x", "a$b"));
         assert!(table("a|b", "x", "b") && !table("a|b", "x", "bc"), "alternatives are anchored as a whole");
         assert!(table("*", "x", "two\nlines"));
+    }
+
+    #[test]
+    fn a_name_is_no_pattern() {
+        let name = |text| Pattern::plain_name(text);
+        assert_eq!(name("Orders"), Some((None, "orders".to_owned())));
+        assert_eq!(name("s.\"A \"\"b.c\""), Some((Some("s".to_owned()), "A \"b.c".to_owned())));
+        for text in ["", "a*", "a.b.c", "\"a", ".a", "a.", "a b"] {
+            assert_eq!(name(text), None, "{text}");
+        }
     }
 
     #[test]

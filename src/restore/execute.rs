@@ -59,6 +59,7 @@ pub(super) async fn alone(steps: &Steps, session: &Session, step: Step) -> Resul
 struct Board {
     schedule: Mutex<Schedule>,
     steps_of: Vec<Step>,
+    class_of: Vec<u8>,
     changed: Notify,
 }
 
@@ -70,9 +71,11 @@ pub(super) async fn parallel(
     stop: &Stop,
 ) -> Result<Vec<Session>> {
     let (steps_of, tasks): (Vec<Step>, Vec<Task>) = tasks.into_iter().unzip();
+    let class_of = tasks.iter().map(|task| task.class).collect();
     let schedule = Schedule::new(tasks)
         .map_err(|cycle| Error::with_source(ErrorKind::Failed, "order the work of the restore", cycle))?;
-    let board = Arc::new(Board { schedule: Mutex::new(schedule), steps_of, changed: Notify::new() });
+    let board =
+        Arc::new(Board { schedule: Mutex::new(schedule), steps_of, class_of, changed: Notify::new() });
     let part = stop.part();
     let mut workers = JoinSet::new();
     for session in sessions {
@@ -146,6 +149,7 @@ async fn run_one(steps: &Steps, board: &Board, session: &Session, task: TaskId, 
         steps.observer().event(Event::Done { what, seconds: began.elapsed().as_secs_f64() });
     }
     board.schedule.lock().await.finish(task);
+    board.class_of.get(task).into_iter().for_each(|class| steps.classes.finish(*class));
     board.changed.notify_waiters();
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::checks::{self, COUNTS, Check, HASHES, Outcome};
+use super::classes::Classes;
 use super::definitions::Definitions;
 use super::failures::Failures;
 use super::globals::Globals;
@@ -61,6 +62,7 @@ pub(super) async fn fill(
     replaced: Option<&Replaced>,
 ) -> Result<Filled> {
     let began = Instant::now();
+    options.check()?;
     observer.event(Event::Phase { name: "planning" });
     let existing = open_if_exists(options).await?;
     let claim = Claim::new(&archive.manifest().await?.id, options, replaced);
@@ -119,8 +121,11 @@ pub(super) async fn fill(
         resumed,
         globals,
         phases,
+        classes: work.steps.classes.complete(),
     };
-    Ok(Filled { summary, has_marks: work.steps.ledger.is_some() })
+    // What stops early is resumed by its marks.
+    let has_marks = work.steps.ledger.is_some() && options.stop_after.is_none();
+    Ok(Filled { summary, has_marks })
 }
 
 fn no_session() -> Error {
@@ -204,12 +209,13 @@ fn make_work(
         loads,
         keep_rows: !options.wanted.sections.pre_data,
         observer: Arc::clone(observer),
-        budget: ByteBudget::new(RESTORE_BUDGET_BYTES),
+        budget: ByteBudget::new(RESTORE_BUDGET_BYTES).at_rate(options.max_rate),
         needed,
         tolerated: platform.tolerated,
         resets: platform.resets,
         rows: AtomicU64::new(0),
         failures: Failures::new(options.keep_going),
+        classes: Classes::new(),
         ledger,
     });
     Work {
@@ -294,7 +300,10 @@ impl Work {
             steps.count_done().await?;
         }
         self.fill_platform(first).await?;
-        sessions = run_plan(steps, sessions, plan, stop, phases).await?;
+        sessions = run_plan(steps, sessions, plan, options.stop_after, stop, phases).await?;
+        if options.stop_after.is_some() {
+            return Ok(Vec::new());
+        }
         let first = sessions.first().ok_or_else(no_session)?;
         if options.wanted.sections.data {
             set_sequences(first, steps, &self.sequences).await?;
@@ -407,6 +416,7 @@ async fn run_plan(
     steps: &Arc<Steps>,
     mut sessions: Vec<Session>,
     plan: &RestorePlan,
+    stop_after: Option<u8>,
     stop: &Stop,
     phases: &mut HashMap<&'static str, f64>,
 ) -> Result<Vec<Session>> {
@@ -431,8 +441,12 @@ async fn run_plan(
         Step::Load { load, .. } if steps.is_large_objects(load) => (Step::Loaded(load), task),
         _ => (step, task),
     });
-    sessions = execute::parallel(steps, sessions, parallel.collect(), stop).await?;
+    let parallel = steps.classes.begin(parallel.collect(), stop_after);
+    sessions = execute::parallel(steps, sessions, parallel, stop).await?;
     phases.insert("rows_indexes_keys", clock.elapsed().as_secs_f64());
+    if stop_after.is_some() {
+        return Ok(sessions);
+    }
     let clock = Instant::now();
     observer.event(Event::Phase { name: "finishing" });
     let session = sessions.first().ok_or_else(none)?;

@@ -6,6 +6,7 @@
 //! ```
 
 mod checks;
+mod classes;
 mod definitions;
 mod exclusive;
 mod execute;
@@ -30,6 +31,7 @@ mod swap;
 mod validate;
 
 pub use checks::{Check, Demands, Outcome};
+pub use classes::ClassComplete;
 pub use globals::script as globals_script;
 pub use in_place::{InPlacePlan, InPlaceSummary, in_place, plan_in_place};
 pub use options::{GlobalsOptions, GlobalsReport, Options, Plan, Sections, Summary, Wanted};

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::checks::{Check, Demands};
+use super::classes::ClassComplete;
 use super::preflight::Finding;
 use crate::catalog::profile::Wish;
+use crate::error::{Error, ErrorKind, Result};
 use crate::pg::ConnectOptions;
 use crate::plan::globals::TablespaceMap;
+use crate::plan::priority::Priorities;
 use crate::plan::select::Selection;
 
 /// Which sections of an archive are restored, cut as `pg_restore --section` cuts them.
@@ -54,6 +57,8 @@ pub struct Wanted {
     pub no_acl: bool,
     /// Create everything where the database is.
     pub no_tablespaces: bool,
+    /// Which tables come first.
+    pub priorities: Priorities,
 }
 
 /// How roles, tablespaces and what else the whole server has are restored.
@@ -96,9 +101,23 @@ pub struct Options {
     pub demands: Demands,
     /// `maintenance_work_mem` of our sessions.
     pub maintenance_work_mem: Option<String>,
+    /// End when this class of priority is complete, and leave the rest to a restore that resumes this one.
+    pub stop_after: Option<u8>,
+    /// Bytes of rows loaded in a second, at most.
+    pub max_rate: Option<u64>,
 }
 
 impl Options {
+    /// Fails when what is asked for does not go together.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.stop_after.is_none() || self.keeps_marks() {
+            return Ok(());
+        }
+        let message = "only a restore of a whole database can stop in between and be resumed";
+        Err(Error::new(ErrorKind::Usage, message)
+            .hint("leave --stop-after out; --priority alone orders any restore"))
+    }
+
     /// Whether the restore fills a database of its own, in which it can keep marks of what is done.
     pub(super) fn keeps_marks(&self) -> bool {
         self.create || (self.wanted.sections.pre_data && self.wanted.selection.is_everything())
@@ -170,6 +189,8 @@ pub struct Summary {
     pub globals: Option<GlobalsReport>,
     /// Seconds of each phase.
     pub phases: HashMap<&'static str, f64>,
+    /// When each class of priority was complete: rows, indexes and keys.
+    pub classes: Vec<ClassComplete>,
 }
 
 impl Summary {
@@ -189,6 +210,7 @@ impl Summary {
             resumed: true,
             globals: None,
             phases: HashMap::new(),
+            classes: Vec::new(),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::manifest::{Content, Manifest, Stream};
 use crate::opened::{ChunkRange, OpenArchive};
 use crate::pg::{ConnectOptions, Session, SessionKind, quote};
 use crate::plan::choose::choose;
+use crate::plan::priority::REST;
 use crate::plan::restore::{Half, Item, Late, Load, RestorePlan, late, plan};
 
 /// A table of at least this share of all bytes is loaded by several sessions at once; another by one, which can
@@ -134,7 +135,7 @@ fn keep_sections(wanted: &Wanted, model: &mut Model) -> Sectioned {
         model.entries.clear();
         return Sectioned::default();
     }
-    let items: Vec<Item> = model.entries.iter().map(|entry| item(entry, true, None)).collect();
+    let items: Vec<Item> = model.entries.iter().map(|entry| item(entry, true, None, REST)).collect();
     let Late { items: late, parts } = late(&items);
     let ids = |pick: &dyn Fn(usize) -> bool| -> BTreeSet<ObjectId> {
         let entries = model.entries.iter().enumerate().filter(|(position, _)| pick(*position));
@@ -256,7 +257,9 @@ fn make_plan(
         sectioned.halved.contains(&entry.head.id).then_some(half)
     };
     let fill = wanted.sections.fills_views();
-    let items: Vec<Item> = model.entries.iter().map(|entry| item(entry, fill, half(entry))).collect();
+    let classes = classes(wanted, model);
+    let entries = model.entries.iter().zip(classes);
+    let items: Vec<Item> = entries.map(|(entry, class)| item(entry, fill, half(entry), class)).collect();
     let loads: Vec<Load> = loads
         .iter()
         .map(|load| Load {
@@ -278,7 +281,29 @@ fn make_plan(
     })
 }
 
-fn item(entry: &Entry, fill: bool, half: Option<Half>) -> Item {
+/// The class of priority of each entry: a relation's own, or that of a partitioned table above it which comes before; of
+/// what belongs to relations the last of theirs.
+fn classes(wanted: &Wanted, model: &Model) -> Vec<u8> {
+    let positions = model.positions();
+    let relation = |id: &ObjectId| {
+        let (mut class, mut next) = (REST, Some(*id));
+        for _ in 0..64 {
+            let entry = next.and_then(|id| positions.get(&id)).and_then(|at| model.entries.get(*at));
+            let Some(Entry { head, object }) = entry else { break };
+            let own = head.schema.as_deref().map(|schema| wanted.priorities.class(schema, &head.name));
+            class = class.min(own.unwrap_or(REST));
+            next = object.partition_of();
+        }
+        class
+    };
+    let of = |entry: &Entry| {
+        let relations = entry.object.after_data_of();
+        relations.iter().map(relation).max().unwrap_or_else(|| relation(&entry.head.id))
+    };
+    model.entries.iter().map(|entry| if wanted.priorities.is_empty() { REST } else { of(entry) }).collect()
+}
+
+fn item(entry: &Entry, fill: bool, half: Option<Half>, class: u8) -> Item {
     let Entry { head, object } = entry;
     Item {
         kind: object.kind(),
@@ -291,7 +316,7 @@ fn item(entry: &Entry, fill: bool, half: Option<Half>) -> Item {
         detached_depends: head.detached_depends.clone(),
         refresh: fill && object.is_filled(),
         half,
-        class: 0,
+        class,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::classes::Classes;
 use super::definitions::Definitions;
 use super::execute;
 use super::failures::Failures;
@@ -64,6 +65,8 @@ pub(super) struct Steps {
     /// Rows loaded so far.
     pub(super) rows: AtomicU64,
     pub(super) failures: Failures,
+    /// When the classes of priority are complete.
+    pub(super) classes: Classes,
     /// What is done, where it is kept.
     pub(super) ledger: Option<Ledger>,
 }

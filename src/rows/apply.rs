@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys;
 use super::recover::{Recovery, number};
+use super::replace;
 use super::subject::Subject;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
@@ -42,6 +43,10 @@ pub struct TableSummary {
     pub inserted: u64,
     /// Rows that were changed.
     pub updated: u64,
+    /// Rows that the archive lacks.
+    pub deleted: u64,
+    /// The new table that keeps the live rows which were overwritten or deleted.
+    pub kept_in: Option<String>,
 }
 
 /// A trigger that would fire on the rows.
@@ -74,7 +79,7 @@ impl Trigger {
     }
 }
 
-/// The users' triggers of a table and its partitions that fire on inserted or updated rows.
+/// The users' triggers of a table and its partitions that fire on rows that are inserted, updated or deleted.
 pub(super) async fn triggers(session: &Session, subject: &Subject) -> Result<Vec<Trigger>> {
     let oid = subject.live.oid;
     let sql = format!(
@@ -83,7 +88,7 @@ pub(super) async fn triggers(session: &Session, subject: &Subject) -> Result<Vec
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE t.tgrelid IN (SELECT {oid}::pg_catalog.oid UNION SELECT relid FROM pg_catalog.pg_partition_tree({oid}::pg_catalog.oid)) \
            AND (NOT t.tgisinternal OR (t.tgparentid <> 0 AND t.tgconstraint = 0)) AND t.tgenabled IN ('O', 'A') \
-           AND (t.tgtype::pg_catalog.int4 & 20) <> 0 ORDER BY 1, 2, 3"
+           AND (t.tgtype::pg_catalog.int4 & 28) <> 0 ORDER BY 1, 2, 3"
     );
     Ok(session.query_json(&sql).await?)
 }
@@ -122,16 +127,12 @@ impl Recovery {
     /// [`ErrorKind::Refused`] when rows would reference nothing; the server's when it refuses; then nothing was changed.
     pub async fn run(&self, observer: &SharedObserver) -> Result<RecoverySummary> {
         if let Some(first) = self.preview().violations.first() {
-            let message = format!(
-                "{} rows of {} reference rows of {} that are neither live nor among those that come back ({}): {}",
-                first.rows,
-                first.table,
-                first.references,
-                first.constraint,
-                first.values.join(", ")
-            );
-            return Err(Error::new(ErrorKind::Refused, message)
-                .hint("give --follow-keys to bring those back too, or choose other rows with --where"));
+            let hint = if first.would_go {
+                "restore those tables too, so that their rows go along, or give --only all, which deletes nothing"
+            } else {
+                "give --follow-keys to bring those back too, or choose other rows with --where"
+            };
+            return Err(Error::new(ErrorKind::Refused, first.message()).hint(hint));
         }
         let began = Instant::now();
         observer.event(Event::Phase { name: "bringing rows back" });
@@ -165,15 +166,7 @@ impl Recovery {
                 off.push(trigger);
             }
         }
-        let mut tables = Vec::new();
-        for subject in &subjects {
-            unchanged(session, subject).await?;
-            let inserted = insert(session, subject).await?;
-            tables.push(TableSummary { table: subject.display(), inserted, updated: 0 });
-        }
-        for (subject, table) in subjects.iter().zip(&mut tables) {
-            table.updated = update(session, subject).await?;
-        }
+        let tables = self.write(session, &subjects).await?;
         session
             .execute("SET CONSTRAINTS ALL IMMEDIATE")
             .await
@@ -181,13 +174,13 @@ impl Recovery {
         let mut proven = true;
         for (subject, table) in subjects.iter().zip(&tables) {
             let differ = differing(session, subject).await?;
-            let (expected_missing, expected_changed) = self.expected(subject);
+            let (missing, changed, extra) = self.expected(subject);
             let whole =
-                differ == 0 && table.inserted == expected_missing && table.updated == expected_changed;
+                differ == 0 && (table.inserted, table.updated, table.deleted) == (missing, changed, extra);
             proven &= whole;
             let message = format!(
-                "{}: {} of {expected_missing} rows inserted, {} of {expected_changed} updated, {differ} differ from the archive",
-                table.table, table.inserted, table.updated
+                "{}: {} of {missing} rows inserted, {} of {changed} updated, {} of {extra} deleted, {differ} differ from the archive",
+                table.table, table.inserted, table.updated, table.deleted
             );
             match (whole, self.fire_triggers) {
                 (true, _) => {}
@@ -207,9 +200,38 @@ impl Recovery {
         Ok(RecoverySummary { database, tables, sequences, triggers_off, proven, seconds: 0.0 })
     }
 
-    fn expected(&self, subject: &Subject) -> (u64, u64) {
+    /// Writes: first what goes, referencing tables first; then what comes.
+    async fn write(&self, session: &Session, subjects: &[&Subject]) -> Result<Vec<TableSummary>> {
+        let mut tables: Vec<TableSummary> = Vec::new();
+        for subject in subjects {
+            unchanged(session, subject).await?;
+            let (_, changed, extra) = self.expected(subject);
+            let kept_in = if self.replace && changed + extra > 0 {
+                Some(replace::keep(session, subject).await?)
+            } else {
+                None
+            };
+            let table = subject.display();
+            tables.push(TableSummary { table, inserted: 0, updated: 0, deleted: 0, kept_in });
+        }
+        if self.replace {
+            for (subject, table) in subjects.iter().zip(&mut tables).rev() {
+                table.deleted = replace::delete(session, subject).await?;
+            }
+        }
+        for (subject, table) in subjects.iter().zip(&mut tables) {
+            table.inserted = insert(session, subject).await?;
+        }
+        for (subject, table) in subjects.iter().zip(&mut tables) {
+            table.updated = update(session, subject).await?;
+        }
+        Ok(tables)
+    }
+
+    /// How many rows the preview said: missing, changed, extra.
+    fn expected(&self, subject: &Subject) -> (u64, u64, u64) {
         let own = self.preview().tables.iter().find(|table| table.table == subject.display());
-        own.map_or((0, 0), |table| (table.missing, table.changed))
+        own.map_or((0, 0, 0), |table| (table.missing, table.changed, table.extra))
     }
 }
 
@@ -295,27 +317,47 @@ async fn differing(session: &Session, subject: &Subject) -> Result<u64> {
 async fn move_sequences(session: &Session, subjects: &[&Subject]) -> Result<Vec<String>> {
     let mut moved = Vec::new();
     for subject in subjects {
-        for Fed { column, schema, name, greatest } in fed(session, subject).await? {
-            if !subject.columns.contains(&column) {
-                continue;
-            }
-            let sequence = qualified(Some(&schema), &name);
-            // Only a sequence that these rows overtake is looked at further: where it must go, the live table says.
-            let sql = format!(
-                "SELECT pg_catalog.setval({}::pg_catalog.regclass, least({greatest}, (SELECT pg_catalog.max(l.{}) FROM {} l))) \
-                 FROM (SELECT pg_catalog.max({}) AS value FROM {} s WHERE {CHOSEN} AND s.difference = 'm') m, {sequence} q \
-                 WHERE m.value > q.last_value OR m.value = q.last_value AND NOT q.is_called",
-                literal(&sequence),
-                ident(&column),
-                subject.from(),
-                subject.staged(&column),
-                subject.stage()
-            );
-            let doing = || format!("move the sequence {} forward", printable(&format!("{schema}.{name}")));
-            if session.query_one_text(&sql).await.context(doing)?.is_some() {
-                moved.push(printable(&format!("{schema}.{name}")));
+        for sequence in fed(session, subject).await? {
+            if subject.columns.contains(&sequence.column) {
+                // Only a sequence that these rows overtake is looked at further.
+                let column = subject.staged(&sequence.column);
+                let came = format!(
+                    "SELECT pg_catalog.max({column}) AS value FROM {} s WHERE {CHOSEN} AND s.difference = 'm'",
+                    subject.stage()
+                );
+                moved.extend(forward(session, subject, &sequence, &came).await?);
             }
         }
     }
     Ok(moved)
+}
+
+/// Moves all sequences forward that are behind a table's rows.
+pub(super) async fn advance_sequences(session: &Session, subject: &Subject) -> Result<()> {
+    for sequence in fed(session, subject).await? {
+        let live = format!(
+            "SELECT pg_catalog.max(l.{}) AS value FROM {} l",
+            ident(&sequence.column),
+            subject.from()
+        );
+        forward(session, subject, &sequence, &live).await?;
+    }
+    Ok(())
+}
+
+/// Moves a sequence to the greatest live value of its column, if the value that a query gives is beyond it.
+async fn forward(session: &Session, subject: &Subject, fed: &Fed, query: &str) -> Result<Option<String>> {
+    let Fed { column, schema, name, greatest } = fed;
+    let sequence = qualified(Some(schema), name);
+    let sql = format!(
+        "SELECT pg_catalog.setval({}::pg_catalog.regclass, least({greatest}, (SELECT pg_catalog.max(l.{}) FROM {} l))) \
+         FROM ({query}) m, {sequence} q WHERE m.value > q.last_value OR m.value = q.last_value AND NOT q.is_called",
+        literal(&sequence),
+        ident(column),
+        subject.from(),
+    );
+    let shown = printable(&format!("{schema}.{name}"));
+    let value =
+        session.query_one_text(&sql).await.context(|| format!("move the sequence {shown} forward"))?;
+    Ok(value.map(|_| shown))
 }

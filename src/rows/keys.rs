@@ -113,10 +113,24 @@ pub struct Violation {
     pub constraint: String,
     /// The table where the referenced rows are missing.
     pub references: String,
+    /// The referenced rows are live, and would go.
+    pub would_go: bool,
     /// How many rows.
     pub rows: u64,
     /// Some of the values that reference nothing.
     pub values: Vec<String>,
+}
+
+impl Violation {
+    /// In one sentence.
+    pub fn message(&self) -> String {
+        let Self { table, constraint, references, would_go, rows, values } = self;
+        let why = if *would_go { "would go" } else { "are neither live nor among those that come back" };
+        format!(
+            "{rows} rows of {table} reference rows of {references} that {why} ({constraint}): {}",
+            values.join(", ")
+        )
+    }
 }
 
 /// Looks for chosen rows that reference what is neither live nor chosen.
@@ -158,6 +172,7 @@ pub(super) async fn violations(
             table: child.display(),
             constraint: printable(&key.name),
             references: printable(&format!("{}.{}", key.references_schema, key.references_name)),
+            would_go: false,
             rows,
             values: values.map(|value| printable(&value)).collect(),
         });

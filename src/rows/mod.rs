@@ -7,19 +7,24 @@
 //! ```
 
 mod apply;
+mod beside;
 mod compare;
 mod condition;
 mod groups;
 mod keys;
+mod preview;
 mod recover;
+mod replace;
 mod scan;
 mod subject;
 
 pub use apply::{RecoverySummary, TableSummary};
+pub use beside::{BesideOptions, BesideSummary, beside};
 pub use compare::{Difference, TableDiff};
 pub use condition::Condition;
 pub use keys::Violation;
-pub use recover::{Follow, Only, Preview, RecoverOptions, Recovery, TablePreview, recover};
+pub use preview::{Preview, TablePreview};
+pub use recover::{Follow, Only, RecoverOptions, Recovery, recover};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-
 use super::Workbench;
-use super::compare::{self, Difference, Extras};
+use super::compare::{self, Extras};
 use super::condition::{self, Bound, Condition};
 use super::groups::{StreamChunk, ZoneKey};
-use super::keys::{self, ForeignKey, Violation};
+use super::keys::{self, ForeignKey};
+use super::preview::{Preview, TablePreview};
+use super::replace;
 use super::scan::Reader;
 use super::subject::{self, Subject};
 use crate::catalog::model::Model;
@@ -28,6 +28,8 @@ pub struct Only {
     pub missing: bool,
     /// Those that have other values are updated.
     pub changed: bool,
+    /// Those that the archive lacks are deleted, and kept beside with those that are updated.
+    pub extra: bool,
 }
 
 /// How far rows are completed along foreign keys.
@@ -60,49 +62,6 @@ pub struct RecoverOptions {
     pub sample: usize,
 }
 
-/// What would come back into one table.
-#[derive(Debug, Clone, Serialize)]
-pub struct TablePreview {
-    /// The table.
-    pub table: String,
-    /// Rows to be inserted.
-    pub missing: u64,
-    /// Rows to be updated.
-    pub changed: u64,
-    /// Why they are meant, and how many for each reason.
-    pub reasons: Vec<(String, u64)>,
-    /// Some of them.
-    pub sample: Vec<Difference>,
-    /// The columns of the key.
-    pub key: Vec<String>,
-    /// The compared columns.
-    pub columns: Vec<String>,
-    /// What to know.
-    pub notes: Vec<String>,
-    /// Triggers that will be off.
-    pub triggers: Vec<String>,
-}
-
-/// What would come back.
-#[derive(Debug, Clone, Serialize)]
-pub struct Preview {
-    /// The database.
-    pub database: String,
-    /// The tables, in the order in which rows go in.
-    pub tables: Vec<TablePreview>,
-    /// Rows that cannot come back.
-    pub violations: Vec<Violation>,
-    /// Bytes that were read from the store.
-    pub bytes_read: u64,
-}
-
-impl Preview {
-    /// Rows that would come back.
-    pub fn rows(&self) -> u64 {
-        self.tables.iter().map(|table| table.missing + table.changed).sum()
-    }
-}
-
 /// What of the archive a staging table has.
 #[derive(Debug)]
 enum Staged {
@@ -120,6 +79,7 @@ pub struct Recovery {
     staged: Vec<Staged>,
     pub(super) keys: Vec<ForeignKey>,
     pub(super) fire_triggers: bool,
+    pub(super) replace: bool,
     preview: Preview,
 }
 
@@ -153,6 +113,7 @@ pub async fn recover(
         staged: Vec::new(),
         keys: Vec::new(),
         fire_triggers: options.fire_triggers,
+        replace: options.only.extra,
         preview: Preview {
             database: options.live.display(),
             tables: Vec::new(),
@@ -200,7 +161,8 @@ impl Finder<'_> {
             bounds.extend(zone_bound(&recovery.bench.writer, subject, bound).await?);
         }
         let staged = if bounds.is_empty() || subject.key.is_empty() {
-            compare::compare(&reader, subject, Extras::Counted).await?;
+            let extras = if self.options.only.extra { Extras::Staged } else { Extras::Counted };
+            compare::compare(&reader, subject, extras).await?;
             Staged::Differing
         } else {
             let all = reader.chunks(subject).await?;
@@ -211,6 +173,9 @@ impl Finder<'_> {
             Staged::Chunks(some.iter().map(|chunk| (chunk.stream, chunk.entry.number)).collect())
         };
         mark(&recovery.bench.writer, subject, self.options.only, &conditions).await?;
+        if self.options.only.extra {
+            replace::choose_extra(&recovery.bench.writer, subject).await?;
+        }
         if let Some(slot) = recovery.staged.get_mut(at) {
             *slot = staged;
         }
@@ -480,6 +445,7 @@ impl Recovery {
                 table: subject.display(),
                 missing: number(session, &count('m')).await?,
                 changed: number(session, &count('c')).await?,
+                extra: replace::going(session, subject).await?,
                 reasons: session.query_text(&reasons).await?.into_iter().filter_map(reason).collect(),
                 sample: compare::sample_chosen(session, subject, sample).await?,
                 key: subject.key.iter().map(|key| key.name.clone()).collect(),
@@ -493,6 +459,7 @@ impl Recovery {
             });
         }
         self.preview.violations = keys::violations(session, &self.subjects, &self.keys).await?;
+        self.preview.violations.extend(replace::orphans(session, &self.subjects, &self.keys).await?);
         self.preview.tables = tables;
         self.preview.bytes_read = bytes_read;
         Ok(())

@@ -216,7 +216,18 @@ impl<'a> Reader<'a> {
 
     /// Stages all rows of some chunks.
     pub(super) async fn stage_chunks(&self, subject: &Subject, chunks: &[StreamChunk]) -> Result<u64> {
-        let mut stage = Stage::open(self.writer, &subject.stage(), &subject.staged_columns("")).await?;
+        self.fill(subject, &subject.stage(), &subject.staged_columns(""), chunks).await
+    }
+
+    /// Copies all rows of some chunks into a table.
+    pub(super) async fn fill(
+        &self,
+        subject: &Subject,
+        table: &str,
+        columns: &str,
+        chunks: &[StreamChunk],
+    ) -> Result<u64> {
+        let mut stage = Stage::open(self.writer, table, columns).await?;
         for (stream, chunks) in by_stream(subject, chunks) {
             let shape = Shape::new(subject, stream);
             let mut texts = Box::pin(self.texts(stream.id, chunks));

@@ -219,6 +219,14 @@ impl Subject {
         Ok(Self { schema, name, streams, live, columns, key, notes, number })
     }
 
+    /// Looks at the live table of its name anew.
+    pub(super) async fn look_again(&mut self, session: &Session) -> Result<()> {
+        let found: Vec<LiveTable> = session.query_json(&query(&self.schema, &self.name)).await?;
+        let gone = || Error::new(ErrorKind::Failed, format!("{} is gone", self.display()));
+        self.live = found.into_iter().next().ok_or_else(gone)?;
+        Ok(())
+    }
+
     /// The name for messages.
     pub(super) fn display(&self) -> String {
         printable(&format!("{}.{}", self.schema, self.name))

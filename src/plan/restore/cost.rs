@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Planner, Step};
 use crate::catalog::ident::ObjectId;
+use crate::plan::priority::REST;
 use crate::plan::schedule::Task;
 
 impl Planner<'_> {
@@ -36,6 +37,9 @@ impl Planner<'_> {
             Step::Analyze(load) => {
                 task.cost = bytes_of(&load) / 16;
                 let relation = self.loads.get(load).and_then(|load| load.relation);
+                // After all else, but for a class that is to be complete first.
+                let class = class_of(relation.and_then(|id| self.by_id.get(&id)));
+                task.class = if class < REST { class } else { u8::MAX };
                 task.exclusive.extend(relation.map(|id| id.oid));
                 task.shared.extend(relation.and_then(|id| self.top_of_tree(id)).map(|id| id.oid));
             }

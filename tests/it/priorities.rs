@@ -1,0 +1,79 @@
+//! What comes back first, and how fast.
+
+use std::time::Instant;
+
+use crate::harness::cli::{backup, folder, restore};
+use crate::harness::oracle::assert_same;
+use crate::harness::postgres::{Server, newest, on_each_version};
+
+/// Much that can wait, and two tables that cannot.
+const SHOP: &str = "
+    CREATE TABLE archive_a AS SELECT n AS id, repeat(md5(n::text), 4) AS t FROM generate_series(1, 120000) n;
+    CREATE TABLE archive_b AS SELECT * FROM archive_a; CREATE INDEX ON archive_a (t); CREATE INDEX ON archive_b (t);
+    CREATE TABLE customers (id int PRIMARY KEY, name text); INSERT INTO customers SELECT n, 'c' || n FROM generate_series(1, 500) n;
+    CREATE TABLE orders (id int, customer int REFERENCES customers, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+    CREATE TABLE orders_1 PARTITION OF orders FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+    CREATE TABLE orders_2 PARTITION OF orders FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+    INSERT INTO orders SELECT n, 1 + n % 500, date '2026-01-01' + n % 59 FROM generate_series(1, 20000) n; CREATE INDEX ON orders (customer);
+    ALTER TABLE archive_a ADD first_order int; CREATE SEQUENCE s; SELECT nextval('s');
+    CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER t BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION f();
+    CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM orders";
+
+#[test]
+fn the_first_class_is_complete_first_and_can_be_all_for_now() {
+    on_each_version(|server| {
+        let folder = folder();
+        let source = server.create_db();
+        server.sql(&source, SHOP);
+        let made = backup(folder.path(), &server.url(&source), &[]);
+        let archive = made["archive"].as_str().unwrap();
+        let first = ["--priority", "P0=orders,public.customers", "--create"];
+        let whole = server.adopt(server.fresh_name());
+        let done = restore(folder.path(), archive, &server.url(&whole), &first).expect(0).json();
+        assert_eq!(
+            (&done["classes"][0]["class"], &done["classes"][1]["class"]),
+            (&"P0".into(), &"rest".into()),
+            "{done}"
+        );
+        let at = |class: usize| done["classes"][class]["seconds"].as_f64().unwrap();
+        assert!(at(0) < at(1), "{done}");
+        assert_same(server, &source, server, &whole);
+
+        let target = server.adopt(server.fresh_name());
+        let stop = [&first[..], &["--stop-after", "P0"]].concat();
+        let done = restore(folder.path(), archive, &server.url(&target), &stop).expect(0).json();
+        assert_eq!(done["classes"].as_array().unwrap().len(), 1, "{done}");
+        let there = "SELECT (SELECT count(*) FROM orders) || ' ' || (SELECT count(*) FROM customers) || ' ' || (SELECT count(*) FROM archive_a) || ' ' \
+            || (SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'orders'::regclass AND convalidated) || ' ' \
+            || (SELECT count(*) FROM pg_index WHERE indrelid IN ('orders'::regclass, 'orders_1'::regclass) AND indisvalid)";
+        assert_eq!(server.value(&target, there), "20000 500 0 1 4");
+        let rest =
+            restore(folder.path(), archive, &server.url(&target), &["--create", "--resume"]).expect(0).json();
+        assert_eq!((&rest["resumed"], &rest["verified"]), (&true.into(), &true.into()), "{rest}");
+        assert_same(server, &source, server, &target);
+    });
+}
+
+#[test]
+fn a_slow_restore_spares_the_server() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let source = server.create_db();
+    server.sql(
+        &source,
+        "CREATE TABLE t AS SELECT n, repeat(md5(n::text), 8) AS t FROM generate_series(1, 60000) n",
+    );
+    let made = backup(folder.path(), &server.url(&source), &[]);
+    let archive = made["archive"].as_str().unwrap();
+    let target = server.adopt(server.fresh_name());
+    let began = Instant::now();
+    // 15 MiB at 4 MiB a second: the first request passes at once, and the other three are waited for.
+    restore(folder.path(), archive, &server.url(&target), &["--create", "--max-rate", "4M"]).expect(0);
+    assert!(began.elapsed().as_secs_f64() > 2.5, "{:?}", began.elapsed());
+    assert_eq!(server.value(&target, "SELECT count(*) FROM t"), "60000");
+    let url = server.url(&source);
+    for (args, code) in
+        [(["--max-rate", "fast"], 2), (["--priority", "orders"], 2), (["--stop-after", "P0"], 2)]
+    {
+        restore(folder.path(), archive, &url, &args).expect(code);
+    }
+}
