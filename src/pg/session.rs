@@ -308,9 +308,21 @@ impl Session {
     }
 }
 
+/// How often the server is asked who it is before its time limit is taken for an answer.
+const IDENTITY_TRIES: usize = 20;
+
 async fn identify(client: &Client) -> Result<ServerInfo, PgError> {
-    let answer =
-        client.simple_query(IDENTITY).await.map_err(|error| PgError::from_driver(&error, IDENTITY))?;
+    let mut answer = client.simple_query(IDENTITY).await;
+    // The database's or the role's statement_timeout is in force until our settings are made, and a busy server may need
+    // longer than a very short one.
+    for _ in 1..IDENTITY_TRIES {
+        let cancelled = answer.as_ref().err().and_then(tokio_postgres::Error::code);
+        if cancelled != Some(&tokio_postgres::error::SqlState::QUERY_CANCELED) {
+            break;
+        }
+        answer = client.simple_query(IDENTITY).await;
+    }
+    let answer = answer.map_err(|error| PgError::from_driver(&error, IDENTITY))?;
     let text = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,

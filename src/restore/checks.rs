@@ -164,6 +164,9 @@ async fn constraints(steps: &Steps, session: &Session) -> Result<Check> {
         checked += 1;
         let name = printable(&format!("{} of {table}", ident(&head.name)));
         match found.get(&(table, head.name.clone())) {
+            // It came with the parent's, by the parent's name: what a partition called it before it was attached is lost.
+            None if matches!(object, Object::LateConstraint(late) if late.inherited && !late.valid_below) => {
+            }
             None => problems.push(format!("{name} is missing")),
             Some(false) if valid && definitions.is_deferred(object) => pending.push(name),
             Some(false) if valid => problems.push(format!("{name} is not validated")),

@@ -68,6 +68,20 @@ impl Definitions {
         statements
     }
 
+    /// The statements of an index that becomes part of a partitioned one: until it is attached, and from there on.
+    pub(super) fn attached_index(&self, item: usize) -> Option<(Vec<String>, Vec<String>)> {
+        let index = match &self.entries.get(item)?.object {
+            Object::Index(index) => index,
+            Object::KeyConstraint(key) => &key.index,
+            _ => return None,
+        };
+        let attach = format!("ALTER INDEX {} ATTACH PARTITION ", index.parent.as_ref()?);
+        let mut build = self.create(item);
+        let at = build.iter().position(|statement| statement.starts_with(&attach))?;
+        let rest = build.split_off(at);
+        Some((build, rest))
+    }
+
     /// Completes a detached object. Only now it gets its owner: who owns a half-made one could not complete it.
     pub(super) fn finish(&self, item: usize) -> Vec<String> {
         let left_to_us =

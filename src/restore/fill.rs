@@ -215,6 +215,7 @@ fn make_work(
         resets: platform.resets,
         rows: AtomicU64::new(0),
         failures: Failures::new(options.keep_going),
+        attaching: tokio::sync::Mutex::default(),
         classes: Classes::new(),
         ledger,
     });

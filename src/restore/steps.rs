@@ -10,6 +10,8 @@ use super::failures::Failures;
 use super::loader;
 use super::progress::Ledger;
 use super::refresh;
+use tokio::sync::{Mutex, MutexGuard};
+
 use crate::archive::Totals;
 use crate::budget::ByteBudget;
 use crate::catalog::ident::ObjectId;
@@ -65,6 +67,9 @@ pub(super) struct Steps {
     /// Rows loaded so far.
     pub(super) rows: AtomicU64,
     pub(super) failures: Failures,
+    /// Whose turn it is to attach an index to a partitioned one. Servers before the minor releases of November 2026 do not
+    /// notice that it is whole when its last two parts are attached at the same time, and it stays invalid.
+    pub(super) attaching: Mutex<()>,
     /// When the classes of priority are complete.
     pub(super) classes: Classes,
     /// What is done, where it is kept.
@@ -268,9 +273,10 @@ impl Steps {
 
     async fn run_marked(&self, session: &Session, step: Step, ledger: &Ledger, mark: &str) -> Result<()> {
         session.execute("BEGIN").await?;
-        self.run(session, step).await?;
+        let turn = self.run_in_turn(session, step).await?;
         ledger.write(session, &[mark.to_owned()]).await?;
         session.execute("COMMIT").await?;
+        drop(turn);
         ledger.keep(vec![mark.to_owned()]);
         Ok(())
     }
@@ -284,7 +290,18 @@ impl Steps {
 
     /// Runs one step.
     pub(super) async fn run(&self, session: &Session, step: Step) -> Result<()> {
+        self.run_in_turn(session, step).await.map(drop)
+    }
+
+    /// Runs one step; what it gives is to be held until the step is committed.
+    async fn run_in_turn(&self, session: &Session, step: Step) -> Result<Option<MutexGuard<'_, ()>>> {
         let doing = || self.describe(step).unwrap_or_default();
+        if let Some((build, attach)) = self.attached_index(step) {
+            run_all(session, &build).await.context(doing)?;
+            let turn = self.attaching.lock().await;
+            run_all(session, &attach).await.context(doing)?;
+            return Ok(Some(turn));
+        }
         match step {
             Step::Create(item) => self.create(session, item).await.context(doing),
             Step::Finish(item) => run_all(session, &self.definitions.finish(item)).await.context(doing),
@@ -292,7 +309,14 @@ impl Steps {
             Step::Loaded(_) | Step::AllLoaded => Ok(()),
             Step::Analyze(load) => self.analyze(session, load).await.context(doing),
             Step::Refresh(item) => refresh::refresh(session, &self.definitions, item).await.context(doing),
-        }
+        }?;
+        Ok(None)
+    }
+
+    fn attached_index(&self, step: Step) -> Option<(Vec<String>, Vec<String>)> {
+        let Step::Create(item) = step else { return None };
+        let entry = self.definitions.entries.get(item)?;
+        if self.needed.contains(&entry.head.id) { None } else { self.definitions.attached_index(item) }
     }
 
     async fn create(&self, session: &Session, item: usize) -> Result<()> {

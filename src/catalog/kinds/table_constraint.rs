@@ -1,6 +1,6 @@
 //! Constraints that are added to a table after its rows: CHECK and NOT NULL constraints that do not hold for all rows
 //! (`NOT VALID`, `NOT ENFORCED`). Added to a parent they come to its children too; a child that has one of its own merges
-//! it. So are CHECK constraints that call functions which may read other tables. A child's inherited CHECK constraints, whatever they are, are entries too: they may bear comments of their own.
+//! it, and keeps the name of a NOT NULL that was there before. So are CHECK constraints that call functions which may read other tables. A child's inherited CHECK constraints, whatever they are, are entries too: they may bear comments of their own.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,13 +34,14 @@ pub struct LateConstraint {
     pub below: Vec<ObjectId>,
 }
 
-/// All tables below table `t`.
+/// All tables below table `t`, as `b`.
+const ALL_BELOW: &str = "(WITH RECURSIVE below(oid) AS (\
+     SELECT h.inhrelid FROM pg_catalog.pg_inherits h WHERE h.inhparent = t.oid \
+     UNION SELECT h.inhrelid FROM below b JOIN pg_catalog.pg_inherits h ON h.inhparent = b.oid) SELECT below.oid FROM below) b";
+
 fn below() -> String {
     format!(
-        "(WITH RECURSIVE below(oid) AS (\
-         SELECT h.inhrelid FROM pg_catalog.pg_inherits h WHERE h.inhparent = t.oid \
-         UNION SELECT h.inhrelid FROM below b JOIN pg_catalog.pg_inherits h ON h.inhparent = b.oid) \
-         SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, b.oid::pg_catalog.int8)) FROM below b)",
+        "(SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, b.oid::pg_catalog.int8)) FROM {ALL_BELOW})",
         class = class::PG_CLASS,
     )
 }
@@ -55,8 +56,11 @@ impl Kind for LateConstraint {
                CASE WHEN NOT k.connoinherit THEN {below} END AS below, \
                k.convalidated AND NOT k.conislocal AND EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_constraint u \
                  ON u.conrelid = h.inhparent AND u.contype = k.contype AND u.conname = k.conname AND NOT u.convalidated WHERE h.inhrelid = t.oid) AS valid_below, \
-               (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({constraint}, u.oid::pg_catalog.int8)) FROM pg_catalog.pg_inherits h \
-                 JOIN pg_catalog.pg_constraint u ON u.conrelid = h.inhparent AND u.contype = k.contype AND u.conname = k.conname WHERE h.inhrelid = t.oid) AS depends \
+               (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({constraint}, u.oid::pg_catalog.int8)) FROM pg_catalog.pg_constraint u \
+                 WHERE u.contype = k.contype AND (u.conname = k.conname AND u.conrelid IN (SELECT h.inhparent FROM pg_catalog.pg_inherits h WHERE h.inhrelid = t.oid) \
+                   OR k.contype = 'n' AND u.conname <> k.conname AND u.conislocal AND u.conrelid IN (SELECT b.oid FROM {all_below}) \
+                   AND EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attribute ua ON ua.attname = a.attname \
+                     WHERE a.attrelid = t.oid AND a.attnum = k.conkey[1] AND ua.attrelid = u.conrelid AND ua.attnum = u.conkey[1]))) AS depends \
              FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid \
              JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
              WHERE {late} AND t.relkind IN ('r', 'p', 'f') \
@@ -65,6 +69,7 @@ impl Kind for LateConstraint {
             fields = fields(),
             below = below(),
             constraint = class::PG_CONSTRAINT,
+            all_below = ALL_BELOW,
             calls = sql::calls_functions(class::PG_CONSTRAINT, "k.oid", false),
             late = late(server),
             user = sql::user_schema("t.relnamespace"),
