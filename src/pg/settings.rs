@@ -112,8 +112,8 @@ pub(crate) fn verify_sql(list: &[(String, String)]) -> String {
 /// Whether a setting took. Only those that the data depends on are compared: the server shows memory in other units
 /// than it was given, and replaces unusual characters of an application's name.
 pub(crate) fn agrees(name: &str, wanted: &str, found: &str) -> bool {
-    let essential = matches!(name, "search_path" | "client_encoding")
-        || COMMON.iter().chain(SOURCE).any(|(known, _)| *known == name);
+    let essential = matches!(name, "search_path" | "client_encoding" | "restrict_nonsystem_relation_kind")
+        || COMMON.iter().any(|(known, _)| *known == name);
     !essential || wanted == found
 }
 

@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_their_place() {
-        assert_eq!(escape("../etc"), "=2E=2E=2Fetc");
+        assert_eq!(escape("../etc"), "=2E.=2Fetc");
         assert_eq!(escape("shop_1"), "shop_1");
         assert_eq!(escape("my-app.v2"), "my-app.v2");
         assert_eq!(escape("-rf 100%"), "=2Drf=20100=25");
