@@ -66,7 +66,8 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    async fn read(session: &Session) -> Result<Self> {
+    /// `creates`: the database is to be created, and its owner is then who creates it.
+    async fn read(session: &Session, creates: bool) -> Result<Self> {
         // To go on working on what one has given away, its new owner's privileges must be inherited.
         let privilege = if session.version().at_least(16) { "SET" } else { "MEMBER" };
         let sql = format!(
@@ -78,6 +79,10 @@ impl Roles {
             if let [Some(name), Some(can)] = row.as_slice() {
                 can_act.insert(name.clone(), can == "t");
             }
+        }
+        if creates {
+            // Whose only member is the owner of the database that is asked.
+            can_act.insert("pg_database_owner".to_owned(), true);
         }
         Ok(Self { superuser: session.info().is_superuser, can_act })
     }
@@ -110,7 +115,7 @@ pub(super) async fn adapt(
     };
     let mut platform =
         Platform { profile: profile(options, session, existing).await?, ..Platform::default() };
-    let roles = Roles::read(session).await?;
+    let roles = Roles::read(session, existing.is_none()).await?;
     platform.acting.managed = platform.profile.is_managed();
     let source = prepared.manifest.profile;
     if platform.profile.is_managed() {

@@ -12,6 +12,6 @@ pub(super) const RULES: Rules = Rules {
     data: &[],
     bookkeeping: &[],
     not_portable: &[],
-    certain: "EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = 'rds_superuser') \
-              AND EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = 'rdsadmin')",
+    certain: "pg_catalog.to_regrole('rds_superuser') IS NOT NULL \
+              AND pg_catalog.to_regrole('rdsadmin') IS NOT NULL",
 };

@@ -35,7 +35,7 @@ pub(super) const RULES: Rules = Rules {
         Bookkeeping { schema: "supabase_functions", table: "migrations" },
     ],
     not_portable: &["vault"],
-    certain: "EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = 'supabase_admin') \
+    certain: "pg_catalog.to_regrole('supabase_admin') IS NOT NULL \
               AND EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = 'auth' \
               AND pg_catalog.pg_get_userbyid(n.nspowner) IN ('supabase_admin', 'supabase_auth_admin'))",
 };
