@@ -2,14 +2,25 @@
 //! view was filled last. What the query names and the owner may not read is lent to it for the transaction that fills
 //! the view: others never see that, and nothing else that the view's functions may try gets any further.
 
+use std::time::Duration;
+
 use super::definitions::Definitions;
 use super::steps::run_all;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::quote::literal;
 
 /// Kinds of objects whose rows a query reads.
 const RELATIONS: [&str; 4] = ["table", "view", "materialized view", "foreign table"];
+
+/// How long another session gets to fill the view that one reads.
+pub(super) const AGAIN: Duration = Duration::from_millis(500);
+
+/// Whether a view could not be filled because one that it reads is not filled yet: one that it reads through a function,
+/// which no dependency tells (`object_not_in_prerequisite_state`).
+pub(super) fn is_too_early(error: &Error) -> bool {
+    error.sqlstate() == Some("55000")
+}
 
 /// Fills the view that is entry `item`.
 pub(super) async fn refresh(session: &Session, definitions: &Definitions, item: usize) -> Result<()> {

@@ -263,6 +263,11 @@ impl Steps {
                         Err(error) if error.sqlstate() == Some(DEADLOCK) => {
                             session.execute("ROLLBACK").await?;
                         }
+                        // A view that it reads through a function, which no dependency tells, is not filled yet.
+                        Err(error) if refresh::is_too_early(&error) && matches!(step, Step::Refresh(_)) => {
+                            session.execute("ROLLBACK").await?;
+                            tokio::time::sleep(refresh::AGAIN).await;
+                        }
                         other => return other,
                     }
                 }

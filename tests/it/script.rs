@@ -10,7 +10,11 @@ fn psql_makes_the_same_database_of_a_script() {
     let server = Server::start(newest());
     let folder = folder();
     let script = folder.path().join("script.sql");
-    each_fixture(&server, newest(), |_, source| {
+    each_fixture(&server, newest(), |name, source| {
+        // A script can no more than pg_dump's: fill a view whose owner may not read, or make columns count as inherited.
+        if name == "beyond" {
+            return;
+        }
         let target = server.create_db();
         let made = backup(folder.path(), &server.url(source), &[]);
         let archive = made["archive"].as_str().unwrap();
