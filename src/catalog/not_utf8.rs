@@ -62,8 +62,8 @@ pub async fn refuse(session: &Session) -> Result<(), PgError> {
     let mut named = Vec::new();
     for row in session.query_text(&sql).await? {
         let [Some(object), Some(text)] = row.as_slice() else { continue };
-        if std::str::from_utf8(&bytes(text)).is_err() {
-            named.push(printable(&bytes(object)));
+        if from_hex(text).is_none_or(|text| std::str::from_utf8(&text).is_err()) {
+            named.push(printable(&from_hex(object).unwrap_or_default()));
         }
     }
     named.dedup();
@@ -85,8 +85,23 @@ fn printable(bytes: &[u8]) -> String {
     bytes.iter().map(one).collect()
 }
 
-/// The bytes that hexadecimal digits stand for.
-fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.chars().filter_map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
-    digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
+/// The bytes that hexadecimal digits stand for, in which a server gives text that need not be UTF-8.
+pub(super) fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let pair = |pair: &[u8]| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    };
+    digits.as_bytes().chunks(2).map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_digits() {
+        assert_eq!(from_hex("00ff7b"), Some(vec![0, 255, 123]));
+        assert_eq!((from_hex("0"), from_hex("0g"), from_hex("")), (None, None, Some(vec![])));
+    }
 }

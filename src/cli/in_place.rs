@@ -6,7 +6,7 @@ use super::Context;
 use super::args::UnlockArgs;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
-use super::swap::{SwapArgs, ask, refusal};
+use super::swap::{SwapArgs, ask, end_of_dry_run, refusal};
 use crate::error::Result;
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -75,10 +75,7 @@ impl SwapArgs {
             printer.json(&plan)?;
         } else {
             words(&plan, !self.no_safety_backup).iter().try_for_each(|line| printer.line(line))?;
-            for finding in plan.restore.findings.iter().filter(|finding| finding.fatal) {
-                printer.line(&format!("refused: {}", printable(&finding.message)))?;
-            }
-            printer.line("nothing was touched")?;
+            end_of_dry_run(printer, &plan.restore.findings)?;
         }
         Ok(if refusal(&plan.restore.findings).is_some() { Exit::Refused } else { Exit::Good })
     }

@@ -107,10 +107,7 @@ impl SwapArgs {
             for line in words(&plan, safety.map(|safety| safety.store.display(""))) {
                 printer.line(&line)?;
             }
-            for finding in plan.restore.findings.iter().filter(|finding| finding.fatal) {
-                printer.line(&format!("refused: {}", printable(&finding.message)))?;
-            }
-            printer.line("nothing was touched")?;
+            end_of_dry_run(printer, &plan.restore.findings)?;
         }
         Ok(if refusal(&plan.restore.findings).is_some() { Exit::Refused } else { Exit::Good })
     }
@@ -191,6 +188,14 @@ impl Safety {
 /// The live database, as people call it.
 pub(super) fn named(target: &ConnectOptions) -> String {
     printable(&target.database)
+}
+
+/// The last lines of a dry run: what stands in the way, and that nothing was done.
+pub(super) fn end_of_dry_run(printer: Printer, findings: &[Finding]) -> Result<()> {
+    for finding in findings.iter().filter(|finding| finding.fatal) {
+        printer.line(&format!("refused: {}", printable(&finding.message)))?;
+    }
+    printer.line("nothing was touched")
 }
 
 /// What stands in the way, as one error.

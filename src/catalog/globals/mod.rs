@@ -22,6 +22,12 @@ pub use tablespace::Tablespace;
 use super::database::Setting;
 use super::kind::null_as_default;
 use crate::pg::ServerVersion;
+use crate::pg::quote::literal;
+
+/// The statement that sets a comment, or takes it away.
+fn comment_on(identity: &str, comment: Option<&str>) -> String {
+    format!("COMMENT ON {identity} IS {}", comment.map_or_else(|| "NULL".to_owned(), literal))
+}
 
 /// The version of the section's form that is written.
 pub const FORMAT: u32 = 1;

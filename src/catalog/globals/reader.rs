@@ -14,6 +14,7 @@ use crate::catalog::acl::AclItem;
 use crate::catalog::database::Setting;
 use crate::catalog::ident::class;
 use crate::catalog::kind::SecurityLabel;
+use crate::catalog::not_utf8::from_hex;
 use crate::catalog::sql;
 use crate::pg::quote::{ident, literal, printable};
 use crate::pg::{PgError, Session};
@@ -324,15 +325,6 @@ fn of_class(of: u32, name: &str) -> String {
     if of == class::PG_AUTHID { of_role(name) } else { of_tablespace(name) }
 }
 
-fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let pair = |pair: &[u8]| match pair {
-        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-        _ => None,
-    };
-    digits.as_bytes().chunks(2).map(pair).collect()
-}
-
 /// The text of a JSON row, and whether all of it could be read. Other bytes become `\xe9`, as JSON writes a backslash.
 fn decoded(bytes: &[u8], utf8: bool) -> (String, bool) {
     let mut text = String::with_capacity(bytes.len());
@@ -434,11 +426,5 @@ mod tests {
         assert_eq!(decoded(b"plain", false), ("plain".to_owned(), true));
         let shown: serde_json::Value = serde_json::from_str(&decoded(b"\"\xe9\"", true).0).unwrap();
         assert_eq!(shown, "\\xe9");
-    }
-
-    #[test]
-    fn hexadecimal_digits() {
-        assert_eq!(from_hex("00ff7b"), Some(vec![0, 255, 123]));
-        assert_eq!((from_hex("0"), from_hex("0g"), from_hex("")), (None, None, Some(vec![])));
     }
 }

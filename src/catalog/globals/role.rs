@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PasswordHash;
+use super::{PasswordHash, comment_on};
 use crate::catalog::kind::{SecurityLabel, null_as_default};
 use crate::pg::quote::{ident, literal};
 
@@ -180,8 +180,7 @@ impl Role {
 
     /// The statement that sets the comment, or takes it away.
     pub fn comment_statement(&self) -> String {
-        let text = self.comment.as_deref().map_or_else(|| "NULL".to_owned(), literal);
-        format!("COMMENT ON {} IS {text}", self.identity())
+        comment_on(&self.identity(), self.comment.as_deref())
     }
 }
 

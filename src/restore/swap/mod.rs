@@ -241,14 +241,7 @@ pub(super) fn whole(options: &Options, manifest: &Manifest) -> Option<Finding> {
 async fn free_name(options: &Options) -> Result<String> {
     let session = prepare::maintenance(&options.target).await?;
     let taken = database_names(&session).await?;
-    let mut moment = Clock::System.now();
-    loop {
-        let name = names::before(&options.target.database, moment);
-        if !taken.contains(&name) {
-            return Ok(name);
-        }
-        moment += jiff::SignedDuration::from_secs(1);
-    }
+    Ok(names::free_before(&options.target.database, Clock::System.now(), &taken))
 }
 
 /// Gives the restored database the live one's owner, privileges, settings, comment and limits, as they are now.

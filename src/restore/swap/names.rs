@@ -1,6 +1,8 @@
 //! Names of the databases beside a live one. They alone say what each is, so that nothing else must survive a crash.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::store::sidecar::hex;
@@ -35,6 +37,17 @@ pub(super) fn staging(live: &str, id: &str) -> String {
 /// What `live` is called from this moment on.
 pub(super) fn before(live: &str, moment: Timestamp) -> String {
     format!("{}{BEFORE}{}", stem(live, BEFORE, TIME_LENGTH), moment.strftime(TIME_FORM))
+}
+
+/// What `live` is called from this moment on, or from the first later one whose name nobody has.
+pub(super) fn free_before(live: &str, mut moment: Timestamp, taken: &BTreeSet<String>) -> String {
+    loop {
+        let name = before(live, moment);
+        if !taken.contains(&name) {
+            return name;
+        }
+        moment += SignedDuration::from_secs(1);
+    }
 }
 
 /// What a database is by its name, and the beginning of the live one's name.

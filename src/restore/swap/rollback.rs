@@ -147,11 +147,7 @@ pub async fn rollback(
     let taken = database_names(&session).await?;
     drop(session);
     let is_there = taken.contains(&plan.database);
-    let mut moment = Clock::System.now();
-    while taken.contains(&names::before(&plan.database, moment)) {
-        moment += jiff::SignedDuration::from_secs(1);
-    }
-    let kept_as = names::before(&plan.database, moment);
+    let kept_as = names::free_before(&plan.database, Clock::System.now(), &taken);
     observer.event(Event::Phase { name: "swapping back" });
     let who = Exchange { live: &plan.database, is_there, becomes: &kept_as, taker: &plan.back_to };
     let exchanged = Box::pin(exchange(target, who, observer, stop)).await?;
