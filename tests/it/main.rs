@@ -34,6 +34,7 @@ mod locks;
 mod managed;
 mod pooler;
 mod priorities;
+mod random_schemas;
 mod reading;
 mod requirements;
 mod resume;
