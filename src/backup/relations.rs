@@ -93,14 +93,19 @@ impl Size {
 impl Relation {
     /// The query of all user tables, and of extensions' configuration tables; their columns only if rows are wanted.
     pub(super) fn query(rows: bool) -> String {
+        // A row of a partition may come to lie in another, whose columns have another order: its hash must be the same.
+        let above = "CASE WHEN c.relispartition THEN (SELECT ra.attnum FROM pg_catalog.pg_attribute ra \
+             WHERE ra.attrelid = pg_catalog.pg_partition_root(c.oid) AND ra.attname = a.attname) END";
         let columns = if rows {
-            "(SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, \
+            format!(
+                "(SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, \
                'type_oid', a.atttypid::pg_catalog.int8, 'collation', a.attcollation::pg_catalog.int8, \
-               'key', coalesce(a.attnum = ANY (pk.indkey), false)) ORDER BY a.attnum), '[]'::pg_catalog.json) \
+               'key', coalesce(a.attnum = ANY (pk.indkey), false)) ORDER BY {above}, a.attnum), '[]'::pg_catalog.json) \
              FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 \
                AND NOT a.attisdropped AND a.attgenerated = '')"
+            )
         } else {
-            "'[]'::pg_catalog.json"
+            "'[]'::pg_catalog.json".to_owned()
         };
         format!(
             "SELECT c.oid::pg_catalog.int8 AS oid, n.nspname AS schema, c.relname AS name, \

@@ -39,6 +39,9 @@ pub struct Head {
     /// Security labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<SecurityLabel>,
+    /// Extensions that take it along when they are dropped (`ALTER … DEPENDS ON EXTENSION`), by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<String>,
     /// What must exist before this object.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub depends: Vec<ObjectId>,

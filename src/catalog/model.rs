@@ -84,10 +84,14 @@ impl Head {
 }
 
 impl Entry {
-    /// Statements for what any object carries: owner, comments, security labels.
+    /// Statements for what any object carries: extensions that it goes with, owner, comments, security labels.
     pub fn attributes(&self, owner: bool, acting: &Acting) -> Vec<String> {
         let Self { head, object } = self;
         let mut statements = Vec::new();
+        for extension in &head.extensions {
+            let (object, extension) = (object.identity(head), quote::ident(extension));
+            statements.push(format!("ALTER {object} DEPENDS ON EXTENSION {extension}"));
+        }
         if owner {
             statements.extend(acting.set_owner(self));
         }

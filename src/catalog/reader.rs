@@ -158,7 +158,7 @@ const LABELS: &str = "SELECT l.classoid::pg_catalog.int8 AS class, l.objoid::pg_
 async fn read_dependencies(session: &Session) -> Result<Vec<Dependency>, PgError> {
     let sql = format!(
         "SELECT pg_catalog.concat_ws(' ', d.classid, d.objid, d.refclassid, d.refobjid, d.deptype) FROM pg_catalog.pg_depend d \
-         WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S') AND d.objid >= {FIRST_USER_OID} \
+         WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S', 'x') AND d.objid >= {FIRST_USER_OID} \
          AND NOT (d.classid = {attrdef}::pg_catalog.oid AND d.deptype = 'a') \
          AND NOT (d.classid = {pg_type}::pg_catalog.oid AND d.deptype = 'i')",
         attrdef = class::PG_ATTRDEF,
@@ -278,7 +278,8 @@ fn attach_dependencies(dependencies: &[Dependency], model: &mut Model, positions
         let (Some(from_at), Some(to_at)) = (positions.get(from), to_at) else {
             continue;
         };
-        let Some(to_id) = model.entries.get(*to_at).map(|entry| entry.head.id) else {
+        let Some((to_id, to_name)) = model.entries.get(*to_at).map(|e| (e.head.id, e.head.name.clone()))
+        else {
             continue;
         };
         let Some(entry) = model.entries.get_mut(*from_at) else {
@@ -288,6 +289,9 @@ fn attach_dependencies(dependencies: &[Dependency], model: &mut Model, positions
         let self_referring = *kind == b'n' && from != to && entry.object.kind() == "view";
         if from_at == to_at && !self_referring {
             continue;
+        }
+        if *kind == b'x' && entry.head.id == *from {
+            entry.head.extensions.push(to_name);
         }
         let detached = detached.contains(from);
         if *kind == b'a' && !detached && entry.object.kind() == "sequence" {

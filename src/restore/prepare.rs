@@ -1,6 +1,6 @@
 //! Reads what the archive holds, picks what is wanted, and plans.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::options::{GlobalsReport, Options, Plan, Wanted};
 use super::platform::Platform;
@@ -97,6 +97,7 @@ pub(super) async fn prepare(
     if wanted.sections.data {
         let streams: Vec<&Stream> =
             manifest.streams.iter().filter(|stream| is_wanted(wanted, stream)).collect();
+        let positions = model.positions();
         let total: u64 =
             streams.iter().filter_map(|s| archive.root().stream(s.id)).map(|e| e.totals.plain_bytes).sum();
         for stream in streams {
@@ -107,7 +108,8 @@ pub(super) async fn prepare(
                 && entry.totals.plain_bytes >= UNIT_BYTES
                 && entry.totals.plain_bytes >= total / SPLIT_SHARE;
             let units = cut(archive.all_chunks(stream.id), &entry.totals, split);
-            loads.push(LoadPlan { stream: stream.clone(), totals: entry.totals, units });
+            let through = stream.object.and_then(|relation| through(&model, &positions, relation));
+            loads.push(LoadPlan { stream: stream.clone(), totals: entry.totals, units, through });
         }
     }
     let sectioned = keep_sections(wanted, &mut model);
@@ -210,6 +212,28 @@ async fn present(session: &Session, model: &Model) -> Result<BTreeSet<ObjectId>>
         }
     }
     Ok(found)
+}
+
+/// The topmost table above a partition by which rows may come to lie in other partitions than before.
+fn through(model: &Model, positions: &HashMap<ObjectId, usize>, relation: ObjectId) -> Option<String> {
+    let table = |id: ObjectId| {
+        let entry = model.entries.get(*positions.get(&id)?)?;
+        match &entry.object {
+            Object::Table(table) => Some((&entry.head, table)),
+            _ => None,
+        }
+    };
+    let (mut found, mut at) = (None, relation);
+    // Deeper than any server allows a tree to be: a circle in a damaged archive must end too.
+    for _ in 0..1_000 {
+        let parent = model.entries.get(*positions.get(&at)?).and_then(|entry| entry.object.partition_of());
+        let Some((head, above)) = parent.and_then(table) else { break };
+        if above.is_hashed_by_own_types() {
+            found = Some(head.qualified());
+        }
+        at = head.id;
+    }
+    found
 }
 
 fn is_wanted(wanted: &Wanted, stream: &Stream) -> bool {

@@ -149,7 +149,7 @@ impl Writer<'_> {
     async fn load(&self, load: &LoadPlan, stop: &Stop, out: Sink<'_>) -> Result<()> {
         match load.stream.content {
             Content::Table | Content::ExtensionConfig { .. } => {
-                let (name, columns) = (load.stream.qualified(), load.stream.column_list());
+                let (name, columns) = (load.table(), load.stream.column_list());
                 statement(&format!("COPY {name}{columns} FROM STDIN"), out)?;
                 self.rows(load, stop, out).await
             }

@@ -34,13 +34,20 @@ pub(super) struct LoadPlan {
     pub(super) totals: Totals,
     /// The chunks of each unit.
     pub(super) units: Vec<ChunkRange>,
+    /// The partitioned table that rows go through, quoted and qualified, where they may belong to another partition here.
+    pub(super) through: Option<String>,
 }
 
 impl LoadPlan {
     /// One session loads it all, into a table that was just created: it can empty the table in the same transaction, so that rows are frozen as they
     /// come (`COPY … FREEZE`) and need no vacuum.
     fn is_frozen(&self, keep_rows: bool) -> bool {
-        !keep_rows && self.units.len() == 1 && self.stream.content == Content::Table
+        !keep_rows && self.units.len() == 1 && self.stream.content == Content::Table && self.through.is_none()
+    }
+
+    /// The table that is named in the `COPY`.
+    pub(super) fn table(&self) -> String {
+        self.through.clone().unwrap_or_else(|| self.stream.qualified())
     }
 }
 
@@ -376,7 +383,7 @@ impl Steps {
         chunks: ChunkRange,
         marks: Vec<String>,
     ) -> Result<u64> {
-        let name = plan.stream.qualified();
+        let name = plan.table();
         let columns = plan.stream.column_list();
         session.execute("BEGIN").await?;
         let options = if plan.is_frozen(self.keep_rows) {

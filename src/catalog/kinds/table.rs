@@ -208,6 +208,20 @@ impl Table {
         self.columns.iter().filter(|column| column.generated.is_none())
     }
 
+    /// Whether the place of a row among the partitions may be another in a restored table: the hash of a value of a
+    /// user's type may come from the numbers that the server gave it (an enum's labels), and of an expression from
+    /// whatever it calls.
+    pub fn is_hashed_by_own_types(&self) -> bool {
+        let Some(keys) = self.partition_key.as_deref().and_then(|key| key.strip_prefix("HASH (")) else {
+            return false;
+        };
+        let keys = keys.strip_suffix(')').unwrap_or(keys);
+        keys.split(", ").any(|key| {
+            let column = self.columns.iter().find(|column| key == column.name || key == ident(&column.name));
+            column.is_none_or(|column| column.type_name.contains('.'))
+        })
+    }
+
     /// A partition has all its columns and constraints of its own; another child only those that it does not inherit.
     fn is_own(&self, local: bool) -> bool {
         local || self.partition.is_some()
