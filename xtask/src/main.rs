@@ -9,6 +9,7 @@ usage: cargo xtask COMMAND
 
   servers [--pg 13..18] [--s3] [--start]   install servers into .servers/; --start runs them until stdin ends
   test [--pg 15,18] [--filter TEXT] [--accept]   run all tests, on these versions of PostgreSQL
+  test --zoo                    every kind of object and random schemas, brought back on PostgreSQL 13 to 18
   check                         formatting, lints, docs, licences: what to run before each commit
   ci                            exactly what continuous integration runs
   docs                          write docs/reference/cli.md from the program's help

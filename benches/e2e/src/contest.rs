@@ -74,6 +74,7 @@ impl Tools<'_> {
             self.backups("big", "big", 1, &url("big")),
             self.backups("pgbench", "pgb", 1, &url("pgb")),
             self.pipeline(&url("tpch")),
+            self.definitions(&url("many")),
             self.restores("restore", "tpch", &url("tpch"), &url("restored")),
             self.restores("load", "big", &url("big"), &url("restored")),
             self.memory(&url("tpch5"), &url("restored")),
@@ -99,6 +100,25 @@ impl Tools<'_> {
         ];
         let title = format!("Backup of {database}, zstd {level}");
         Contest { name, title, database, setup: String::new(), entries, ratios: true }
+    }
+
+    /// Definitions alone, of many tables.
+    fn definitions(&self, url: &str) -> Contest {
+        let out = self.scratch.join("schema.sql");
+        let script = format!("pg_dump -d '{url}' -s -f {}", out.display());
+        let label = "pg_dump -s, not encrypted".to_owned();
+        let peer = Entry { label, script, target: None, writes: Some(out), ours: false };
+        let all = self.backup(1, url);
+        let label = "pgcask backup --schema-only, encrypted".to_owned();
+        let ours = Entry { label, script: format!("{} --schema-only", all.script), ..all };
+        Contest {
+            name: "schema",
+            title: "Definitions of many tables (10,000 at scale 1)".to_owned(),
+            database: "many",
+            setup: String::new(),
+            entries: vec![peer, ours],
+            ratios: true,
+        }
     }
 
     fn pipeline(&self, url: &str) -> Contest {

@@ -23,7 +23,7 @@ usage: cargo xtask bench [OPTIONS]
   --scale F        TPC-H scale factor [default: 1]; the big table has twice that, pgbench 50 times
   --jobs N         connections of every contender [default: 2]
   --runs N         rounds; the medians count [default: 3]
-  --only A,B       of backup1, backup3, big, pgbench, gpg, restore, load, memory
+  --only A,B       of backup1, backup3, big, pgbench, gpg, schema, restore, load, memory
   --program FILE   a built pgcask; otherwise a release build is made
   --prepare        only build the data sets, for later
   --write          write docs/benchmarks.md and docs/benchmarks.json, not only stdout";
@@ -86,7 +86,7 @@ fn bench(arguments: &Arguments) -> Result<()> {
     // Before the data sets: a comparison that cannot be made is said at once.
     let peers = Peers::find()?;
     if arguments.prepare {
-        return Data::prepare(arguments.scale, &["tpch", "big", "pgb", "tpch5"]).map(drop);
+        return Data::prepare(arguments.scale, &["tpch", "big", "pgb", "many", "tpch5"]).map(drop);
     }
     let program = arguments.program.clone().map_or_else(built, Ok)?;
     let scratch = tempfile::Builder::new().prefix(".bench-").tempdir_in(install::root()?)?;

@@ -9,15 +9,19 @@ use super::{run_with, unknown, value};
 /// Runs the command.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut list = std::env::var("PGCASK_TEST_PG").unwrap_or_else(|_| "13,14,15,16,17,18".to_owned());
-    let (mut filter, mut accept) = (None, false);
+    let (mut filter, mut accept, mut zoo) = (None, false, false);
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
         match arg.as_str() {
             "--pg" => list = value(arg, &mut rest)?,
             "--filter" => filter = Some(value(arg, &mut rest)?),
             "--accept" => accept = true,
+            "--zoo" => zoo = true,
             other => unknown(other)?,
         }
+    }
+    if zoo && filter.is_none() {
+        return run_zoo();
     }
     let versions = versions(&list)?;
     for major in &versions {
@@ -50,6 +54,17 @@ pub(crate) fn run_crash(args: &[String]) -> Result<()> {
     environment.extend(seed.as_deref().map(|seed| ("PGCASK_CRASH_SEED", seed)));
     let test = ["test", "--test", "it", "--", "killed_at_random_moments", "--nocapture"];
     run_with("cargo", &test, &environment)
+}
+
+/// `cargo xtask test --zoo`: every kind of object on every version there is, and no other test.
+fn run_zoo() -> Result<()> {
+    let all = "13,14,15,16,17,18";
+    for major in versions(all)? {
+        Build::Major(major).bin()?;
+    }
+    let cargo =
+        ["test", "--package", "pgcask", "--test", "it", "--", "roundtrip::", "catalog::", "random_schemas::"];
+    run_with("cargo", &cargo, &[("PGCASK_TEST_PG", all)])
 }
 
 /// `cargo xtask docs`: writes what is generated of the documents. The test that compares them writes them, too.
