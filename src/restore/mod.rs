@@ -14,6 +14,7 @@ mod failures;
 mod fill;
 mod globals;
 mod in_place;
+mod load_plan;
 mod loader;
 mod options;
 mod platform;

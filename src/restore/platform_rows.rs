@@ -8,9 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
+use super::load_plan::LoadPlan;
 use super::loader;
 use super::preflight::Finding;
-use super::steps::{LoadPlan, Steps};
+use super::steps::Steps;
 use crate::catalog::model::SequenceValue;
 use crate::catalog::profile::{Profile, Rows};
 use crate::error::{Context as _, Error, ErrorKind, Result};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::load_plan::LoadPlan;
 use super::options::{GlobalsReport, Options, Plan, Wanted};
 use super::platform::Platform;
 use super::preflight::Finding;
-use super::steps::LoadPlan;
 use crate::archive::Totals;
 use crate::catalog::database::DatabaseInfo;
 use crate::catalog::encode::FORMAT;

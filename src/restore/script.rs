@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use super::definitions::Definitions;
+use super::load_plan::LoadPlan;
 use super::options::Wanted;
 use super::prepare::{self, Means, Prepared};
-use super::steps::LoadPlan;
 use crate::catalog::acting::Acting;
 use crate::catalog::kind::Target;
 use crate::catalog::model::SequenceValue;

@@ -7,12 +7,12 @@ use super::classes::Classes;
 use super::definitions::Definitions;
 use super::execute;
 use super::failures::Failures;
+use super::load_plan::LoadPlan;
 use super::loader;
 use super::progress::Ledger;
 use super::refresh;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::archive::Totals;
 use crate::budget::ByteBudget;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::large_object;
@@ -25,31 +25,6 @@ use crate::pg::Session;
 use crate::pg::quote::printable;
 use crate::plan::restore::Step;
 use crate::stop::Stop;
-
-/// A stream to be loaded, cut into units.
-#[derive(Debug)]
-pub(super) struct LoadPlan {
-    pub(super) stream: Stream,
-    /// What the index says of all its chunks.
-    pub(super) totals: Totals,
-    /// The chunks of each unit.
-    pub(super) units: Vec<ChunkRange>,
-    /// The partitioned table that rows go through, quoted and qualified, where they may belong to another partition here.
-    pub(super) through: Option<String>,
-}
-
-impl LoadPlan {
-    /// One session loads it all, into a table that was just created: it can empty the table in the same transaction, so that rows are frozen as they
-    /// come (`COPY … FREEZE`) and need no vacuum.
-    fn is_frozen(&self, keep_rows: bool) -> bool {
-        !keep_rows && self.units.len() == 1 && self.stream.content == Content::Table && self.through.is_none()
-    }
-
-    /// The table that is named in the `COPY`.
-    pub(super) fn table(&self) -> String {
-        self.through.clone().unwrap_or_else(|| self.stream.qualified())
-    }
-}
 
 /// The mark that default privileges of the target are taken back.
 const RESETS: &str = "default privileges of the target";
