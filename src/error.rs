@@ -166,10 +166,10 @@ impl From<PgError> for Error {
                     "rename or rewrite them in ASCII or UTF-8; rows may hold any bytes, definitions may not",
                 ),
             ),
-            PgError::LockRoom { .. } => (
+            PgError::LocksFull(_) => (
                 ErrorKind::Failed,
                 Some(
-                    "raise max_locks_per_transaction and restart the server, or back up a part at a time with --schema",
+                    "raise max_locks_per_transaction and restart the server, or take a part at a time with --schema",
                 ),
             ),
             PgError::Server(report) => (ErrorKind::Failed, hint_for(report)),

@@ -134,7 +134,7 @@ async fn choose(
     let mut relations = relations::chosen(options, session, observer).await.context(source)?;
     stop.check()?;
     let access = access::check(options, session, &mut relations, observer).await?;
-    relations::lock(options, session, &mut relations).await?;
+    relations::lock(options, session, &mut relations, observer).await?;
     Ok((relations, access))
 }
 

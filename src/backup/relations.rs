@@ -229,8 +229,15 @@ pub(super) async fn chosen(
 }
 
 /// Locks the tables, and learns the sizes of those whose rows are read.
-pub(super) async fn lock(options: &Options, session: &Session, relations: &mut [Relation]) -> Result<()> {
-    lock_room::require(session, relations.len(), options.jobs).await?;
+pub(super) async fn lock(
+    options: &Options,
+    session: &Session,
+    relations: &mut [Relation],
+    observer: &SharedObserver,
+) -> Result<()> {
+    if let Some(message) = lock_room::doubt(session, relations.len(), options.jobs).await? {
+        observer.event(Event::Warning { message });
+    }
     // What may not be read may not be locked either; it is not read.
     let targets: Vec<LockTarget> = relations.iter().filter(|r| r.is_lockable()).map(target).collect();
     let policy = LockPolicy { deadline: options.lock_timeout, ..LockPolicy::default() };

@@ -192,21 +192,9 @@ pub enum PgError {
         /// The objects, with bytes beyond ASCII escaped.
         what: String,
     },
-    /// The server has no room for so many locks.
-    #[error(
-        "the backup needs {wanted} locks, one for each table and some for the catalogs, and the server has room for \
-         {room} ({used} of them taken; max_locks_per_transaction is {setting})"
-    )]
-    LockRoom {
-        /// Locks that are needed.
-        wanted: u64,
-        /// Locks that the server has room for, taken ones among them.
-        room: u64,
-        /// Locks taken by others.
-        used: u64,
-        /// `max_locks_per_transaction`.
-        setting: u32,
-    },
+    /// The server has no room for another lock: its table of locks is full.
+    #[error("the server's table of locks is full: {0}")]
+    LocksFull(Box<ServerError>),
     /// On a standby: what the primary did had to be replayed, and stood against what we were reading.
     #[error("the standby stopped us, to replay what the primary did meanwhile: {report}")]
     RecoveryConflict {
@@ -235,6 +223,8 @@ impl PgError {
             return if ends_the_session(&server) {
                 let reason = format!("{} (SQLSTATE {})", server.message, server.code);
                 Self::Lost { reason, statement: server.statement }
+            } else if locks_are_full(&server) {
+                Self::LocksFull(Box::new(server))
             } else {
                 Self::Server(Box::new(server))
             };
@@ -264,7 +254,9 @@ impl PgError {
     /// The SQLSTATE, for an error that the server reported on a statement.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Server(report) | Self::Refused { report, .. } => Some(&report.code),
+            Self::Server(report) | Self::LocksFull(report) | Self::Refused { report, .. } => {
+                Some(&report.code)
+            }
             _ => None,
         }
     }
@@ -282,6 +274,12 @@ const CONFLICT: &str = "40001";
 fn ends_the_session(report: &ServerError) -> bool {
     matches!(report.code.as_str(), "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04")
         || matches!(report.severity.as_str(), "FATAL" | "PANIC")
+}
+
+/// `out_of_memory`, where the server means its table of locks (`lock.c`): the setting's name is not translated.
+fn locks_are_full(report: &ServerError) -> bool {
+    report.code == "53200"
+        && report.hint.as_deref().is_some_and(|hint| hint.contains("max_locks_per_transaction"))
 }
 
 /// An error and its causes as one sentence.

@@ -68,7 +68,7 @@ const RELEASE: &str = "RELEASE SAVEPOINT pgcask_lock";
 ///
 /// # Errors
 /// [`PgError::LockTimeout`] names the relations and who is in the way; [`PgError::Changed`] a relation that was
-/// dropped or replaced. The server's own report (SQLSTATE 53200) if `max_locks_per_transaction` is too small.
+/// dropped or replaced. [`PgError::LocksFull`] if `max_locks_per_transaction` is too small.
 pub async fn lock_all(session: &Session, targets: &[LockTarget], policy: LockPolicy) -> Result<(), PgError> {
     let started = Instant::now();
     let lockable: Vec<&LockTarget> = targets.iter().filter(|target| target.is_lockable()).collect();

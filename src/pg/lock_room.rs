@@ -42,19 +42,25 @@ async fn read(session: &Session) -> Result<Room, PgError> {
 /// Locks on the server's own catalogs and their indexes, which reading them takes until the transaction ends.
 const CATALOGS: u64 = 200;
 
-/// Makes sure that the locks of a backup fit: one for each table, and those on catalogs. What several sessions lock takes
-/// one place, and for each session half of one (the table of holders is twice as large).
+/// Says if the locks of a backup may be more than fit: one for each table, and those on catalogs. What several sessions
+/// lock takes one place, and for each session half of one (the table of holders is twice as large).
+///
+/// The table of locks may grow into shared memory that nobody else wants, by how much cannot be asked: this is a warning.
 ///
 /// # Errors
-/// [`PgError::LockRoom`] if they do not; those of the query.
-pub(crate) async fn require(session: &Session, tables: usize, jobs: usize) -> Result<(), PgError> {
+/// Those of the query.
+pub(crate) async fn doubt(session: &Session, tables: usize, jobs: usize) -> Result<Option<String>, PgError> {
     let Room { capacity: room, per_transaction, used } = read(session).await?;
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let held = CATALOGS.saturating_add(count(WORKER_LOCKS.min(tables))).saturating_mul(count(jobs));
     let wanted = count(tables).saturating_add(CATALOGS).max(count(tables).saturating_add(held) / 2);
     // `LockShmemSize` adds a tenth for safety.
-    if wanted.saturating_add(used) > room.saturating_add(room / 10) {
-        return Err(PgError::LockRoom { wanted, room, used, setting: per_transaction });
-    }
-    Ok(())
+    let fits = wanted.saturating_add(used) <= room.saturating_add(room / 10);
+    Ok((!fits).then(|| {
+        format!(
+            "the backup needs {wanted} locks, one for each table and some for the catalogs, and the server is sure to have \
+             room for {room} only ({used} of them taken; max_locks_per_transaction is {per_transaction}): if it has no more, \
+             this backup fails, and others' statements may meanwhile"
+        )
+    }))
 }
