@@ -33,6 +33,19 @@ pub enum Event {
         /// How long it took.
         seconds: f64,
     },
+    /// One step of a restore is complete: which, on which connection.
+    Step {
+        /// What was done: `load`, `analyze`, `prove`, `fill`, or the kind of object that was made.
+        work: &'static str,
+        /// The object, for people.
+        object: String,
+        /// The connection, counted from 0.
+        worker: usize,
+        /// How long it took.
+        seconds: f64,
+        /// What it cost by the plan's estimate, in bytes moved; for `load` and `prove` bytes of COPY text.
+        cost: u64,
+    },
     /// Something the operator should know, though the work goes on.
     Warning {
         /// One sentence, without a full stop.

@@ -8,14 +8,17 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::archive::{
-    Archive, ChunkEntry, FrameRef, Located, Locator, OpenScratch, Opener, Page, Root, SectionTag, StreamEntry,
+    Archive, ChunkEntry, FrameRef, Located, Locator, OpenScratch, Opener, Page, Report, Root, SectionTag,
+    StreamEntry, Verifier,
 };
 use crate::catalog::encode;
 use crate::catalog::globals::Globals;
 use crate::catalog::model::Model;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::event::{Event, SharedObserver};
 use crate::manifest::{self, Closing, Manifest, Stream};
 use crate::seal::recipient::Identity;
+use crate::stop::Stop;
 use crate::store::get::Source;
 
 /// Gaps between frames that are cheaper to read than to ask again.
@@ -297,6 +300,35 @@ impl OpenArchive {
         }
         Ok(Some(all))
     }
+}
+
+/// Feeds a whole archive to a verifier.
+///
+/// # Errors
+/// When the store does not answer or a stop is asked for. What is wrong with the archive is told in the report.
+pub async fn scan(
+    source: &Source,
+    mut verifier: Verifier,
+    observer: &SharedObserver,
+    stop: &Stop,
+) -> Result<Report> {
+    const STEP: u64 = 4 << 20;
+    observer.event(Event::Total { bytes: source.size(), rows: 0 });
+    let mut at = 0;
+    while at < source.size() {
+        stop.check()?;
+        let end = source.size().min(at + STEP);
+        let bytes = source.read(at..end).await?;
+        verifier = tokio::task::spawn_blocking(move || {
+            verifier.feed(&bytes);
+            verifier
+        })
+        .await
+        .map_err(|error| Error::with_source(ErrorKind::Failed, "verify", error))?;
+        observer.event(Event::Progress { bytes: end - at, rows: 0 });
+        at = end;
+    }
+    Ok(verifier.finish())
 }
 
 /// Chunks that lie together, to be read by one request.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
 
 use crate::catalog::profile::{Profile, Wish};
 use crate::error::{Error, ErrorKind, Result};
@@ -218,6 +218,13 @@ pub(super) fn moment(text: &str) -> std::result::Result<Timestamp, String> {
 pub(super) fn span_ahead(text: &str) -> std::result::Result<Span, String> {
     let read = text.parse::<Span>().ok().filter(|span| span.is_positive());
     read.ok_or_else(|| "a span is written as 90d, 12w, 18mo, 7y, 1y 6mo".to_owned())
+}
+
+/// A length of time in seconds: `24h`, `1h 30m`, `500ms`; a day has 24 hours.
+pub(super) fn seconds(text: &str) -> std::result::Result<f64, String> {
+    let total = |span: Span| span.total((Unit::Second, SpanRelativeTo::days_are_24_hours()));
+    let read = text.parse::<Span>().and_then(total).ok().filter(|seconds| *seconds >= 0.0);
+    read.ok_or_else(|| "a length of time is written as 24h, 7d, 1h 30m, 90s".to_owned())
 }
 
 /// The store that a command cannot do without.

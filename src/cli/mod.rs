@@ -16,6 +16,7 @@ pub mod restore;
 pub mod rollback;
 pub mod rows;
 pub mod swap;
+pub mod test;
 pub mod validate;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ pub enum Command {
     List(list::ListArgs),
     Show(read::ShowArgs),
     Verify(read::VerifyArgs),
+    Test(test::TestArgs),
     Cat(read::CatArgs),
     Diff(diff::DiffArgs),
     Keygen(keys::KeygenArgs),
@@ -131,6 +133,7 @@ async fn run(command: Command, context: Context) -> Result<Exit> {
         Command::List(args) => args.run(&context).await,
         Command::Show(args) => args.run(&context).await,
         Command::Verify(args) => args.run(&context).await,
+        Command::Test(args) => args.run(&context).await,
         Command::Cat(args) => args.run(&context).await,
         Command::Diff(args) => args.run(&context).await,
         Command::Keygen(args) => args.run(&context),

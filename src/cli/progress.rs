@@ -98,6 +98,9 @@ impl Observer for Progress {
             Event::Done { what, seconds } => {
                 self.aside(|| self.printer.detail(&format!("{what}: {seconds:.2} s")));
             }
+            Event::Step { work, object, seconds, .. } => {
+                self.aside(|| self.printer.detail(&format!("{work} {object}: {seconds:.2} s")));
+            }
             Event::Warning { message } => self.aside(|| self.printer.warning(&message)),
             Event::Notice { message } => self.aside(|| self.printer.info(&message)),
             Event::Info { message } => self.aside(|| self.printer.detail(&message)),

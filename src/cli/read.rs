@@ -1,5 +1,7 @@
 //! `pgcask show`, `pgcask verify`, `pgcask cat`: reading an archive without a server.
 
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum};
 
 use super::args::{FindArgs, UnlockArgs, WantedArgs};
@@ -8,11 +10,11 @@ use super::progress::Progress;
 use super::{Context, globals, keys};
 use crate::archive::{Report, Totals, Verifier};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Event, Observer as _};
+use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::extract::{Extractor, Form};
 use crate::manifest::{Manifest, Stream};
-use crate::opened::{Found, OpenArchive};
+use crate::opened::{self, Found, OpenArchive};
 use crate::pg::quote::printable;
 use crate::plan::select::Pattern;
 use crate::restore::{ScriptOptions, Sections, script};
@@ -272,27 +274,13 @@ impl VerifyArgs {
     }
 }
 
-/// Feeds the whole archive to a verifier.
-pub(super) async fn scan(source: &Source, mut verifier: Verifier, context: &Context) -> Result<Report> {
-    const STEP: u64 = 4 << 20;
+/// Feeds the whole archive to a verifier, with a progress bar.
+pub(super) async fn scan(source: &Source, verifier: Verifier, context: &Context) -> Result<Report> {
     let progress = Progress::new(context.printer, context.bar);
-    progress.event(Event::Total { bytes: source.size(), rows: 0 });
-    let mut at = 0;
-    while at < source.size() {
-        context.stop.check()?;
-        let end = source.size().min(at + STEP);
-        let bytes = source.read(at..end).await?;
-        verifier = tokio::task::spawn_blocking(move || {
-            verifier.feed(&bytes);
-            verifier
-        })
-        .await
-        .map_err(|error| Error::with_source(ErrorKind::Failed, "verify", error))?;
-        progress.event(Event::Progress { bytes: end - at, rows: 0 });
-        at = end;
-    }
+    let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+    let report = opened::scan(source, verifier, &observer, &context.stop).await;
     progress.finish();
-    Ok(verifier.finish())
+    report
 }
 
 fn print_report(printer: Printer, archive: &str, report: &Report) -> Result<Exit> {

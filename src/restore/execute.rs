@@ -60,6 +60,7 @@ struct Board {
     schedule: Mutex<Schedule>,
     steps_of: Vec<Step>,
     class_of: Vec<u8>,
+    cost_of: Vec<u64>,
     changed: Notify,
 }
 
@@ -72,14 +73,21 @@ pub(super) async fn parallel(
 ) -> Result<Vec<Session>> {
     let (steps_of, tasks): (Vec<Step>, Vec<Task>) = tasks.into_iter().unzip();
     let class_of = tasks.iter().map(|task| task.class).collect();
+    let cost_of = tasks.iter().map(|task| task.cost).collect();
     let schedule = Schedule::new(tasks)
         .map_err(|cycle| Error::with_source(ErrorKind::Failed, "order the work of the restore", cycle))?;
-    let board =
-        Arc::new(Board { schedule: Mutex::new(schedule), steps_of, class_of, changed: Notify::new() });
+    let board = Arc::new(Board {
+        schedule: Mutex::new(schedule),
+        steps_of,
+        class_of,
+        cost_of,
+        changed: Notify::new(),
+    });
     let part = stop.part();
     let mut workers = JoinSet::new();
-    for session in sessions {
-        workers.spawn(worker(Arc::clone(steps), Arc::clone(&board), session, part.clone()));
+    for (number, session) in sessions.into_iter().enumerate() {
+        let (steps, board) = (Arc::clone(steps), Arc::clone(&board));
+        workers.spawn(worker(steps, board, Worker { number, session }, part.clone()));
     }
     let (mut back, mut first) = (Vec::new(), None);
     while let Some(ended) = workers.join_next().await {
@@ -105,7 +113,13 @@ pub(super) async fn parallel(
     }
 }
 
-async fn worker(steps: Arc<Steps>, board: Arc<Board>, session: Session, part: Stop) -> Result<Session> {
+/// One of the connections.
+struct Worker {
+    number: usize,
+    session: Session,
+}
+
+async fn worker(steps: Arc<Steps>, board: Arc<Board>, worker: Worker, part: Stop) -> Result<Session> {
     loop {
         // Registered before looking, so that a change in between is not missed.
         let changed = board.changed.notified();
@@ -115,7 +129,7 @@ async fn worker(steps: Arc<Steps>, board: Arc<Board>, session: Session, part: St
         let next = {
             let mut schedule = board.schedule.lock().await;
             if schedule.is_done() {
-                return Ok(session);
+                return Ok(worker.session);
             }
             schedule.start_next()
         };
@@ -126,11 +140,12 @@ async fn worker(steps: Arc<Steps>, board: Arc<Board>, session: Session, part: St
             }
             continue;
         };
-        run_one(&steps, &board, &session, task, &part).await?;
+        run_one(&steps, &board, &worker, task, &part).await?;
     }
 }
 
-async fn run_one(steps: &Steps, board: &Board, session: &Session, task: TaskId, part: &Stop) -> Result<()> {
+async fn run_one(steps: &Steps, board: &Board, worker: &Worker, task: TaskId, part: &Stop) -> Result<()> {
+    let Worker { number, session } = worker;
     let began = Instant::now();
     let Some(step) = board.steps_of.get(task).copied() else {
         return Ok(());
@@ -145,8 +160,10 @@ async fn run_one(steps: &Steps, board: &Board, session: &Session, task: TaskId, 
         }
         result = alone(steps, session, step) => result?,
     }
-    if let Some(what) = steps.describe(step) {
-        steps.observer().event(Event::Done { what, seconds: began.elapsed().as_secs_f64() });
+    if let Some((work, object)) = steps.subject(step) {
+        let cost = board.cost_of.get(task).copied().unwrap_or_default();
+        let seconds = began.elapsed().as_secs_f64();
+        steps.observer().event(Event::Step { work, object, worker: *number, seconds, cost });
     }
     board.schedule.lock().await.finish(task);
     board.class_of.get(task).into_iter().for_each(|class| steps.classes.finish(*class));

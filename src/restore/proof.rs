@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::steps::Steps;
 use crate::catalog::ident::ObjectId;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::event::Event;
 use crate::manifest::{Content, Stream};
 use crate::pg::Session;
 use crate::pg::copy::{ContentHash, LargeRows, RowHasher};
@@ -40,7 +42,7 @@ pub(super) async fn prove(steps: &Arc<Steps>, sessions: &[Session], stop: &Stop)
     let units = units(steps, sessions.first()).await?;
     let queue = std::sync::Mutex::new(units);
     let large = LargeRows::default();
-    let work = sessions.iter().map(|session| {
+    let work = sessions.iter().enumerate().map(|(worker, session)| {
         let (queue, hasher, large) = (&queue, &hasher, &large);
         async move {
             let mut found: HashMap<usize, ContentHash> = HashMap::new();
@@ -50,7 +52,12 @@ pub(super) async fn prove(steps: &Arc<Steps>, sessions: &[Session], stop: &Stop)
                 let Some(unit) = next else {
                     return Ok::<_, Error>(found);
                 };
+                let began = Instant::now();
                 *found.entry(unit.load).or_default() += read(session, &unit.sql, hasher, large).await?;
+                let object = steps.loads.get(unit.load).map(|load| load.stream.display()).unwrap_or_default();
+                let seconds = began.elapsed().as_secs_f64();
+                let step = Event::Step { work: "prove", object, worker, seconds, cost: unit.bytes };
+                steps.observer().event(step);
             }
         }
     });
@@ -84,6 +91,8 @@ async fn read(session: &Session, sql: &str, hasher: &RowHasher, large: &LargeRow
 struct Unit {
     load: usize,
     sql: String,
+    /// Bytes of COPY text.
+    bytes: u64,
 }
 
 async fn units(steps: &Steps, session: Option<&Session>) -> Result<Vec<Unit>> {
@@ -106,9 +115,9 @@ async fn units(steps: &Steps, session: Option<&Session>) -> Result<Vec<Unit>> {
             let size = session.query_one_text(&sql).await?.and_then(|text| text.parse().ok()).unwrap_or(0);
             parts = split(RelationSize { heap_bytes: size, toast_bytes: 0, block_bytes }, true);
         }
-        for part in parts {
-            units.push((bytes, Unit { load, sql: copy_sql(stream, part) }));
-        }
+        let each = bytes / u64::try_from(parts.len().max(1)).unwrap_or(1);
+        let unit = |part| (bytes, Unit { load, sql: copy_sql(stream, part), bytes: each });
+        units.extend(parts.into_iter().map(unit));
     }
     units.sort_by_key(|(bytes, _)| *bytes);
     Ok(units.into_iter().map(|(_, unit)| unit).collect())

@@ -133,6 +133,27 @@ impl Steps {
         }
     }
 
+    /// What kind of work a step is, and on what; nothing for steps that do nothing.
+    pub(super) fn subject(&self, step: Step) -> Option<(&'static str, String)> {
+        let stream = |load: usize| self.loads.get(load).map(|load| load.stream.display());
+        let entry = |item: usize| self.definitions.entries.get(item);
+        let made = |entry: &Entry| {
+            let identity = printable(&entry.object.identity(&entry.head));
+            // The kind stands beside it.
+            let kind = format!("{} ", entry.object.kind().to_uppercase());
+            identity.strip_prefix(&kind).map(str::to_owned).unwrap_or(identity)
+        };
+        match step {
+            Step::Create(item) | Step::Finish(item) => {
+                entry(item).map(|entry| (entry.object.kind(), made(entry)))
+            }
+            Step::Refresh(item) => entry(item).map(|entry| ("fill", made(entry))),
+            Step::Load { load, .. } => stream(load).map(|name| ("load", name)),
+            Step::Analyze(load) => stream(load).map(|name| ("analyze", name)),
+            Step::Loaded(_) | Step::AllLoaded => None,
+        }
+    }
+
     /// Whether the load is of large objects' metadata, which is loaded before all else.
     pub(super) fn is_large_objects(&self, load: usize) -> bool {
         self.loads.get(load).is_some_and(|load| load.stream.content == Content::LargeObjects)

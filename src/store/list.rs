@@ -32,6 +32,8 @@ pub struct Backup {
     pub facts: KeyFacts,
     /// Length of the archive.
     pub bytes: u64,
+    /// What was put beside the archive later: the ends of the names, as `drill-20261125T010203Z.json`, in their order.
+    pub later: Vec<String>,
 }
 
 /// What a backup that failed, or somebody's deletion, left behind: no backup.
@@ -80,6 +82,14 @@ struct Found {
     archive: Option<u64>,
     checksum: Option<u64>,
     metadata: Option<u64>,
+    later: Vec<String>,
+}
+
+/// The key of the archive that an object stands beside, and the end of the object's name.
+fn beside(key: &str) -> Option<(&str, &str)> {
+    let (archive, _) = key.rsplit_once(".cask.").filter(|_| key.strip_suffix(".cask").is_none())?;
+    let (archive, end) = key.split_at_checked(archive.len() + ".cask".len())?;
+    Some((archive, end.strip_prefix('.')?))
 }
 
 /// Lists a store. Names that no backup made are passed over.
@@ -94,20 +104,24 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Listing, StoreError>
     while let Some(object) = objects.try_next().await.map_err(failed)? {
         let Some(key) = store.key(&object.location) else { continue };
         let size = Some(object.size);
-        if let Some(archive) = key.strip_suffix(".sha256") {
-            found.entry(archive.to_owned()).or_default().checksum = size;
-        } else if let Some(archive) = key.strip_suffix(".json") {
-            found.entry(archive.to_owned()).or_default().metadata = size;
-        } else {
+        let Some((archive, end)) = beside(&key) else {
             found.entry(key).or_default().archive = size;
+            continue;
+        };
+        let found = found.entry(archive.to_owned()).or_default();
+        match end {
+            "sha256" => found.checksum = size,
+            "json" => found.metadata = size,
+            later => found.later.push(later.to_owned()),
         }
     }
     let mut listing = Listing::default();
     for (key, found) in found {
         let Some(facts) = naming::parse(&key).filter(|facts| filter.takes(facts)) else { continue };
         match found {
-            Found { archive: Some(bytes), metadata: Some(_), .. } => {
-                listing.backups.push(Backup { key, facts, bytes });
+            Found { archive: Some(bytes), metadata: Some(_), mut later, .. } => {
+                later.sort();
+                listing.backups.push(Backup { key, facts, bytes, later });
             }
             Found { archive: Some(bytes), .. } => {
                 listing.orphans.push(Orphan { key, bytes, lacks: ".json" });

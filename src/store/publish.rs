@@ -30,7 +30,7 @@ async fn put_both(store: &Store, key: &str, metadata: &Metadata) -> Result<(), S
 }
 
 /// Puts a small object that must not exist.
-async fn put(store: &Store, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+pub(super) async fn put(store: &Store, key: &str, bytes: Bytes) -> Result<(), StoreError> {
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
     let put = store.client.put_opts(&store.path(key), PutPayload::from_bytes(bytes), options).await;
     put.map(drop).map_err(|error| StoreError::from_client(&store.display(key), &error))

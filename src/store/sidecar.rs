@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Store, StoreError};
 
 /// No sidecar is longer.
-const MAX_BYTES: u64 = 1 << 20;
+pub(super) const MAX_BYTES: u64 = 1 << 20;
 
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
@@ -80,6 +80,17 @@ pub async fn read(store: &Store, key: &str) -> Result<Option<Metadata>, StoreErr
     }
     let bytes = answer.bytes().await.map_err(failed)?;
     Ok(serde_json::from_slice(&bytes).ok())
+}
+
+/// The checksum that the `.sha256` of the archive at `key` states; `None` for a file of another form.
+///
+/// # Errors
+/// Those of the store.
+pub async fn read_checksum(store: &Store, key: &str) -> Result<Option<String>, StoreError> {
+    let bytes = super::beside::read(store, key, "sha256").await?;
+    let text = String::from_utf8_lossy(&bytes);
+    let digits = text.split_whitespace().next().filter(|word| word.len() == 64);
+    Ok(digits.map(str::to_ascii_lowercase))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("catalog", vec!["pg"]),
         ("plan", vec!["catalog", "pg"]),
         ("manifest", vec!["catalog", "pg"]),
-        ("opened", vec!["archive", "catalog", "error", "manifest", "seal", "store"]),
+        ("opened", vec!["archive", "catalog", "error", "manifest", "seal", "stop", "store"]),
         ("extract", vec!["archive", "catalog", "error", "manifest", "opened", "pg", "seal", "store"]),
         ("config", vec!["error", "pg", "seal", "store"]),
         ("fuzzing", vec!["archive", "catalog", "extract", "pg", "seal", "store"]),

@@ -20,6 +20,7 @@ mod crash;
 mod database;
 mod diff;
 mod docs;
+mod drill;
 mod extensions;
 mod extremes;
 mod faults;

@@ -1,0 +1,78 @@
+//! What is put beside an archive after its backup: write-once objects, such as the record of a drill. The sidecars of the
+//! backup itself never change.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use object_store::ObjectStoreExt as _;
+
+use super::sidecar::MAX_BYTES;
+use super::{Location, Store, StoreError, naming, publish};
+
+/// An archive's place: the store that it lies in, and its key there.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The store.
+    pub store: Store,
+    /// The key.
+    pub key: String,
+}
+
+impl Place {
+    /// Finds store and key from the archive's path or URL.
+    ///
+    /// # Errors
+    /// When the folder is not there, or the URL is of no store.
+    pub fn of(archive: &str) -> Result<Self, StoreError> {
+        let base = naming::store_of(archive);
+        let store = Location::parse(&base)?.open_existing()?;
+        let key = archive.strip_prefix(&base).unwrap_or(archive).trim_start_matches('/');
+        Ok(Self { store, key: key.to_owned() })
+    }
+}
+
+/// The end of the name of a drill's record.
+pub fn drill_name(at: Timestamp) -> String {
+    format!("drill-{}.json", at.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+/// When the drill was that left this end of a name; `None` for something else.
+pub fn drill_time(end: &str) -> Option<Timestamp> {
+    let text = end.strip_prefix("drill-")?.strip_suffix(".json")?;
+    text.parse().ok()
+}
+
+/// Puts a small object beside an archive. It must not exist.
+///
+/// # Errors
+/// [`StoreError::AlreadyExists`], and those of the store.
+pub async fn put(store: &Store, key: &str, end: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+    publish::put(store, &format!("{key}.{end}"), Bytes::from(bytes)).await
+}
+
+/// Reads a small object beside an archive.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Length`] for one that is too large to be ours, and those of the store.
+pub async fn read(store: &Store, key: &str, end: &str) -> Result<Bytes, StoreError> {
+    let key = format!("{key}.{end}");
+    let failed = |error: object_store::Error| StoreError::from_client(&store.display(&key), &error);
+    let answer = store.client.get(&store.path(&key)).await.map_err(failed)?;
+    let found = answer.meta.size;
+    if found > MAX_BYTES {
+        return Err(StoreError::Length { place: store.display(&key), found, expected: MAX_BYTES });
+    }
+    answer.bytes().await.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_drill_is_in_its_name() {
+        let at: Timestamp = "2026-11-25T01:02:03Z".parse().unwrap();
+        assert_eq!(drill_name(at), "drill-20261125T010203Z.json");
+        assert_eq!(drill_time("drill-20261125T010203Z.json"), Some(at));
+        assert_eq!(drill_time("hold-1.json"), None);
+    }
+}
