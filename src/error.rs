@@ -137,6 +137,14 @@ impl From<PgError> for Error {
     fn from(error: PgError) -> Self {
         let (kind, hint) = match &error {
             PgError::Options(_) => (ErrorKind::Usage, None),
+            // Direct hosts of projects have IPv6 addresses alone, unless one is paid for.
+            PgError::Unreachable { .. } if error.to_string().contains(".supabase.co") => (
+                ErrorKind::Server,
+                Some(
+                    "where the direct host of the project cannot be reached, take the URL of the session pooler (port 5432) from \
+                     its dashboard",
+                ),
+            ),
             PgError::Unreachable { .. } => {
                 (ErrorKind::Server, Some("is the server running, and are host and port right?"))
             }

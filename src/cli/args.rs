@@ -45,6 +45,15 @@ pub struct OutputArgs {
     pub color: Color,
 }
 
+/// Where the configuration is.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ConfigFileArgs {
+    /// The configuration file [default: ./pgcask.toml, ~/.config/pgcask/pgcask.toml, /etc/pgcask/pgcask.toml]
+    #[arg(long = "config", global = true, value_name = "FILE", env = "PGCASK_CONFIG")]
+    pub file: Option<PathBuf>,
+}
+
 /// The heading over the flags that say what is meant.
 pub(super) const SELECTION: &str = "Selection (patterns as in psql)";
 
@@ -228,9 +237,11 @@ pub(super) fn seconds(text: &str) -> std::result::Result<f64, String> {
 }
 
 /// The store that a command cannot do without.
-pub(super) fn store_needed(given: Option<&str>) -> Result<&str> {
+pub(super) fn store_needed<'a>(given: Option<&'a str>, flag: &str) -> Result<&'a str> {
     given.ok_or_else(|| {
-        Error::new(ErrorKind::Usage, "no store is named").hint("give --store, or set PGCASK_STORE")
+        let hint =
+            format!("give {flag}, set PGCASK_STORE, or set store in pgcask.toml (`pgcask init` writes one)");
+        Error::new(ErrorKind::Usage, "no store is named").hint(hint)
     })
 }
 

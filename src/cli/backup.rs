@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Span;
 
-use super::args::{PassphraseArgs, ProfileArgs, SELECTION, SelectionArgs, span_ahead};
+use super::args::{PassphraseArgs, ProfileArgs, SELECTION, SelectionArgs, span_ahead, store_needed};
 use super::globals::BackupGlobalsArgs;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
@@ -45,15 +45,15 @@ EXIT STATUS
   0 done · 1 failed · 2 usage · 4 key · 7 server lost · 8 store unreachable or full ·
   130/143 stopped")]
 pub struct BackupArgs {
-    /// The database: a libpq URL, keyword string or name; default from PG* variables as in psql
+    /// The database: a configured name, a libpq URL, keyword string or name; default from PG* variables as in psql
     #[arg(value_name = "DBURL")]
     pub source: Option<String>,
-    /// Where to: a directory, or `s3://bucket/prefix`, `gs://…`, `az://…`
+    /// Where to: a configured store, a directory, or `s3://bucket/prefix`, `gs://…`, `az://…`
     #[arg(long, value_name = "STORE", env = "PGCASK_STORE")]
-    pub to: String,
-    /// Kind of backup: daily, weekly, monthly, pre-deploy, manual
-    #[arg(long, value_name = "KIND", default_value = "daily")]
-    pub kind: String,
+    pub to: Option<String>,
+    /// Kind of backup: daily, weekly, monthly, pre-deploy, manual [default: daily]
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
     /// Keep it for so long, as `30d` or `1y 6mo` [default: daily and manual 90 days, weekly 1 year, monthly 7 years,
     /// pre-deploy 30 days]
     #[arg(long, value_name = "SPAN", value_parser = span_ahead)]
@@ -62,15 +62,9 @@ pub struct BackupArgs {
     /// Connections that read at the same time [default: the number of processors, at most 8]
     #[arg(short, long, value_name = "N", help_heading = "Speed")]
     pub jobs: Option<usize>,
-    /// Compression level of zstd, -7 to 22
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        default_value_t = 1,
-        allow_negative_numbers = true,
-        help_heading = "Speed"
-    )]
-    pub level: i32,
+    /// Compression level of zstd, -7 to 22 [default: 1]
+    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, help_heading = "Speed")]
+    pub level: Option<i32>,
 
     /// Seal for this recipient: an age public key, or a file of them; may be repeated
     #[arg(
@@ -109,9 +103,9 @@ pub struct BackupArgs {
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub profile: ProfileArgs,
 
-    /// Wait at most so many seconds for each table's lock
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Snapshot")]
-    pub lock_timeout: u64,
+    /// Wait at most so many seconds for each table's lock [default: 60]
+    #[arg(long, value_name = "SECONDS", help_heading = "Snapshot")]
+    pub lock_timeout: Option<u64>,
     /// Wait for a snapshot that is serializable beyond doubt
     #[arg(long, help_heading = "Snapshot")]
     pub serializable_deferrable: bool,
@@ -120,7 +114,7 @@ pub struct BackupArgs {
 impl BackupArgs {
     /// The lock timeout as a duration.
     pub fn lock_deadline(&self) -> Duration {
-        Duration::from_secs(self.lock_timeout)
+        Duration::from_secs(self.lock_timeout.unwrap_or(60))
     }
 }
 
@@ -154,7 +148,7 @@ impl BackupArgs {
         for warning in &source.warnings {
             printer.warning(warning);
         }
-        let kind = self.kind.parse::<Kind>()?;
+        let kind = self.kind.as_deref().unwrap_or("daily").parse::<Kind>()?;
         if self.no_encrypt {
             printer.warning("the archive is not encrypted: whoever gets it reads all of it");
         }
@@ -164,7 +158,8 @@ impl BackupArgs {
             kind,
             keep_for: self.keep_for,
             jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
-            level: Level::new(self.level).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
+            level: Level::new(self.level.unwrap_or(1))
+                .map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
             recipients,
             selection: self.selection.resolve()?,
             strict_names: self.strict_names,
@@ -179,7 +174,7 @@ impl BackupArgs {
             lock_timeout: self.lock_deadline(),
             serializable_deferrable: self.serializable_deferrable,
         };
-        let store = Location::parse(&self.to)?.open()?;
+        let store = Location::parse(store_needed(self.to.as_deref(), "--to")?)?.open()?;
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
         let result = crate::backup::run(&options, &store, Clock::System, &observer, &context.stop).await;

@@ -76,7 +76,7 @@ impl ListArgs {
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
-        let store = Location::parse(store_needed(self.store.as_deref())?)?.open_existing()?;
+        let store = Location::parse(store_needed(self.store.as_deref(), "--store")?)?.open_existing()?;
         let filter = Filter {
             database: self.database.clone(),
             kind: self.kind,

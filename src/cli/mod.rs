@@ -2,6 +2,8 @@
 
 pub mod args;
 pub mod backup;
+pub mod config;
+mod configured;
 pub mod diff;
 pub mod globals;
 mod in_place;
@@ -19,15 +21,18 @@ pub mod swap;
 pub mod test;
 pub mod validate;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::config::{Config, dotenv};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit::Exit;
+use crate::pg::EnvLookup;
 use crate::stop::Stop;
-use args::{Color, OutputArgs};
+use args::{Color, ConfigFileArgs, OutputArgs};
 use printer::{Printer, Verbosity};
 
 /// Back up and recover PostgreSQL databases: sealed, parallel, proven row by row
@@ -45,6 +50,9 @@ pub struct Cli {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub output: OutputArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub config: ConfigFileArgs,
 }
 
 /// The commands.
@@ -62,6 +70,7 @@ pub enum Command {
     Cat(read::CatArgs),
     Diff(diff::DiffArgs),
     Keygen(keys::KeygenArgs),
+    Config(config::ConfigArgs),
     /// Write a completion script for a shell to stdout
     Completions {
         /// The shell
@@ -104,12 +113,17 @@ pub fn main() -> ExitCode {
         bar: !cli.output.no_progress && !cli.output.json,
         stop: Stop::default(),
     };
+    if let Err(error) = adopt_env_file() {
+        context.printer.failure(&error);
+        return Exit::from(error.kind()).into();
+    }
+    let file = cli.config.file;
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::with_source(ErrorKind::Failed, "start the runtime", error))
         .and_then(|runtime| {
-            let result = runtime.block_on(Box::pin(run(cli.command, context.clone())));
+            let result = runtime.block_on(Box::pin(run(cli.command, file.as_deref(), context.clone())));
             // Cancel requests and aborts of uploads under way get a moment; nothing else may hold the process.
             runtime.shutdown_timeout(std::time::Duration::from_secs(2));
             result
@@ -123,9 +137,44 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, context: Context) -> Result<Exit> {
+/// Takes over what a `.env` file adds to the environment, by starting the program anew with it: the process is the same one,
+/// and never comes back here. (The environment of a running process cannot be changed safely, and clients of stores read it
+/// themselves.)
+fn adopt_env_file() -> Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    let Some(additions) = dotenv::additions(&EnvLookup::system())? else { return Ok(()) };
+    let failed =
+        |error| Error::with_source(ErrorKind::Failed, "start anew with the variables of .env", error);
+    let mut arguments = std::env::args_os();
+    let mut anew = std::process::Command::new(std::env::current_exe().map_err(failed)?);
+    if let Some(name) = arguments.next() {
+        anew.arg0(name);
+    }
+    anew.args(arguments).env(dotenv::MARK, additions.mark());
+    anew.envs(additions.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    Err(failed(anew.exec()))
+}
+
+/// The command with what is configured; what the operator should know is said.
+fn configured(command: Command, file: Option<&Path>, context: &Context) -> Result<Command> {
+    let without = matches!(
+        command,
+        Command::Config(_) | Command::Keygen(_) | Command::Completions { .. } | Command::Man { .. }
+    );
+    if without {
+        return Ok(command);
+    }
+    let config = Config::load(file, &EnvLookup::system())?;
+    for warning in config.warnings() {
+        context.printer.warning(warning);
+    }
+    crate::store::account::register(config.accounts()?);
+    configured::fill(command, &config)
+}
+
+async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<Exit> {
     watch_signals(&context)?;
-    match command {
+    match configured(command, file, &context)? {
         Command::Backup(args) => args.run(&context).await,
         Command::Restore(args) => args.run(&context).await,
         Command::Rollback(args) => args.run(&context).await,
@@ -137,6 +186,7 @@ async fn run(command: Command, context: Context) -> Result<Exit> {
         Command::Cat(args) => args.run(&context).await,
         Command::Diff(args) => args.run(&context).await,
         Command::Keygen(args) => args.run(&context),
+        Command::Config(args) => args.run(file, &context).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "pgcask", &mut script);

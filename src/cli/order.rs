@@ -14,7 +14,7 @@ pub struct OrderArgs {
     pub priorities: Vec<String>,
     /// Stop when this class is complete. The same command with --resume instead does the rest: other tables, triggers,
     /// policies, privileges. Until then nothing but reading is safe
-    #[arg(long, value_name = "CLASS", requires = "priorities", conflicts_with_all = ["swap", "in_place"])]
+    #[arg(long, value_name = "CLASS", conflicts_with_all = ["swap", "in_place"])]
     pub stop_after: Option<String>,
     /// Load at most so many bytes of rows a second, to spare the server: 20M, 1G
     #[arg(long, value_name = "BYTES", value_parser = rate)]
@@ -29,6 +29,10 @@ impl OrderArgs {
 
     /// The class after which to stop.
     pub(super) fn last_class(&self) -> Result<Option<u8>> {
+        if self.stop_after.is_some() && self.priorities.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, "--stop-after names a class, and there are none")
+                .hint("give --priority, or [priorities] in pgcask.toml"));
+        }
         self.stop_after.as_deref().map(Priorities::class_named).transpose().map_err(wrong)
     }
 }

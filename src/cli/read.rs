@@ -137,9 +137,8 @@ impl FindArgs {
                 let Some(store) = &self.store else {
                     let what = printable(archive);
                     let message = format!("there is no file {what}, and no store is named to look for it");
-                    return Err(
-                        Error::new(ErrorKind::Usage, message).hint("give --store, or set PGCASK_STORE")
-                    );
+                    return Err(Error::new(ErrorKind::Usage, message)
+                        .hint("give --store, set PGCASK_STORE, or set store in pgcask.toml"));
                 };
                 let store = Location::parse(store)?.open_existing()?;
                 let backup = find_backup(&store, database.as_deref(), &which, self.before).await?;

@@ -41,7 +41,7 @@ EXAMPLES
 EXIT STATUS
   0 done · 1 failed · 2 usage · 7 server lost · 9 refused, or no way back · 130/143 stopped")]
 pub struct RollbackArgs {
-    /// The live database: a libpq URL, keyword string or name; default from PG* variables as in psql
+    /// The live database: a configured name, a libpq URL, keyword string or name; default from PG* variables as in psql
     #[arg(value_name = "DBURL", conflicts_with = "database")]
     pub target: Option<String>,
     /// The same as DBURL

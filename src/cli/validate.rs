@@ -51,7 +51,7 @@ EXIT STATUS
   0 all is as it should be · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 a check failed ·
   7 server lost · 8 store unreachable · 130/143 stopped")]
 pub struct ValidateArgs {
-    /// The database: a libpq URL, keyword string or name; default from PG* variables as in psql
+    /// The database: a configured name, a libpq URL, keyword string or name; default from PG* variables as in psql
     #[arg(value_name = "DBURL", conflicts_with = "database")]
     pub target: Option<String>,
     /// The same as DBURL

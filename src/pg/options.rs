@@ -191,6 +191,18 @@ impl ConnectOptions {
     }
 }
 
+/// One connection string out of a URL, keyword string or database name, and parameters that add to it or replace what it says.
+///
+/// # Errors
+/// [`OptionsError`] names the parameter at fault.
+pub fn conninfo(text: Option<&str>, parts: Vec<(&str, String)>) -> Result<String, OptionsError> {
+    let mut params = uri::parse(text.unwrap_or_default())?;
+    for (name, value) in parts {
+        params.set(name, value)?;
+    }
+    Ok(params.to_text())
+}
+
 pub(super) fn invalid(name: &'static str, value: &str, expected: &'static str) -> OptionsError {
     OptionsError::Invalid { name, value: value.to_owned(), expected }
 }

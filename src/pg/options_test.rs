@@ -139,3 +139,18 @@ fn no_password_is_shown() {
     let shown = format!("{options:?} {}", options.display());
     assert!(!shown.contains("hunter"), "{shown}");
 }
+
+#[test]
+fn parts_add_to_a_url_and_replace_what_it_says() {
+    let parts = vec![
+        ("host", "db 2".to_owned()),
+        ("password", "it's \\ = x".to_owned()),
+        ("sslmode", "disable".to_owned()),
+    ];
+    let text = conninfo(Some("postgres://app:old@db/shop?connect_timeout=3"), parts).unwrap();
+    let options = ConnectOptions::parse(&text).unwrap();
+    assert_eq!(options.display(), "app@db 2:5432/shop");
+    assert_eq!(options.connect_timeout, Some(Duration::from_secs(3)));
+    assert_eq!(options.password_for(&options.hosts[0]).unwrap().expose(), "it's \\ = x");
+    assert!(conninfo(None, vec![("hots", String::new())]).is_err());
+}

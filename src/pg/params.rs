@@ -136,6 +136,13 @@ impl Params {
         }
     }
 
+    /// As a keyword/value string (manual, section 32.1.1.1).
+    pub(crate) fn to_text(&self) -> String {
+        let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
+        let pairs = self.0.iter().map(|(name, value)| format!("{name}='{}'", quoted(value)));
+        pairs.collect::<Vec<_>>().join(" ")
+    }
+
     /// What the environment says.
     pub(crate) fn from_env(env: &EnvLookup) -> Result<Self, OptionsError> {
         let mut params = Self::default();

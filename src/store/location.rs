@@ -3,13 +3,15 @@
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use url::Url;
+use zeroize::Zeroizing;
 
-use super::StoreError;
 use super::patience::{Patient, retries};
+use super::{StoreError, account};
 
 /// A place where archives lie: a directory, or a prefix in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,39 +130,75 @@ pub(super) fn client(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreErr
     let bucket = url.host_str().unwrap_or_default();
     let path = Path::from_url_path(url.path())
         .map_err(|error| StoreError::Invalid { text: url.to_string(), why: error.to_string() })?;
+    let own = account::options(url)?;
     let client: Arc<dyn ObjectStore> = match url.scheme() {
-        "gs" => Arc::new(
-            object_store::gcp::GoogleCloudStorageBuilder::from_env()
-                .with_bucket_name(bucket)
-                .with_retry(retries())
-                .with_http_connector(Patient::from_env())
-                .build()
-                .map_err(wrong)?,
-        ),
-        "az" => Arc::new(
-            object_store::azure::MicrosoftAzureBuilder::from_env()
-                .with_container_name(bucket)
-                .with_retry(retries())
-                .with_http_connector(Patient::from_env())
-                .build()
-                .map_err(wrong)?,
-        ),
+        "gs" => {
+            let builder = object_store::gcp::GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
+            let builder = own.iter().try_fold(builder, |builder, (name, value)| {
+                Ok::<_, object_store::Error>(builder.with_config(name.parse()?, value.as_str()))
+            });
+            let builder =
+                builder.map_err(wrong)?.with_retry(retries()).with_http_connector(Patient::from_env());
+            Arc::new(builder.build().map_err(wrong)?)
+        }
+        "az" => {
+            let builder = object_store::azure::MicrosoftAzureBuilder::from_env().with_container_name(bucket);
+            let plain =
+                own.iter().any(|(name, value)| name.ends_with("endpoint") && value.starts_with("http://"));
+            let builder = own.iter().try_fold(builder.with_allow_http(plain), |builder, (name, value)| {
+                Ok::<_, object_store::Error>(builder.with_config(name.parse()?, value.as_str()))
+            });
+            let builder =
+                builder.map_err(wrong)?.with_retry(retries()).with_http_connector(Patient::from_env());
+            Arc::new(builder.build().map_err(wrong)?)
+        }
         _ => {
-            let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-            let endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
-            let mut builder = object_store::aws::AmazonS3Builder::from_env().with_bucket_name(bucket);
-            if let Some(endpoint) = endpoint {
-                let plain = endpoint.starts_with("http://");
-                builder = builder.with_endpoint(endpoint).with_allow_http(plain);
-                if variable("AWS_REGION").is_none() && variable("AWS_DEFAULT_REGION").is_none() {
-                    builder = builder.with_region("us-east-1");
-                }
-            }
+            let builder = s3(&own).map_err(wrong)?.with_bucket_name(bucket);
             let builder = builder.with_retry(retries()).with_http_connector(Patient::from_env());
             Arc::new(builder.build().map_err(wrong)?)
         }
     };
     Ok((client, path))
+}
+
+/// Variables of credentials: where a store has its own, none of them may be mixed with those.
+const CREDENTIALS: &[&str] = &["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
+
+/// A client of S3 by what is configured of the store, and the environment where that leaves something open.
+fn s3(own: &[(String, Zeroizing<String>)]) -> Result<AmazonS3Builder, object_store::Error> {
+    let has = |name: &str| own.iter().any(|(known, _)| known == name);
+    let mut builder = AmazonS3Builder::new();
+    let mut endpoints = [None, None];
+    let mut region = has("aws_region");
+    for (name, value) in
+        std::env::vars().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
+    {
+        let name = name.to_ascii_lowercase();
+        match name.as_str() {
+            "aws_endpoint_url_s3" => endpoints[0] = Some(value),
+            "aws_endpoint_url" => endpoints[1] = Some(value),
+            _ if CREDENTIALS.contains(&name.as_str()) && CREDENTIALS.iter().any(|own| has(own)) => {}
+            _ => {
+                region |= matches!(name.as_str(), "aws_region" | "aws_default_region");
+                if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
+                    builder = builder.with_config(key, value);
+                }
+            }
+        }
+    }
+    for (name, value) in own.iter().filter(|(name, _)| name != "aws_endpoint") {
+        builder = builder.with_config(name.parse()?, value.as_str());
+    }
+    let [of_s3, of_all] = endpoints;
+    let configured = own.iter().find(|(name, _)| name == "aws_endpoint").map(|(_, value)| value.to_string());
+    if let Some(endpoint) = configured.or(of_s3).or(of_all) {
+        let plain = endpoint.starts_with("http://");
+        builder = builder.with_endpoint(endpoint).with_allow_http(plain);
+        if !region {
+            builder = builder.with_region("us-east-1");
+        }
+    }
+    Ok(builder)
 }
 
 /// Length of an object.

@@ -1,6 +1,7 @@
 //! Where archives lie: a directory or an object store, alike. Bytes only: nothing of PostgreSQL or of the archive's
 //! format is known here.
 
+pub mod account;
 pub mod beside;
 pub mod error;
 pub mod find;

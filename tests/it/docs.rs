@@ -43,6 +43,62 @@ fn the_command_reference_is_the_help() {
     assert!(found == expected, "docs/reference/cli.md is not up to date: run `cargo xtask docs`");
 }
 
+/// The tables of `docs/configuration.md`, written from the lists that the program itself reads.
+fn configuration_reference() -> String {
+    let all = run(&mut pgcask(["config", "keys", "--json"])).expect(0).json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().replace('|', "\\|");
+    let mut page = String::new();
+    for section in all["sections"].as_array().unwrap() {
+        let name = text(&section["section"]);
+        let title = if name.is_empty() {
+            "Top of the file".to_owned()
+        } else {
+            format!("`[{}]`", name.replace('*', "NAME"))
+        };
+        write!(page, "### {title}\n\n{}\n\n", text(&section["about"])).unwrap();
+        page.push_str("| key | value | without it | |\n|---|---|---|---|\n");
+        for key in all["keys"].as_array().unwrap().iter().filter(|key| key["section"] == section["section"]) {
+            let [name, form, default, about] =
+                ["key", "form", "default", "about"].map(|field| text(&key[field]));
+            writeln!(page, "| `{name}` | {form} | {default} | {about} |").unwrap();
+        }
+        page.push('\n');
+    }
+    page.push_str("### Environment\n\n| variable | key | |\n|---|---|---|\n");
+    for variable in all["variables"].as_array().unwrap() {
+        let [name, key, about] = ["name", "key", "about"].map(|field| text(&variable[field]));
+        let key = if key.is_empty() { key } else { format!("`{key}`") };
+        writeln!(page, "| `{name}` | {key} | {about} |").unwrap();
+    }
+    page
+}
+
+#[test]
+fn the_reference_of_the_configuration_is_what_the_program_reads() {
+    const MARK: &str = "<!-- Written by `cargo xtask docs` from here on. -->\n\n";
+    let path = repository().join("docs/configuration.md");
+    let found = std::fs::read_to_string(&path).unwrap();
+    let (by_hand, written) = found.split_once(MARK).expect("the mark of the written part");
+    let expected = configuration_reference();
+    if std::env::var_os("PGCASK_WRITE_DOCS").is_some() {
+        return std::fs::write(&path, format!("{by_hand}{MARK}{expected}")).unwrap();
+    }
+    assert!(written == expected, "docs/configuration.md is not up to date: run `cargo xtask docs`");
+}
+
+/// The example in the page on configuration is right.
+#[test]
+fn the_example_of_the_configuration_passes_its_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = std::fs::read_to_string(repository().join("docs/configuration.md")).unwrap();
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    std::fs::write(folder.path().join("pgcask.toml"), example).unwrap();
+    let variables = [("SHOP_PASSWORD", "x"), ("R2_KEY_ID", "x"), ("R2_SECRET", "x")];
+    let mut check = pgcask(["config", "check"]);
+    let checked = run(check.envs(variables).current_dir(folder.path())).expect(0).stdout;
+    assert!(checked.contains("databases.shop") && checked.contains("stores.offsite"), "{checked}");
+}
+
 #[test]
 fn every_command_has_a_manual_page_and_completions() {
     let folder = tempfile::tempdir().unwrap();

@@ -15,6 +15,7 @@ mod architecture;
 mod archive;
 mod beyond;
 mod catalog;
+mod config;
 mod connect;
 mod crash;
 mod database;

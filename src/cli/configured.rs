@@ -1,0 +1,220 @@
+//! What the configuration does to each command: it fills what neither a flag nor the environment said, and turns names of
+//! databases and stores into what they stand for. A flag replaces the key of the same meaning; it does not add to it.
+
+use std::path::PathBuf;
+
+use super::Command;
+use super::args::{FindArgs, PassphraseArgs, ProfileArgs, SelectionArgs, UnlockArgs};
+use super::backup::BackupArgs;
+use super::restore::RestoreArgs;
+use super::rollback::RollbackArgs;
+use super::validate::{DemandArgs, ValidateArgs};
+use crate::config::{Config, Origin, Settings, Sourced};
+use crate::error::Result;
+
+/// The command with what is configured.
+pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
+    match &mut command {
+        Command::Backup(args) => backup(args, config)?,
+        Command::Restore(args) => restore(args, config)?,
+        Command::Rollback(args) => rollback(args, config)?,
+        Command::Validate(args) => validate(args, config)?,
+        Command::List(args) => {
+            let settings =
+                config.settings(args.database.clone().or_else(|| config.default_database()).as_deref())?;
+            if let Some(name) =
+                args.database.as_mut().filter(|name| config.databases().contains(&name.as_str()))
+            {
+                *name = config.database_name(name);
+            }
+            store(&mut args.store, &settings, config);
+        }
+        Command::Show(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
+        Command::Verify(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
+        Command::Cat(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
+        Command::Test(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
+        Command::Diff(args) => {
+            dburl(&mut args.against, config)?;
+            archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?;
+        }
+        Command::Keygen(_) | Command::Config(_) | Command::Completions { .. } | Command::Man { .. } => {}
+    }
+    Ok(command)
+}
+
+fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {
+    let name = dburl(&mut args.source, config)?;
+    let settings = config.settings(name.as_deref())?;
+    store(&mut args.to, &settings, config);
+    set(&mut args.kind, settings.kind);
+    set(&mut args.keep_for, settings.keep_for);
+    set(&mut args.jobs, settings.jobs);
+    set(&mut args.level, settings.level);
+    set(&mut args.lock_timeout, settings.lock_timeout);
+    args.globals.role_passwords |=
+        value(settings.role_passwords).unwrap_or(false) && !args.globals.no_globals;
+    if args.recipients.is_empty() && !args.passphrase.is_given() && !args.no_encrypt {
+        args.recipients = value(settings.recipients).unwrap_or_default();
+        passphrase(&mut args.passphrase, settings.passphrase_file, settings.passphrase_command);
+        let sealed = !args.recipients.is_empty() || args.passphrase.is_given();
+        args.no_encrypt = !sealed && value(settings.encrypt) == Some(false);
+    }
+    let SelectionArgs { tables, schemas, exclude_tables, exclude_schemas, exclude_data } =
+        &mut args.selection;
+    // What is asked for by name is not narrowed by what is usual.
+    let by_name = !tables.is_empty() || !schemas.is_empty();
+    if !by_name {
+        fill_list(tables, settings.tables);
+        fill_list(schemas, settings.schemas);
+    }
+    fill_list(exclude_tables, settings.exclude_tables);
+    fill_list(exclude_schemas, settings.exclude_schemas);
+    fill_list(exclude_data, settings.exclude_table_data);
+    profile(&mut args.profile, settings.profile.as_ref());
+    Ok(())
+}
+
+fn restore(args: &mut RestoreArgs, config: &Config) -> Result<()> {
+    let mut into = Some(std::mem::take(&mut args.into));
+    let target = dburl(&mut into, config)?;
+    args.into = into.unwrap_or_default();
+    let of_archive =
+        database_of(&args.archive, config).or_else(|| target.clone()).or_else(|| config.default_database());
+    let source = config.settings(of_archive.as_deref())?;
+    reference(&mut args.archive, config);
+    unlock(&mut args.unlock, &source);
+    // What is restored in part, or row by row, is not what those demands and classes are about.
+    let selection = &args.wanted.selection;
+    let part = args.rows.is_given() || !selection.tables.is_empty() || !selection.schemas.is_empty();
+    if !part {
+        if args.order.priorities.is_empty() {
+            args.order.priorities.clone_from(&source.priorities);
+        }
+        demands(&mut args.demands, &source);
+    }
+    store(&mut args.find.store, &source, config);
+    if let Some(place) = &mut args.swap.safety_to {
+        *place = config.store(place);
+    }
+    let settings = config.settings(target.as_deref())?;
+    set(&mut args.jobs, settings.jobs);
+    set(&mut args.maintenance_work_mem, settings.maintenance_work_mem);
+    set(&mut args.order.max_rate, settings.max_rate);
+    profile(&mut args.profile, settings.profile.as_ref());
+    Ok(())
+}
+
+fn rollback(args: &mut RollbackArgs, config: &Config) -> Result<()> {
+    let slot = if args.database.is_some() { &mut args.database } else { &mut args.target };
+    let name = dburl(slot, config)?;
+    unlock(&mut args.unlock, &config.settings(name.as_deref())?);
+    // Only where it is asked for: without a store, the way back is the database that was replaced.
+    if let Some(place) = &mut args.store {
+        *place = config.store(place);
+    }
+    Ok(())
+}
+
+fn validate(args: &mut ValidateArgs, config: &Config) -> Result<()> {
+    let slot = if args.database.is_some() { &mut args.database } else { &mut args.target };
+    let name = dburl(slot, config)?;
+    let settings = config.settings(name.as_deref())?;
+    demands(&mut args.demands, &settings);
+    set(&mut args.jobs, settings.jobs);
+    if let Some(against) = &mut args.against {
+        archive(against, &mut args.find, &mut args.unlock, config)?;
+    }
+    Ok(())
+}
+
+/// Turns a configured name into its connection string; gives the name.
+pub(super) fn dburl(slot: &mut Option<String>, config: &Config) -> Result<Option<String>> {
+    let meant = config.database(slot.as_deref())?;
+    *slot = meant.conninfo;
+    Ok(meant.name)
+}
+
+/// Fills what a command needs to find and to open an archive.
+pub(super) fn archive(
+    text: &mut String,
+    find: &mut FindArgs,
+    keys: &mut UnlockArgs,
+    config: &Config,
+) -> Result<()> {
+    let settings =
+        config.settings(database_of(text, config).or_else(|| config.default_database()).as_deref())?;
+    reference(text, config);
+    store(&mut find.store, &settings, config);
+    unlock(keys, &settings);
+    Ok(())
+}
+
+/// The configured database that a reference such as `shop/latest` names.
+fn database_of(archive: &str, config: &Config) -> Option<String> {
+    let (name, _) = archive.rsplit_once('/')?;
+    config.databases().contains(&name).then(|| name.to_owned())
+}
+
+/// In `shop/latest`, the name in the configuration becomes the name that the backups bear.
+fn reference(archive: &mut String, config: &Config) {
+    if let Some(name) = database_of(archive, config) {
+        let which = archive.rsplit('/').next().unwrap_or_default();
+        *archive = format!("{}/{which}", config.database_name(&name));
+    }
+}
+
+/// The store of a flag by its meaning, else the configured one.
+pub(super) fn store(slot: &mut Option<String>, settings: &Settings, config: &Config) {
+    *slot = match (slot.take(), &settings.store) {
+        (Some(given), _) => Some(config.store(&given)),
+        (None, Some(Sourced { value, origin: Origin::File { .. } })) => Some(config.store_of_file(value)),
+        (None, Some(Sourced { value, .. })) => Some(config.store(value)),
+        (None, None) => None,
+    };
+}
+
+/// Keys that open archives, unless any are given.
+pub(super) fn unlock(args: &mut UnlockArgs, settings: &Settings) {
+    if args.identities.is_empty() && !args.passphrase.is_given() {
+        args.identities = value(settings.identities.clone()).unwrap_or_default();
+        let (file, command) = (settings.passphrase_file.clone(), settings.passphrase_command.clone());
+        passphrase(&mut args.passphrase, file, command);
+    }
+}
+
+fn passphrase(args: &mut PassphraseArgs, file: Option<Sourced<PathBuf>>, command: Option<Sourced<String>>) {
+    args.passphrase_file = value(file);
+    args.passphrase_command = value(command);
+}
+
+fn demands(args: &mut DemandArgs, settings: &Settings) {
+    if args.critical.is_empty() {
+        args.critical.clone_from(&settings.critical);
+    }
+    if args.assertions.is_empty() {
+        args.assertions.clone_from(&settings.assertions);
+    }
+}
+
+fn profile(args: &mut ProfileArgs, configured: Option<&Sourced<String>>) {
+    if args.profile.is_none() {
+        // The words that the file may have are the profile's own.
+        args.profile = configured.and_then(|configured| configured.value.parse().ok());
+    }
+}
+
+fn fill_list(slot: &mut Vec<String>, configured: Option<Sourced<Vec<String>>>) {
+    if slot.is_empty() {
+        *slot = value(configured).unwrap_or_default();
+    }
+}
+
+fn set<T>(slot: &mut Option<T>, configured: Option<Sourced<T>>) {
+    if slot.is_none() {
+        *slot = value(configured);
+    }
+}
+
+fn value<T>(configured: Option<Sourced<T>>) -> Option<T> {
+    configured.map(|configured| configured.value)
+}

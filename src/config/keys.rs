@@ -1,0 +1,364 @@
+//! Every key of `pgcask.toml`, in one list: it checks the file, fills `config show`, and the reference in
+//! `docs/configuration.md` is written from it. A new key is one line here and one in the struct that reads it.
+
+/// The form of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A text.
+    Text,
+    /// A file or folder; relative to the folder of the configuration file, `~/` is the home directory.
+    Path,
+    /// Several of them.
+    Paths,
+    /// A list of texts.
+    List,
+    /// A whole number within bounds.
+    Whole(i64, i64),
+    /// `true` or `false`.
+    Flag,
+    /// A span of time: `90d`, `1y 6mo`.
+    Span,
+    /// A number of bytes: `20M`, `1G`.
+    Bytes,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A secret: a text, if nobody else may read the file, or `{ env = … }`, `{ file = … }`, `{ command = … }`.
+    Secret,
+    /// A secret that is never written into the file: `{ env = … }`, `{ file = … }` or `{ command = … }`.
+    Reference,
+    /// The URL of a database: a secret if it has a password.
+    DatabaseUrl,
+}
+
+impl Form {
+    /// The form in words.
+    pub fn describe(self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Path => "path".to_owned(),
+            Self::Paths => "list of paths".to_owned(),
+            Self::List => "list of texts".to_owned(),
+            Self::Whole(least, most) if most == i64::from(u32::MAX) => format!("number from {least}"),
+            Self::Whole(least, most) => format!("number from {least} to {most}"),
+            Self::Flag => "true or false".to_owned(),
+            Self::Span => "span of time, as \"90d\" or \"1y 6mo\"".to_owned(),
+            Self::Bytes => "bytes, as \"20M\" or \"1G\"".to_owned(),
+            Self::Choice(words) => words.join(", "),
+            Self::Secret => "secret".to_owned(),
+            Self::Reference => "secret, by reference only".to_owned(),
+            Self::DatabaseUrl => "URL".to_owned(),
+        }
+    }
+}
+
+/// A key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// The tables it may stand in; `*` stands for a name.
+    pub sections: &'static [&'static str],
+    /// Its name.
+    pub name: &'static str,
+    /// The form of its value.
+    pub form: Form,
+    /// What happens without it; empty where nothing does.
+    pub default: &'static str,
+    /// What it means.
+    pub about: &'static str,
+}
+
+/// The tables of the file, with what each is for.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("", "At the top of the file."),
+    ("defaults", "What holds for every database that does not say otherwise itself."),
+    (
+        "databases.*",
+        "A database. Its name stands wherever a command takes a `DBURL`. All keys of `[defaults]` may stand here, too.",
+    ),
+    (
+        "stores.*",
+        "A place for backups. Its name stands wherever a command takes a `STORE`. What is not given here comes from the \
+         environment, as the platform's own tools take it (`AWS_…`, `GOOGLE_…`, `AZURE_STORAGE_…`).",
+    ),
+    ("priorities", "What a restore brings back first."),
+    ("databases.*.priorities", "The same for one database; it takes the place of `[priorities]`."),
+    ("validate", "What must hold in a restored database, besides what is always checked."),
+    ("databases.*.validate", "The same for one database; it takes the place of `[validate]`."),
+];
+
+const TOP: &[&str] = &[""];
+const DATABASE: &[&str] = &["databases.*"];
+/// Of all databases, or of one.
+const EACH: &[&str] = &["defaults", "databases.*"];
+const STORE: &[&str] = &["stores.*"];
+const PRIORITIES: &[&str] = &["priorities", "databases.*.priorities"];
+const VALIDATE: &[&str] = &["validate", "databases.*.validate"];
+
+const NO_BOUND: i64 = u32::MAX as i64;
+
+const fn key(
+    sections: &'static [&'static str],
+    name: &'static str,
+    form: Form,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key { sections, name, form, default, about }
+}
+
+/// All keys.
+pub const KEYS: &[Key] = &[
+    key(
+        TOP,
+        "default_database",
+        Form::Text,
+        "the only one, if there is one",
+        "The database that is meant where none is named.",
+    ),
+    // What a connection needs, by libpq's names.
+    key(
+        DATABASE,
+        "url",
+        Form::DatabaseUrl,
+        "",
+        "A libpq URL or keyword string. The keys below add to it and replace what it says.",
+    ),
+    key(
+        DATABASE,
+        "host",
+        Form::Text,
+        "as in psql",
+        "Host name, address or socket folder; several with commas between.",
+    ),
+    key(DATABASE, "port", Form::Whole(1, 65_535), "5432", "Port."),
+    key(DATABASE, "dbname", Form::Text, "the name of the table", "Name of the database at the server."),
+    key(DATABASE, "user", Form::Text, "as in psql", "User."),
+    key(DATABASE, "password", Form::Secret, "`~/.pgpass`, as in psql", "Password."),
+    key(DATABASE, "passfile", Form::Path, "~/.pgpass", "Password file."),
+    key(DATABASE, "service", Form::Text, "", "Section of the service file (`pg_service.conf`)."),
+    key(
+        DATABASE,
+        "sslmode",
+        Form::Choice(&["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]),
+        "prefer",
+        "How TLS is used.",
+    ),
+    key(
+        DATABASE,
+        "sslrootcert",
+        Form::Text,
+        "as in psql",
+        "File of the certificate authorities, or `system`.",
+    ),
+    key(DATABASE, "sslcert", Form::Path, "as in psql", "Client certificate."),
+    key(DATABASE, "sslkey", Form::Path, "as in psql", "Its key."),
+    key(
+        DATABASE,
+        "connect_timeout",
+        Form::Whole(0, 86_400),
+        "none",
+        "Seconds for one connection; 0 waits for ever.",
+    ),
+    key(
+        DATABASE,
+        "options",
+        Form::Text,
+        "",
+        "Settings that the session starts with, as `-c statement_timeout=0`.",
+    ),
+    key(
+        DATABASE,
+        "target_session_attrs",
+        Form::Choice(&["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]),
+        "any",
+        "Which of several hosts will do.",
+    ),
+    key(
+        DATABASE,
+        "supabase_url",
+        Form::Text,
+        "",
+        "URL of a Supabase project (`https://….supabase.co`): gives host, user and database of the direct connection.",
+    ),
+    // What is done with it.
+    key(
+        EACH,
+        "store",
+        Form::Text,
+        "",
+        "Where its backups are: the name of a store, a folder, `s3://bucket/prefix`, `gs://…`, `az://…`.",
+    ),
+    key(
+        EACH,
+        "kind",
+        Form::Choice(&["daily", "weekly", "monthly", "pre-deploy", "manual"]),
+        "daily",
+        "Kind of a backup that does not say.",
+    ),
+    key(EACH, "keep_for", Form::Span, "by kind", "How long backups are kept, whatever their kind."),
+    key(EACH, "recipients", Form::List, "", "For whom backups are sealed: public keys, or files of them."),
+    key(EACH, "passphrase_file", Form::Path, "", "File whose first line is the passphrase."),
+    key(EACH, "passphrase_command", Form::Text, "", "Shell command that prints the passphrase."),
+    key(
+        EACH,
+        "encrypt",
+        Form::Flag,
+        "true",
+        "`false`: backups are not encrypted, and whoever gets one reads all of it.",
+    ),
+    key(
+        EACH,
+        "identities",
+        Form::Paths,
+        "",
+        "Files of the identities that open its archives; not for the host that only backs up.",
+    ),
+    key(
+        EACH,
+        "jobs",
+        Form::Whole(1, 256),
+        "the number of processors, at most 8",
+        "Connections that read or load at the same time.",
+    ),
+    key(EACH, "level", Form::Whole(-7, 22), "1", "Compression level of zstd."),
+    key(
+        EACH,
+        "lock_timeout",
+        Form::Whole(0, NO_BOUND),
+        "60",
+        "Seconds that a backup waits for each table's lock.",
+    ),
+    key(EACH, "tables", Form::List, "all", "Only these tables are backed up; patterns as in psql."),
+    key(EACH, "schemas", Form::List, "all", "Only these schemas are backed up."),
+    key(EACH, "exclude_tables", Form::List, "", "Tables that are left out of backups."),
+    key(EACH, "exclude_schemas", Form::List, "", "Schemas that are left out of backups."),
+    key(EACH, "exclude_table_data", Form::List, "", "Tables whose rows are left out of backups."),
+    key(
+        EACH,
+        "profile",
+        Form::Choice(&["supabase", "rds", "none"]),
+        "what the server shows",
+        "The managed service that the database is on.",
+    ),
+    key(
+        EACH,
+        "role_passwords",
+        Form::Flag,
+        "false",
+        "Take along the hashes of the roles' passwords; needs a superuser.",
+    ),
+    key(
+        EACH,
+        "maintenance_work_mem",
+        Form::Text,
+        "chosen by the server's memory",
+        "Memory of the server for one index build in a restore.",
+    ),
+    key(EACH, "max_rate", Form::Bytes, "none", "Most bytes of rows that a restore loads in a second."),
+    // Stores.
+    key(
+        STORE,
+        "url",
+        Form::Text,
+        "",
+        "A folder, `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.",
+    ),
+    key(STORE, "region", Form::Text, "us-east-1 with an endpoint", "Region of an S3 bucket."),
+    key(
+        STORE,
+        "endpoint",
+        Form::Text,
+        "the platform's own",
+        "URL of an S3-compatible service (R2, MinIO, SeaweedFS …) or of another Azure endpoint.",
+    ),
+    key(
+        STORE,
+        "path_style",
+        Form::Flag,
+        "true",
+        "`false`: the bucket is part of the host name that `endpoint` gives.",
+    ),
+    key(STORE, "access_key_id", Form::Reference, "", "S3: name of the key."),
+    key(STORE, "secret_access_key", Form::Reference, "", "S3: the key itself."),
+    key(STORE, "session_token", Form::Reference, "", "S3: token of temporary credentials."),
+    key(
+        STORE,
+        "encryption",
+        Form::Choice(&["AES256", "aws:kms", "aws:kms:dsse"]),
+        "the bucket's",
+        "S3: server-side encryption asked for.",
+    ),
+    key(STORE, "kms_key_id", Form::Text, "", "S3: key for `aws:kms`."),
+    key(STORE, "service_account", Form::Path, "", "Google: file of the service account."),
+    key(STORE, "account_name", Form::Text, "", "Azure: storage account."),
+    key(STORE, "account_key", Form::Reference, "", "Azure: its key."),
+    key(PRIORITIES, "P0", Form::List, "", "Patterns of the tables that come first: rows, indexes and keys."),
+    key(PRIORITIES, "P1", Form::List, "", "Those that come next; `P2` to `P9` alike."),
+    key(PRIORITIES, "P2", Form::List, "", ""),
+    key(PRIORITIES, "P3", Form::List, "", ""),
+    key(PRIORITIES, "P4", Form::List, "", ""),
+    key(PRIORITIES, "P5", Form::List, "", ""),
+    key(PRIORITIES, "P6", Form::List, "", ""),
+    key(PRIORITIES, "P7", Form::List, "", ""),
+    key(PRIORITIES, "P8", Form::List, "", ""),
+    key(PRIORITIES, "P9", Form::List, "", ""),
+    key(VALIDATE, "critical", Form::List, "", "Patterns of tables that must have rows."),
+    key(VALIDATE, "assertions", Form::List, "", "SQL queries that must give true."),
+];
+
+/// The key of a name in a section.
+pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name && key.sections.contains(&section))
+}
+
+/// The section that a table of the file is: `databases.*` for `["databases", "shop"]`.
+pub(super) fn section_of(path: &[String]) -> Option<&'static str> {
+    SECTIONS.iter().map(|(section, _)| *section).find(|section| {
+        let words: Vec<&str> = section.split('.').filter(|word| !word.is_empty()).collect();
+        words.len() == path.len() && words.iter().zip(path).all(|(word, part)| *word == "*" || word == part)
+    })
+}
+
+/// Whether a table holds sections and nothing else: `["databases"]`.
+pub(super) fn leads_to_sections(path: &[String]) -> bool {
+    children(path).next().is_some()
+}
+
+/// What may stand below a table as a table: names, or `*`.
+pub(super) fn children(path: &[String]) -> impl Iterator<Item = &'static str> {
+    SECTIONS.iter().filter_map(|(section, _)| {
+        let mut words = section.split('.').filter(|word| !word.is_empty());
+        path.iter()
+            .all(|part| words.next().is_some_and(|word| word == "*" || word == part))
+            .then(|| words.next())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_told_by_their_path() {
+        let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(section_of(&[]), Some(""));
+        assert_eq!(section_of(&path("databases.shop")), Some("databases.*"));
+        assert_eq!(section_of(&path("databases.shop.validate")), Some("databases.*.validate"));
+        assert_eq!(section_of(&path("databases")), None);
+        assert!(leads_to_sections(&path("databases")) && !leads_to_sections(&path("priorities")));
+        assert!(children(&path("databases.shop")).any(|word| word == "validate"));
+    }
+
+    #[test]
+    fn every_key_stands_in_sections_that_there_are_once() {
+        for (at, key) in KEYS.iter().enumerate() {
+            for section in key.sections {
+                assert!(SECTIONS.iter().any(|(known, _)| known == section), "{}: {section}", key.name);
+                let again = KEYS
+                    .iter()
+                    .skip(at + 1)
+                    .find(|other| other.name == key.name && other.sections.contains(section));
+                assert!(again.is_none(), "{} stands twice in [{section}]", key.name);
+            }
+        }
+    }
+}
