@@ -28,6 +28,7 @@ pub mod fuzzing;
 pub mod limits;
 pub mod manifest;
 pub mod opened;
+pub mod operate;
 pub mod pg;
 pub mod plan;
 pub mod restore;

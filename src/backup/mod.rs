@@ -187,5 +187,6 @@ fn metadata_of(options: &Options, made: &Made, key: &str, taken: Timestamp, cloc
         level: options.level.get(),
         tool: manifest.tool.clone(),
         expires_at: expiry(options, taken),
+        partial: options.is_partial(),
     }
 }

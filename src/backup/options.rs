@@ -69,6 +69,15 @@ pub struct Options {
     pub serializable_deferrable: bool,
 }
 
+impl Options {
+    /// Whether only a chosen part of the database is backed up. What is excluded by name does not make it one: that is how the
+    /// regular backups of somebody are who does not need it.
+    pub(super) fn is_partial(&self) -> bool {
+        let Selection { tables, schemas, .. } = &self.selection;
+        self.parts != Parts::All || !tables.is_empty() || !schemas.is_empty()
+    }
+}
+
 /// What a backup tells at the end.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {

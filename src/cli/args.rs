@@ -9,9 +9,13 @@ use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
 
 use crate::catalog::profile::{Profile, Wish};
 use crate::error::{Error, ErrorKind, Result};
+use crate::operate::Actor;
+use crate::pg::quote::printable;
 use crate::plan::priority::Priorities;
 use crate::plan::select::{Pattern, PatternError, Selection};
 use crate::restore::{Sections, Wanted};
+use crate::store::beside::Place;
+use crate::store::{Store, naming};
 
 /// When output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -272,4 +276,38 @@ pub struct UnlockArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub passphrase: PassphraseArgs,
+}
+
+/// Who runs this, and where.
+pub(super) fn actor() -> Actor {
+    let unknown = |_| "unknown".to_owned();
+    Actor {
+        person: whoami::username().unwrap_or_else(unknown),
+        host: whoami::hostname().unwrap_or_else(unknown),
+    }
+}
+
+/// The store that a backup lies in, and its key, by its path or URL.
+pub(super) fn located(place: &str) -> Result<(Store, String)> {
+    let found = Place::of(place)?;
+    if naming::parse(&found.key).is_none() {
+        let message = format!("{} is not named as the backups in a store are", printable(place));
+        return Err(Error::new(ErrorKind::Usage, message).hint("`pgcask list` shows what there is"));
+    }
+    Ok((found.store, found.key))
+}
+
+/// Columns as wide as their widest value; numbers are compared by their last digit.
+pub(super) fn table<const N: usize>(rows: &[[String; N]], right: &[usize]) -> Vec<String> {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let padded = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if right.contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }

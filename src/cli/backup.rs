@@ -11,6 +11,7 @@ use super::args::{PassphraseArgs, ProfileArgs, SELECTION, SelectionArgs, span_ah
 use super::globals::BackupGlobalsArgs;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
+use super::prune::{self, PolicyArgs};
 use super::{Context, keys};
 use crate::backup::{Options, Parts};
 use crate::clock::Clock;
@@ -19,8 +20,8 @@ use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::pg::{ConnectOptions, EnvLookup, PgError};
 use crate::seal::compress::Level;
-use crate::store::Location;
 use crate::store::naming::Kind;
+use crate::store::{Location, Store};
 
 /// Back up a database into one sealed archive
 #[derive(Debug, Clone, Args)]
@@ -58,6 +59,13 @@ pub struct BackupArgs {
     /// pre-deploy 30 days]
     #[arg(long, value_name = "SPAN", value_parser = span_ahead)]
     pub keep_for: Option<Span>,
+
+    /// Then prune the backups of this database in the store, as `pgcask prune --apply` does
+    #[arg(long, help_heading = "Retention")]
+    pub prune: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub policy: PolicyArgs,
 
     /// Connections that read at the same time [default: the number of processors, at most 8]
     #[arg(short, long, value_name = "N", help_heading = "Speed")]
@@ -194,8 +202,40 @@ impl BackupArgs {
                 rate(summary.plain_bytes, summary.seconds),
             ));
         }
+        if self.prune {
+            self.prune(&store, &summary.database, context).await;
+        }
         Ok(Exit::Good)
     }
+
+    /// Prunes after the backup, which is good whatever becomes of this.
+    async fn prune(&self, store: &Store, database: &str, context: &Context) {
+        let printer = context.printer;
+        match Box::pin(prune::after_backup(store, database, &self.policy, context)).await {
+            Ok(plan) => {
+                plan.warnings.iter().for_each(|warning| printer.warning(warning));
+                printer.info(&prune::summary(&plan));
+            }
+            Err(error) => {
+                printer.warning(&format!(
+                    "the backup is made; pruning after it failed: {}",
+                    in_one_line(&error)
+                ));
+                error.hints().iter().for_each(|hint| printer.info(&format!("hint: {hint}")));
+            }
+        }
+    }
+}
+
+/// An error and its causes.
+fn in_one_line(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
 }
 
 /// Bytes per second as people read them.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Command;
 use super::args::{FindArgs, PassphraseArgs, ProfileArgs, SelectionArgs, UnlockArgs};
 use super::backup::BackupArgs;
+use super::hold::HoldAction;
 use super::restore::RestoreArgs;
 use super::rollback::RollbackArgs;
 use super::validate::{DemandArgs, ValidateArgs};
@@ -19,16 +20,14 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
         Command::Restore(args) => restore(args, config)?,
         Command::Rollback(args) => rollback(args, config)?,
         Command::Validate(args) => validate(args, config)?,
-        Command::List(args) => {
-            let settings =
-                config.settings(args.database.clone().or_else(|| config.default_database()).as_deref())?;
-            if let Some(name) =
-                args.database.as_mut().filter(|name| config.databases().contains(&name.as_str()))
-            {
-                *name = config.database_name(name);
+        Command::List(args) => listed(&mut args.database, &mut args.store, config)?,
+        Command::Prune(args) => listed(&mut args.database, &mut args.store, config)?,
+        Command::Hold(args) => match &mut args.action {
+            HoldAction::Add { archive, find, .. } | HoldAction::Release { archive, find, .. } => {
+                self::archive(archive, find, &mut UnlockArgs::default(), config)?;
             }
-            store(&mut args.store, &settings, config);
-        }
+            HoldAction::List { database, store, .. } => listed(database, store, config)?,
+        },
         Command::Show(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
         Command::Verify(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
         Command::Cat(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
@@ -40,6 +39,16 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
         Command::Keygen(_) | Command::Config(_) | Command::Completions { .. } | Command::Man { .. } => {}
     }
     Ok(command)
+}
+
+/// Fills what a command needs that looks through a store, perhaps for the backups of one database.
+fn listed(database: &mut Option<String>, place: &mut Option<String>, config: &Config) -> Result<()> {
+    let settings = config.settings(database.clone().or_else(|| config.default_database()).as_deref())?;
+    if let Some(name) = database.as_mut().filter(|name| config.databases().contains(&name.as_str())) {
+        *name = config.database_name(name);
+    }
+    store(place, &settings, config);
+    Ok(())
 }
 
 fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {

@@ -12,7 +12,7 @@ use super::Context;
 use super::args::{FindArgs, UnlockArgs, patterns};
 use super::printer::{Printer, human_count};
 use super::progress::Progress;
-use super::read::open;
+use super::read::open_to_read;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -75,7 +75,7 @@ impl DiffArgs {
         }
         let options = DiffOptions { live, tables: patterns(&self.tables)?, sample: self.sample };
         let place = self.find.place(&self.archive).await?;
-        let archive = open(&place, &self.unlock).await?;
+        let archive = open_to_read(&place, &self.unlock, context.printer).await?;
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
         let mut file =

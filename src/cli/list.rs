@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Context;
-use super::args::{moment, store_needed};
+use super::args::{moment, store_needed, table};
 use super::printer::{human_bytes, human_count};
 use crate::error::Result;
 use crate::exit::Exit;
@@ -14,7 +14,7 @@ use crate::pg::quote::printable;
 use crate::store::list::{Backup, Filter, list};
 use crate::store::naming::Kind;
 use crate::store::sidecar::{self, Metadata};
-use crate::store::{Location, Store};
+use crate::store::{Location, Store, notes};
 
 /// Sidecars read at the same time.
 const READS: usize = 32;
@@ -68,6 +68,10 @@ struct Row<'a> {
     kind: Kind,
     taken_at: Timestamp,
     bytes: u64,
+    /// Numbers of the holds that keep it.
+    holds: Vec<u32>,
+    /// When `pgcask prune` marked it for removal.
+    marked_at: Option<Timestamp>,
     /// What the sidecar says; `null` for one that cannot be read.
     metadata: Option<Metadata>,
 }
@@ -104,7 +108,7 @@ impl ListArgs {
         if printer.json {
             printer.json(&rows)?;
         } else {
-            for line in table(&rows) {
+            for line in lines(&rows) {
                 printer.line(&line)?;
             }
         }
@@ -129,13 +133,14 @@ async fn row<'a>(store: &Store, backup: &'a Backup) -> Result<Row<'a>> {
         kind: backup.facts.kind,
         taken_at: backup.facts.taken,
         bytes: backup.bytes,
+        holds: notes::holds(&backup.notes),
+        marked_at: notes::mark(&backup.notes).map(|(time, _)| time),
         metadata,
     })
 }
 
-/// Columns as wide as their widest value.
-fn table(rows: &[Row<'_>]) -> Vec<String> {
-    let heads = ["TAKEN (UTC)", "KIND", "DATABASE", "SIZE", "ROWS", "SEALED", "EXPIRES", "ID"];
+fn lines(rows: &[Row<'_>]) -> Vec<String> {
+    let heads = ["TAKEN (UTC)", "KIND", "DATABASE", "SIZE", "ROWS", "SEALED", "EXPIRES", "KEPT", "ID"];
     let mut cells = vec![heads.map(str::to_owned)];
     cells.extend(rows.iter().map(|row| {
         let say = |of: &dyn Fn(&Metadata) -> String| row.metadata.as_ref().map_or_else(|| "?".to_owned(), of);
@@ -148,19 +153,19 @@ fn table(rows: &[Row<'_>]) -> Vec<String> {
             say(&|metadata| human_count(metadata.rows)),
             say(&|metadata| (if metadata.encrypted { "yes" } else { "no" }).to_owned()),
             say(&|metadata| metadata.expires_at.as_deref().map_or_else(|| "never".to_owned(), day)),
+            kept(row),
             row.id.to_owned(),
         ]
     }));
-    let width = |column: usize| {
-        cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-    let line = |row: &[String; 8]| {
-        let padded = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            // Sizes and counts are compared by their last digit.
-            if matches!(column, 3 | 4) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-        });
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    cells.iter().map(line).collect()
+    table(&cells, &[3, 4])
+}
+
+/// What keeps it, or ends it, besides its expiry.
+fn kept(row: &Row<'_>) -> String {
+    match (row.holds.is_empty(), row.marked_at) {
+        (false, _) => "held",
+        (true, Some(_)) => "marked",
+        (true, None) => "-",
+    }
+    .to_owned()
 }

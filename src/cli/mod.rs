@@ -6,6 +6,7 @@ pub mod config;
 mod configured;
 pub mod diff;
 pub mod globals;
+pub mod hold;
 mod in_place;
 pub mod keys;
 pub mod list;
@@ -13,6 +14,7 @@ pub mod order;
 pub mod printer;
 pub mod progress;
 pub mod prompt;
+pub mod prune;
 pub mod read;
 pub mod restore;
 pub mod rollback;
@@ -64,6 +66,8 @@ pub enum Command {
     Rollback(Box<rollback::RollbackArgs>),
     Validate(Box<validate::ValidateArgs>),
     List(list::ListArgs),
+    Prune(prune::PruneArgs),
+    Hold(hold::HoldArgs),
     Show(read::ShowArgs),
     Verify(read::VerifyArgs),
     Test(test::TestArgs),
@@ -180,6 +184,8 @@ async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<
         Command::Rollback(args) => args.run(&context).await,
         Command::Validate(args) => args.run(&context).await,
         Command::List(args) => args.run(&context).await,
+        Command::Prune(args) => Box::pin(args.run(&context)).await,
+        Command::Hold(args) => args.run(&context).await,
         Command::Show(args) => args.run(&context).await,
         Command::Verify(args) => args.run(&context).await,
         Command::Test(args) => args.run(&context).await,

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::args::{FindArgs, UnlockArgs, WantedArgs};
+use super::args::{FindArgs, UnlockArgs, WantedArgs, actor};
 use super::printer::{Printer, human_bytes, human_count};
 use super::progress::Progress;
 use super::{Context, globals, keys};
 use crate::archive::{Report, Totals, Verifier};
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::extract::{Extractor, Form};
 use crate::manifest::{Manifest, Stream};
 use crate::opened::{self, Found, OpenArchive};
+use crate::operate::reading;
 use crate::pg::quote::printable;
 use crate::plan::select::Pattern;
 use crate::restore::{ScriptOptions, Sections, script};
@@ -126,6 +128,18 @@ pub(super) async fn open(archive: &str, unlock: &UnlockArgs) -> Result<OpenArchi
     let found = Found::locate(Source::open(archive).await?).await?;
     let identities = keys::identities(unlock, found.located())?;
     found.unlock(&identities)
+}
+
+/// As [`open`], for who reads for long: an archive that is marked for removal stays meanwhile.
+pub(super) async fn open_to_read(
+    archive: &str,
+    unlock: &UnlockArgs,
+    printer: Printer,
+) -> Result<OpenArchive> {
+    if let Some(note) = reading::announce(archive, &actor(), Clock::System).await? {
+        printer.warning(&note);
+    }
+    open(archive, unlock).await
 }
 
 impl FindArgs {
@@ -315,7 +329,7 @@ impl CatArgs {
             .hint("leave TABLE out, and give --table, for a script of some tables"));
         }
         let place = self.find.place(&self.archive).await?;
-        let archive = open(&place, &self.unlock).await?;
+        let archive = open_to_read(&place, &self.unlock, context.printer).await?;
         if self.globals {
             globals::cat(printer, &archive, self.show_secrets, &wanted).await?;
         } else if let Some(table) = &self.table {

@@ -11,7 +11,7 @@ use super::globals::{RestoreGlobalsArgs, print_report};
 use super::order::OrderArgs;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
-use super::read::open;
+use super::read::{open, open_to_read};
 use super::rows::{Request, RowArgs};
 use super::swap::SwapArgs;
 use super::validate::{DemandArgs, table};
@@ -133,6 +133,16 @@ pub struct RestoreArgs {
 }
 
 impl RestoreArgs {
+    /// The archive. A dry run writes nothing, not even that it reads.
+    async fn open(&self, context: &Context) -> Result<OpenArchive> {
+        let place = self.find.place(&self.archive).await?;
+        if self.dry_run {
+            open(&place, &self.unlock).await
+        } else {
+            open_to_read(&place, &self.unlock, context.printer).await
+        }
+    }
+
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
@@ -148,14 +158,13 @@ impl RestoreArgs {
                     "--globals goes with a restore of objects, not of rows",
                 ));
             }
-            let archive = open(&self.find.place(&self.archive).await?, &self.unlock).await?;
+            let archive = self.open(context).await?;
             let (selection, archive) = (self.wanted.resolve()?.selection, &archive);
             let request = Request { live: target, selection, archive, dry_run: self.dry_run, yes: self.yes };
             return self.rows.run(context, request).await;
         }
         let options = self.options(target)?;
-        let place = self.find.place(&self.archive).await?;
-        let archive = open(&place, &self.unlock).await?;
+        let archive = self.open(context).await?;
         if self.swap.is_given() {
             return Box::pin(self.over_live(&options, &archive, context)).await;
         }

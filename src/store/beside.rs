@@ -3,10 +3,9 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use object_store::ObjectStoreExt as _;
 
-use super::sidecar::MAX_BYTES;
-use super::{Location, Store, StoreError, naming, publish};
+use super::objects::MAX_BYTES;
+use super::{Location, Store, StoreError, naming, objects};
 
 /// An archive's place: the store that it lies in, and its key there.
 #[derive(Debug, Clone)]
@@ -46,7 +45,7 @@ pub fn drill_time(end: &str) -> Option<Timestamp> {
 /// # Errors
 /// [`StoreError::AlreadyExists`], and those of the store.
 pub async fn put(store: &Store, key: &str, end: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-    publish::put(store, &format!("{key}.{end}"), Bytes::from(bytes)).await
+    objects::put_new(store, &format!("{key}.{end}"), Bytes::from(bytes)).await
 }
 
 /// Reads a small object beside an archive.
@@ -55,13 +54,9 @@ pub async fn put(store: &Store, key: &str, end: &str, bytes: Vec<u8>) -> Result<
 /// [`StoreError::NotFound`], [`StoreError::Length`] for one that is too large to be ours, and those of the store.
 pub async fn read(store: &Store, key: &str, end: &str) -> Result<Bytes, StoreError> {
     let key = format!("{key}.{end}");
-    let failed = |error: object_store::Error| StoreError::from_client(&store.display(&key), &error);
-    let answer = store.client.get(&store.path(&key)).await.map_err(failed)?;
-    let found = answer.meta.size;
-    if found > MAX_BYTES {
-        return Err(StoreError::Length { place: store.display(&key), found, expected: MAX_BYTES });
-    }
-    answer.bytes().await.map_err(failed)
+    let too_large =
+        || StoreError::Length { place: store.display(&key), found: MAX_BYTES + 1, expected: MAX_BYTES };
+    objects::read(store, &key).await?.ok_or_else(too_large)
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn refused(place: String, code: String) -> Self {
+    pub(super) fn refused(place: String, code: String) -> Self {
         if CLOCK_CODES.contains(&code.as_str()) {
             Self::Clock { place, code }
         } else {
@@ -104,6 +104,7 @@ impl StoreError {
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                 Self::refused(place, code(error))
             }
+            other if code(other) == "AccessDenied" => Self::refused(place, code(error)),
             other if is_denied(other) => Self::PermissionDenied { place, code: String::new() },
             other if CLOCK_CODES.contains(&code(other).as_str()) => Self::Clock { place, code: code(other) },
             other => Self::Unreachable { place, reason: chain(other) },
@@ -117,8 +118,18 @@ const CLOCK_CODES: [&str; 2] = ["RequestTimeTooSkewed", "RequestExpired"];
 /// The code of the XML document with which S3 and Azure explain an error. The rest of it may quote the request.
 fn code(error: &object_store::Error) -> String {
     let text = chain(error);
-    let code =
-        text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    // The second form is the client's own, for one of several objects that were to be deleted in one request.
+    let code = code_of(&text);
+    if code.is_empty() { between(&text, "(code: ", ")") } else { code }
+}
+
+/// The code in an S3 server's XML document on an error; empty where there is none.
+pub(super) fn code_of(text: &str) -> String {
+    between(text, "<Code>", "</Code>")
+}
+
+fn between(text: &str, start: &str, end: &str) -> String {
+    let code = text.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(code, _)| code);
     let word = |code: &&str| code.len() <= 64 && code.chars().all(|letter| letter.is_ascii_alphanumeric());
     code.filter(word).unwrap_or_default().to_owned()
 }

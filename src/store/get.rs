@@ -34,7 +34,10 @@ impl Source {
     /// [`StoreError::NotFound`] and the others of the store.
     pub async fn open(archive: &str) -> Result<Self, StoreError> {
         let (client, path) = match Location::parse(archive)? {
-            Location::Url(url) => location::client(&url)?,
+            Location::Url(url) => {
+                let client = location::client(&url)?;
+                (client.objects, client.path)
+            }
             Location::Directory(file) => {
                 let missing = || StoreError::NotFound { place: archive.to_owned() };
                 let whole = file.canonicalize().map_err(|_| missing())?;

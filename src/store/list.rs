@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt as _;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
-use object_store::ObjectStore as _;
 use serde::Serialize;
 
 use super::naming::{self, KeyFacts, Kind};
+use super::notes::{self, Note, NoteKind};
+use super::objects::{self, Object};
 use super::{Store, StoreError};
+
+/// Folders that are listed at the same time.
+const FOLDERS: usize = 16;
 
 /// Which backups are asked for.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +38,15 @@ pub struct Backup {
     pub bytes: u64,
     /// What was put beside the archive later: the ends of the names, as `drill-20261125T010203Z.json`, in their order.
     pub later: Vec<String>,
+    /// The same, read: what it says of keeping, and when it was written.
+    pub notes: Vec<Note>,
+}
+
+impl Backup {
+    /// Whether somebody holds it.
+    pub fn is_held(&self) -> bool {
+        !notes::holds(&self.notes).is_empty()
+    }
 }
 
 /// What a backup that failed, or somebody's deletion, left behind: no backup.
@@ -45,6 +58,10 @@ pub struct Orphan {
     pub bytes: u64,
     /// What would make it whole.
     pub lacks: &'static str,
+    /// When it was written, by the store's clock.
+    pub written: Timestamp,
+    /// Somebody holds it.
+    pub held: bool,
 }
 
 /// What a store holds.
@@ -65,31 +82,38 @@ impl Filter {
             && self.since.is_none_or(|since| facts.taken >= since)
             && self.before.is_none_or(|before| facts.taken < before)
     }
-
-    /// What all wanted keys begin with: fewer names to be listed.
-    fn prefix(&self) -> String {
-        match (&self.database, self.kind) {
-            (Some(database), Some(kind)) => format!("{}/{kind}", naming::escape(database)),
-            (Some(database), None) => naming::escape(database),
-            (None, _) => String::new(),
-        }
-    }
 }
 
-/// What was found under the key of one archive.
+/// What was found under the name of one archive.
 #[derive(Debug, Default)]
 struct Found {
-    archive: Option<u64>,
-    checksum: Option<u64>,
-    metadata: Option<u64>,
-    later: Vec<String>,
+    archive: Option<Object>,
+    checksum: Option<Object>,
+    metadata: Option<Object>,
+    notes: Vec<Note>,
 }
 
-/// The key of the archive that an object stands beside, and the end of the object's name.
-fn beside(key: &str) -> Option<(&str, &str)> {
-    let (archive, _) = key.rsplit_once(".cask.").filter(|_| key.strip_suffix(".cask").is_none())?;
-    let (archive, end) = key.split_at_checked(archive.len() + ".cask".len())?;
-    Some((archive, end.strip_prefix('.')?))
+impl Found {
+    fn take(&mut self, suffix: &str, object: Object) {
+        match suffix {
+            "" => self.archive = Some(object),
+            ".sha256" => self.checksum = Some(object),
+            ".json" => self.metadata = Some(object),
+            other => self.notes.push(Note { kind: NoteKind::parse(other), object }),
+        }
+    }
+
+    /// What is there although the backup is none.
+    fn orphans(self) -> impl Iterator<Item = Orphan> {
+        let Self { archive, checksum, metadata, notes } = self;
+        let held = !notes::holds(&notes).is_empty();
+        let lacks = if archive.is_some() { ".json" } else { "archive" };
+        let sidecars = [checksum, metadata].into_iter().flatten().filter(move |_| lacks == "archive");
+        // Notes beside a lone archive are its own and are no orphans of their own.
+        let notes = notes.into_iter().map(|note| note.object).filter(move |_| lacks == "archive");
+        let all = archive.into_iter().chain(sidecars).chain(notes);
+        all.map(move |Object { key, bytes, written }| Orphan { key, bytes, lacks, written, held })
+    }
 }
 
 /// Lists a store. Names that no backup made are passed over.
@@ -97,43 +121,59 @@ fn beside(key: &str) -> Option<(&str, &str)> {
 /// # Errors
 /// Those of the store.
 pub async fn list(store: &Store, filter: &Filter) -> Result<Listing, StoreError> {
-    let prefix = store.path(&filter.prefix());
-    let mut objects = store.client.list(Some(&prefix));
+    let folders = folders(store, filter).await?;
+    let mut listed =
+        stream::iter(&folders).map(|folder| objects::below(store, folder)).buffer_unordered(FOLDERS);
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
-    let failed = |error: object_store::Error| StoreError::from_client(&store.display(""), &error);
-    while let Some(object) = objects.try_next().await.map_err(failed)? {
-        let Some(key) = store.key(&object.location) else { continue };
-        let size = Some(object.size);
-        let Some((archive, end)) = beside(&key) else {
-            found.entry(key).or_default().archive = size;
-            continue;
-        };
-        let found = found.entry(archive.to_owned()).or_default();
-        match end {
-            "sha256" => found.checksum = size,
-            "json" => found.metadata = size,
-            later => found.later.push(later.to_owned()),
+    while let Some(objects) = listed.try_next().await? {
+        for object in objects {
+            if let Some((archive, suffix)) = split(&object.key) {
+                found.entry(archive.to_owned()).or_default().take(suffix, object.clone());
+            }
         }
     }
     let mut listing = Listing::default();
     for (key, found) in found {
         let Some(facts) = naming::parse(&key).filter(|facts| filter.takes(facts)) else { continue };
         match found {
-            Found { archive: Some(bytes), metadata: Some(_), mut later, .. } => {
+            Found { archive: Some(archive), metadata: Some(_), notes, .. } => {
+                let end = |note: &Note| note.object.key.strip_prefix(&format!("{key}."))?.to_owned().into();
+                let mut later: Vec<String> = notes.iter().filter_map(end).collect();
                 later.sort();
-                listing.backups.push(Backup { key, facts, bytes, later });
+                listing.backups.push(Backup { key, facts, bytes: archive.bytes, later, notes });
             }
-            Found { archive: Some(bytes), .. } => {
-                listing.orphans.push(Orphan { key, bytes, lacks: ".json" });
-            }
-            Found { checksum, metadata, .. } => {
-                for (suffix, bytes) in [(".sha256", checksum), (".json", metadata)] {
-                    let orphan = |bytes| Orphan { key: format!("{key}{suffix}"), bytes, lacks: "archive" };
-                    listing.orphans.extend(bytes.map(orphan));
-                }
-            }
+            other => listing.orphans.extend(other.orphans()),
         }
     }
     listing.backups.sort_by(|a, b| (b.facts.taken, &b.key).cmp(&(a.facts.taken, &a.key)));
     Ok(listing)
+}
+
+/// The archive that an object belongs to, and what follows on its name.
+fn split(key: &str) -> Option<(&str, &str)> {
+    let end = key.rfind(".cask")? + ".cask".len();
+    key.split_at_checked(end).filter(|(_, suffix)| suffix.is_empty() || suffix.starts_with('.'))
+}
+
+/// The folders that can hold what is wanted. A store answers a listing page by page: several at a time are faster.
+async fn folders(store: &Store, filter: &Filter) -> Result<Vec<String>, StoreError> {
+    let databases = if let Some(database) = &filter.database {
+        vec![naming::escape(database), database.clone()]
+    } else {
+        let mut all = objects::folders(store).await?;
+        // No name of a database begins with a full stop there.
+        all.retain(|folder| !folder.starts_with('.'));
+        all
+    };
+    let mut folders: Vec<String> = match filter.kind {
+        Some(kind) => databases.iter().map(|database| format!("{database}/{kind}")).collect(),
+        None if databases.len() > FOLDERS => databases,
+        None => {
+            let kinds = |database| Kind::ALL.map(|kind| format!("{database}/{kind}"));
+            databases.iter().flat_map(kinds).collect()
+        }
+    };
+    folders.sort();
+    folders.dedup();
+    Ok(folders)
 }

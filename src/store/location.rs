@@ -11,6 +11,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::patience::{Patient, retries};
+use super::s3::Api;
 use super::{StoreError, account};
 
 /// A place where archives lie: a directory, or a prefix in a bucket.
@@ -29,6 +30,10 @@ pub struct Store {
     pub(super) prefix: Path,
     /// For messages and results: what stands before a key.
     base: String,
+    /// The directory, where it is one.
+    pub(super) directory: Option<PathBuf>,
+    /// What only S3 can be asked for, where it is one.
+    pub(super) s3: Option<Arc<Api>>,
 }
 
 impl Location {
@@ -85,15 +90,15 @@ impl Location {
                 let directory = directory.canonicalize().map_err(io)?;
                 let base = format!("{}/", directory.display());
                 let client = local(&directory)?;
-                Ok(Store { client, prefix: Path::default(), base })
+                Ok(Store { client, prefix: Path::default(), base, directory: Some(directory), s3: None })
             }
             Self::Url(url) => {
                 let mut base = url.to_string();
                 if !base.ends_with('/') {
                     base.push('/');
                 }
-                let (client, prefix) = client(url)?;
-                Ok(Store { client, prefix, base })
+                let Client { objects, path, s3 } = client(url)?;
+                Ok(Store { client: objects, prefix: path, base, directory: None, s3 })
             }
         }
     }
@@ -124,14 +129,25 @@ pub(super) fn local(directory: &FilePath) -> Result<Arc<dyn ObjectStore>, StoreE
     Ok(Arc::new(client.with_fsync(true).with_automatic_cleanup(false)))
 }
 
+/// What a URL is read and written by.
+pub(super) struct Client {
+    /// The client of the bucket.
+    pub(super) objects: Arc<dyn ObjectStore>,
+    /// The path in it.
+    pub(super) path: Path,
+    /// What only S3 can be asked for.
+    s3: Option<Arc<Api>>,
+}
+
 /// A client for a URL, and the path in it.
-pub(super) fn client(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
+pub(super) fn client(url: &Url) -> Result<Client, StoreError> {
     let wrong = |error: object_store::Error| StoreError::from_client(url.as_str(), &error);
     let bucket = url.host_str().unwrap_or_default();
     let path = Path::from_url_path(url.path())
         .map_err(|error| StoreError::Invalid { text: url.to_string(), why: error.to_string() })?;
     let own = account::options(url)?;
-    let client: Arc<dyn ObjectStore> = match url.scheme() {
+    let mut api = None;
+    let objects: Arc<dyn ObjectStore> = match url.scheme() {
         "gs" => {
             let builder = object_store::gcp::GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
             let builder = own.iter().try_fold(builder, |builder, (name, value)| {
@@ -155,10 +171,12 @@ pub(super) fn client(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreErr
         _ => {
             let builder = s3(&own).map_err(wrong)?.with_bucket_name(bucket);
             let builder = builder.with_retry(retries()).with_http_connector(Patient::from_env());
-            Arc::new(builder.build().map_err(wrong)?)
+            let bucket = builder.build().map_err(wrong)?;
+            api = Some(Arc::new(Api::new(bucket.clone()).map_err(wrong)?));
+            Arc::new(bucket)
         }
     };
-    Ok((client, path))
+    Ok(Client { objects, path, s3: api })
 }
 
 /// Variables of credentials: where a store has its own, none of them may be mixed with those.

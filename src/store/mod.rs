@@ -9,10 +9,15 @@ pub mod get;
 pub mod list;
 pub mod location;
 pub mod naming;
+pub mod notes;
+pub mod objects;
 mod patience;
 pub mod publish;
 pub mod put;
+mod s3;
 pub mod sidecar;
+pub mod unfinished;
 
 pub use error::StoreError;
 pub use location::{Location, Store};
+pub use s3::{LockMode, Protection};

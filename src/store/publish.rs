@@ -1,8 +1,9 @@
 //! The commit of a backup: archive, then `.sha256`, then `.json`. Without the last it is no backup.
 
 use bytes::Bytes;
-use object_store::{ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use object_store::ObjectStoreExt as _;
 
+use super::objects::put_new;
 use super::sidecar::{Metadata, sha256_line};
 use super::{Store, StoreError};
 
@@ -23,15 +24,8 @@ pub async fn publish(store: &Store, key: &str, metadata: &Metadata) -> Result<()
 
 async fn put_both(store: &Store, key: &str, metadata: &Metadata) -> Result<(), StoreError> {
     let checksum = sha256_line(&metadata.sha256, &metadata.archive);
-    put(store, &format!("{key}.sha256"), Bytes::from(checksum)).await?;
+    put_new(store, &format!("{key}.sha256"), Bytes::from(checksum)).await?;
     let json = serde_json::to_vec_pretty(metadata)
         .map_err(|error| StoreError::Unreachable { place: store.display(key), reason: error.to_string() })?;
-    put(store, &format!("{key}.json"), Bytes::from(json)).await
-}
-
-/// Puts a small object that must not exist.
-pub(super) async fn put(store: &Store, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-    let put = store.client.put_opts(&store.path(key), PutPayload::from_bytes(bytes), options).await;
-    put.map(drop).map_err(|error| StoreError::from_client(&store.display(key), &error))
+    put_new(store, &format!("{key}.json"), Bytes::from(json)).await
 }

@@ -6,7 +6,7 @@ use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
 use tokio::task::JoinSet;
 
 use super::location::size_of;
-use super::{Store, StoreError};
+use super::{Store, StoreError, objects};
 
 /// Bytes of a part. All but the last have this size (R2 wants that). S3 takes 10,000 parts: 156 GiB of archive.
 const PART_BYTES: usize = 16 << 20;
@@ -38,7 +38,7 @@ impl Upload {
     /// [`StoreError::AlreadyExists`], and those of the store.
     pub async fn begin(store: &Store, key: &str) -> Result<Self, StoreError> {
         let (path, place) = (store.path(key), store.display(key));
-        match size_of(store.client.as_ref(), &path, &place).await {
+        match size_written(store, &path, &place).await {
             Ok(_) => return Err(StoreError::AlreadyExists { place }),
             Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error),
@@ -112,7 +112,7 @@ impl Upload {
             return Err(error);
         }
         self.multipart = None;
-        let found = size_of(self.store.client.as_ref(), &self.path, &self.place).await?;
+        let found = size_written(&self.store, &self.path, &self.place).await?;
         if found != self.written {
             return Err(StoreError::Length { place: self.place.clone(), found, expected: self.written });
         }
@@ -150,6 +150,20 @@ impl Upload {
             }),
         }
     }
+}
+
+/// Length of an archive. Who may write archives and not read them may not ask for it by name either, but finds it in a listing.
+async fn size_written(store: &Store, path: &Path, place: &str) -> Result<u64, StoreError> {
+    let denied = match size_of(store.client.as_ref(), path, place).await {
+        Err(error @ StoreError::PermissionDenied { .. }) => error,
+        other => return other,
+    };
+    let Some(key) = store.key(path) else { return Err(denied) };
+    let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+    // A listing that is denied too says nothing new: the first error is the one to tell.
+    let listed = objects::below(store, folder).await.map_err(|_| denied)?;
+    let found = listed.into_iter().find(|object| object.key == key);
+    found.map(|object| object.bytes).ok_or_else(|| StoreError::NotFound { place: place.to_owned() })
 }
 
 impl Drop for Upload {

@@ -1,12 +1,8 @@
 //! What stands beside an archive: `.sha256` and `.json`. Neither ever changes.
 
-use object_store::ObjectStoreExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError};
-
-/// No sidecar is longer.
-pub(super) const MAX_BYTES: u64 = 1 << 20;
+use super::{Store, StoreError, objects};
 
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
@@ -65,6 +61,9 @@ pub struct Metadata {
     /// Until when it is to be kept, RFC 3339; none means for ever.
     #[serde(default)]
     pub expires_at: Option<String>,
+    /// Only a part of the database is in it: chosen tables or schemas, definitions alone, rows alone.
+    #[serde(default)]
+    pub partial: bool,
 }
 
 /// Reads the `.json` of the archive at `key`; `None` for one that is no such sidecar.
@@ -72,14 +71,8 @@ pub struct Metadata {
 /// # Errors
 /// Those of the store.
 pub async fn read(store: &Store, key: &str) -> Result<Option<Metadata>, StoreError> {
-    let key = format!("{key}.json");
-    let failed = |error: object_store::Error| StoreError::from_client(&store.display(&key), &error);
-    let answer = store.client.get(&store.path(&key)).await.map_err(failed)?;
-    if answer.meta.size > MAX_BYTES {
-        return Ok(None);
-    }
-    let bytes = answer.bytes().await.map_err(failed)?;
-    Ok(serde_json::from_slice(&bytes).ok())
+    let bytes = objects::read(store, &format!("{key}.json")).await?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
 /// The checksum that the `.sha256` of the archive at `key` states; `None` for a file of another form.

@@ -48,6 +48,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("postgres_protocol", &["pg"]),
     ("rustls", &["pg"]),
     ("object_store", &["store"]),
+    ("quick_xml", &["store"]),
     ("zstd", &["seal"]),
     ("age", &["seal"]),
     ("argon2", &["seal"]),

@@ -109,7 +109,7 @@ fn a_store_that_asks_to_slow_down_gets_its_time() {
 }
 
 /// A library that, loaded before all others, makes the wall clock two hours fast.
-const FAST_CLOCK: &str = "
+pub(crate) const FAST_CLOCK: &str = "
     #define _GNU_SOURCE
     #include <sys/syscall.h>
     #include <time.h>

@@ -19,17 +19,23 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const QUIET: [&str; 7] = [
     "-ip=127.0.0.1",
     "-ip.bind=127.0.0.1",
-    "-volume.max=50",
+    "-volume.max=200",
     "-master.volumeSizeLimitMB=256",
     "-master.telemetry=false",
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
 ];
 
-/// The one account, and its secret: planted, so that tests can look for it where it must not be.
+/// The account that may do all, and its secret: planted, so that tests can look for it where it must not be.
 pub const ACCESS_KEY: &str = "test-access-key";
 /// See [`ACCESS_KEY`].
 pub const SECRET_KEY: &str = "test-secret-key-planted-4711";
+/// An account that bucket policies can restrict; without one it may read, write and list.
+pub const WRITER_ACCESS_KEY: &str = "test-writer-key";
+/// See [`WRITER_ACCESS_KEY`].
+pub const WRITER_SECRET_KEY: &str = "test-writer-secret-planted-4713";
+/// Its name in bucket policies.
+pub const WRITER_ARN: &str = "arn:aws:iam::000000000000:user/writer";
 /// The region clients sign for.
 pub const REGION: &str = "us-east-1";
 
@@ -55,7 +61,9 @@ impl S3 {
         let config = dir.join("s3.json");
         let identity = serde_json::json!({"identities": [{"name": "test",
             "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
-            "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]});
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"]},
+            {"name": "writer", "credentials": [{"accessKey": WRITER_ACCESS_KEY, "secretKey": WRITER_SECRET_KEY}],
+            "actions": ["Read", "Write", "List"]}]});
         std::fs::write(&config, identity.to_string()).context(|| format!("write {}", config.display()))?;
         let (port, filer) = (free_port()?, free_port()?);
         let mut command = vec![weed.display().to_string(), "server".to_owned(), "-s3".to_owned()];

@@ -2,6 +2,7 @@
 
 pub(crate) mod cli;
 pub(crate) mod oracle;
+pub(crate) mod place;
 pub(crate) mod postgres;
 pub(crate) mod rss;
 pub(crate) mod s3;
@@ -15,4 +16,9 @@ pub(crate) fn output(command: &mut Command) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}\n{out}\n{err}");
     out.into_owned()
+}
+
+/// Waits for a future, outside of a runtime.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

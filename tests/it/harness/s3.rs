@@ -1,8 +1,14 @@
 //! A real S3 server for tests.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::signer::{HeaderName, HeaderValue, SignedUrlOptions, Signer as _};
 
 use xtask::seaweed::S3;
 pub(crate) use xtask::seaweed::SECRET_KEY as SECRET;
@@ -56,6 +62,75 @@ impl S3Server {
         name
     }
 
+    /// A client of a bucket, with the rights of the account that may do all.
+    pub(crate) fn client(&self, bucket: &str) -> AmazonS3 {
+        let builder = AmazonS3Builder::new().with_endpoint(self.endpoint()).with_allow_http(true);
+        let builder = builder.with_region(xtask::seaweed::REGION).with_bucket_name(bucket);
+        let builder = builder.with_access_key_id(xtask::seaweed::ACCESS_KEY);
+        builder.with_secret_access_key(SECRET).build().unwrap()
+    }
+
+    /// One signed request about a bucket (an empty key) or an object: status and body of the answer.
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        (bucket, key): (&str, &str),
+        query: &[(&str, &str)],
+        headers: &[(&'static str, &'static str)],
+        body: &str,
+    ) -> (u16, String) {
+        let mut options = SignedUrlOptions::default().with_query(query.iter().copied());
+        for (name, value) in headers {
+            options =
+                options.with_signed_header(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let (client, path) = (self.client(bucket), object_store::path::Path::from(key));
+        let method: object_store::signer::Method = method.parse().unwrap();
+        let signed = client.signed_url_opts(method.clone(), &path, Duration::from_mins(1), &options);
+        let url = super::block_on(signed).unwrap();
+        let (host, port) = (url.host_str().unwrap(), url.port().unwrap());
+        let mut stream = TcpStream::connect((host, port)).unwrap();
+        let target = &url[url::Position::BeforePath..];
+        let mut request =
+            format!("{method} {target} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// Makes a bucket with Object Lock, which has versions too.
+    pub(crate) fn fresh_locked_bucket(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("locked-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let lock = [("x-amz-bucket-object-lock-enabled", "true")];
+        let (status, body) = self.ask("PUT", (&name, ""), &[], &lock, "");
+        assert_eq!(status, 200, "{body}");
+        name
+    }
+
+    /// Sets what is denied in a bucket: to whom, which actions, on which keys.
+    pub(crate) fn deny(&self, bucket: &str, rules: &[(&str, &[&str], &str)]) {
+        let statements: Vec<_> = rules
+            .iter()
+            .map(|(principal, actions, keys)| {
+                let actions: Vec<_> = actions.iter().map(|action| format!("s3:{action}")).collect();
+                let principal =
+                    if *principal == "*" { "*".into() } else { serde_json::json!({"AWS": principal}) };
+                serde_json::json!({"Effect": "Deny", "Principal": principal, "Action": actions,
+                    "Resource": format!("arn:aws:s3:::{bucket}/{keys}")})
+            })
+            .collect();
+        let policy = serde_json::json!({"Version": "2012-10-17", "Statement": statements}).to_string();
+        let (status, body) = self.ask("PUT", (bucket, ""), &[("policy", "")], &[], &policy);
+        assert_eq!(status, 204, "{body}");
+    }
+
     /// Ends the server as a crash would; only for a server of one's own.
     pub(crate) fn kill9(&mut self) {
         self.s3.kill9().unwrap();
@@ -64,7 +139,6 @@ impl S3Server {
 
 #[tokio::test]
 async fn the_server_keeps_bytes_and_refuses_a_wrong_secret() {
-    use object_store::aws::AmazonS3Builder;
     use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions};
 
     let mut server = S3Server::start();
@@ -83,5 +157,5 @@ async fn the_server_keeps_bytes_and_refuses_a_wrong_secret() {
     let refused = wrong.get(&path).await.unwrap_err();
     assert!(matches!(refused, object_store::Error::PermissionDenied { .. }), "{refused:?}");
     server.kill9();
-    assert!(std::net::TcpStream::connect(server.endpoint().trim_start_matches("http://")).is_err());
+    assert!(TcpStream::connect(server.endpoint().trim_start_matches("http://")).is_err());
 }
