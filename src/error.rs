@@ -219,10 +219,14 @@ impl From<archive::Error> for Error {
             | archive::Error::NotAuthentic { .. } => {
                 (ErrorKind::Damaged, Some("take another archive; `pgcask verify` lists all that is damaged"))
             }
-            archive::Error::NoMatchingIdentity { .. } => {
-                (ErrorKind::Key, Some("give --identity or --passphrase-file of one of those recipients"))
-            }
+            archive::Error::NoMatchingIdentity { .. } => (
+                ErrorKind::Key,
+                Some("give --identity, --gpg, --passphrase-file or --key-command of one of those recipients"),
+            ),
             archive::Error::Version { .. } => (ErrorKind::Failed, Some("a newer pgcask reads it")),
+            archive::Error::Seal(SealError::NeedsPassphrase(_)) => {
+                (ErrorKind::Key, Some("give --identity-passphrase-file, or PGCASK_IDENTITY_PASSPHRASE"))
+            }
             archive::Error::WrongKey | archive::Error::Seal(_) => (ErrorKind::Key, None),
             _ => (ErrorKind::Failed, None),
         };
@@ -274,7 +278,13 @@ impl From<crate::catalog::encode::ModelError> for Error {
 
 impl From<SealError> for Error {
     fn from(error: SealError) -> Self {
-        Self::new(ErrorKind::Key, error.to_string())
+        let made = Self::new(ErrorKind::Key, error.to_string());
+        match error {
+            SealError::NeedsPassphrase(_) => {
+                made.hint("give --identity-passphrase-file, or PGCASK_IDENTITY_PASSPHRASE")
+            }
+            _ => made,
+        }
     }
 }
 

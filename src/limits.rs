@@ -97,6 +97,9 @@ pub const MAX_PASSPHRASE_BYTES: usize = 4096;
 /// The longest identity file taken.
 pub const MAX_IDENTITY_FILE_BYTES: usize = 1 << 20;
 
+/// So far into a file the armor of an OpenPGP key is looked for: text may stand before it.
+pub const ARMOR_SEARCH_BYTES: usize = 64 << 10;
+
 /// Decompressed bytes for which memory is reserved at once; beyond it memory grows with what is really there.
 pub const DECOMPRESS_STEP_BYTES: usize = 16 << 20;
 

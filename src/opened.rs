@@ -17,6 +17,7 @@ use crate::catalog::model::Model;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::manifest::{self, Closing, Manifest, Stream};
+use crate::seal::data_key::Keys;
 use crate::seal::recipient::Identity;
 use crate::stop::Stop;
 use crate::store::get::Source;
@@ -82,15 +83,37 @@ impl Found {
         &self.located
     }
 
-    /// Unlocks the archive.
+    /// Path or URL, for people.
+    pub fn place(&self) -> String {
+        self.source.display()
+    }
+
+    /// The archive's keys, by one of the identities.
     ///
     /// # Errors
-    /// When no identity fits, or the index is damaged.
+    /// When no identity fits, or the header is damaged.
+    pub fn keys(&self, identities: &[Identity]) -> Result<Keys> {
+        self.located.header.unlock(identities).context(|| format!("open {}", self.source.display()))
+    }
+
+    /// Opens the archive with the first identity that fits.
+    ///
+    /// # Errors
+    /// As [`Found::keys`] and [`Found::open`].
     pub fn unlock(self, identities: &[Identity]) -> Result<OpenArchive> {
+        let keys = self.keys(identities)?;
+        self.open(keys)
+    }
+
+    /// Opens the archive with its keys.
+    ///
+    /// # Errors
+    /// When footer or index are damaged.
+    pub fn open(self, keys: Keys) -> Result<OpenArchive> {
         let Self { source, located } = self;
         let encrypted = located.header.encrypted;
         let Archive { opener, root, .. } =
-            located.unlock(identities).context(|| format!("open {}", source.display()))?;
+            located.open(keys).context(|| format!("open {}", source.display()))?;
         let pages = Pages::default();
         Ok(OpenArchive { source, opener, root: Arc::new(root), encrypted, pages })
     }

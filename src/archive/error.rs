@@ -92,6 +92,9 @@ pub enum Damage {
     /// It does not decompress to its declared length.
     #[error("it does not decompress")]
     Decompression,
+    /// A wrapped key is for one of the identities at hand, and is not what a writer made.
+    #[error("a wrapped key in it was changed: {0}")]
+    WrappedKey(&'static str),
     /// Two places that must agree do not.
     #[error("it contradicts another place: {0}")]
     Contradiction(&'static str),

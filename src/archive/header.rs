@@ -210,7 +210,8 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::NoMatchingIdentity`], [`Error::WrongKey`], [`Error::NotAuthentic`] when the key is right and the
-    /// header was changed, [`Error::Seal`] for malformed stanzas.
+    /// header was changed, [`Error::Damaged`] when what is wrapped for an identity was, [`Error::Seal`] when an identity
+    /// could not be asked.
     pub fn unlock(&self, identities: &[Identity]) -> Result<Keys, Error> {
         let mut failure = Failure::default();
         for stanza in &self.stanzas {
@@ -229,6 +230,11 @@ impl Header {
                     Ok(None) => {
                         failure.wrong_key |= stanza.kind == WrapKind::Passphrase
                             && matches!(identity, Identity::Passphrase(_));
+                    }
+                    Err(SealError::BadStanza(what)) => failure.damaged = Some(what),
+                    Err(SealError::KdfParameters) => {
+                        failure.damaged =
+                            Some("the parameters of its passphrase derivation are out of bounds");
                     }
                     Err(error) => failure.seal = Some(error),
                 }
@@ -274,12 +280,16 @@ impl Header {
 #[derive(Default)]
 struct Failure {
     wrong_key: bool,
+    /// An identity was the right one, and what is wrapped for it is not what a writer made.
+    damaged: Option<&'static str>,
+    /// An identity could not be asked.
     seal: Option<SealError>,
 }
 
 impl Failure {
     fn into_error(self, header: &Header) -> Error {
         match self {
+            Self { damaged: Some(what), .. } => Error::damaged(Place::Header, Damage::WrappedKey(what)),
             Self { wrong_key: true, .. } => Error::WrongKey,
             Self { seal: Some(error), .. } => Error::Seal(error),
             Self { .. } => Error::NoMatchingIdentity { sealed_for: header.recipients() },

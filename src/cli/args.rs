@@ -1,6 +1,7 @@
 //! Flags that several commands share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::civil::DateTime;
@@ -8,6 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
 
 use crate::catalog::profile::{Profile, Wish};
+use crate::custody::KeyCommand;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operate::Actor;
 use crate::pg::quote::printable;
@@ -260,10 +262,30 @@ pub struct FindArgs {
     pub before: Option<Timestamp>,
 }
 
+/// A command in front of a key management service.
+#[derive(Debug, Clone, Default, Args)]
+pub struct KeyCommandArgs {
+    /// Wrap and unwrap the archive's key by this shell command, in front of a KMS or Vault; docs/keys.md tells how it is
+    /// asked
+    #[arg(long, value_name = "COMMAND", env = "PGCASK_KEY_COMMAND", help_heading = "Keys")]
+    pub key_command: Option<String>,
+    /// Wait at most so many seconds for the key command's answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Keys")]
+    pub key_command_timeout: u64,
+}
+
+impl KeyCommandArgs {
+    /// The command, if one is named.
+    pub fn command(&self) -> Option<KeyCommand> {
+        let timeout = Duration::from_secs(self.key_command_timeout);
+        self.key_command.clone().map(|command| KeyCommand { command, timeout })
+    }
+}
+
 /// How an archive is opened.
 #[derive(Debug, Clone, Default, Args)]
 pub struct UnlockArgs {
-    /// An age identity file; may be repeated
+    /// An identity file: of age, an SSH private key, or an OpenPGP secret key; may be repeated
     #[arg(
         short = 'i',
         long = "identity",
@@ -273,9 +295,29 @@ pub struct UnlockArgs {
         help_heading = "Keys"
     )]
     pub identities: Vec<PathBuf>,
+    /// Take the passphrase that protects an identity file from the first line of this file [default:
+    /// `PGCASK_IDENTITY_PASSPHRASE`, else it is asked for]
+    #[arg(long, value_name = "FILE", env = "PGCASK_IDENTITY_PASSPHRASE_FILE", help_heading = "Keys")]
+    pub identity_passphrase_file: Option<PathBuf>,
+    /// Open with the gpg program: its agent, a smart card [default: when no other key is given]
+    #[arg(long, help_heading = "Keys")]
+    pub gpg: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub passphrase: PassphraseArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub command: KeyCommandArgs,
+}
+
+impl UnlockArgs {
+    /// Whether any key is named, here or in the environment.
+    pub fn is_given(&self) -> bool {
+        !self.identities.is_empty()
+            || self.gpg
+            || self.passphrase.is_given()
+            || self.command.key_command.is_some()
+    }
 }
 
 /// Who runs this, and where.

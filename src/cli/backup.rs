@@ -1,13 +1,14 @@
 //! `pgcask backup`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use jiff::Span;
 
-use super::args::{PassphraseArgs, ProfileArgs, SELECTION, SelectionArgs, span_ahead, store_needed};
+use super::args::{
+    KeyCommandArgs, PassphraseArgs, ProfileArgs, SELECTION, SelectionArgs, span_ahead, store_needed,
+};
 use super::globals::BackupGlobalsArgs;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
@@ -33,6 +34,9 @@ EXAMPLES
   Seal for a recipient: this host can then write backups and not read them:
     pgcask keygen --output ~/pgcask.key
     pgcask backup shop --to s3://backups/prod --recipient age1…
+
+  Seal for a team's OpenPGP keys, of which any one restores:
+    pgcask backup shop --to /backups --recipient team.asc --recipient alice@example.com
 
   Only some tables, four connections, a weekly backup:
     pgcask backup shop --to /backups --table 'sales.*' --exclude-table-data sales.log \\
@@ -74,7 +78,8 @@ pub struct BackupArgs {
     #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, help_heading = "Speed")]
     pub level: Option<i32>,
 
-    /// Seal for this recipient: an age public key, or a file of them; may be repeated
+    /// Seal for this recipient: age1…, an SSH public key, a file of them or of OpenPGP public keys, or the fingerprint or
+    /// e-mail address of a key in the keyring of gpg; may be repeated
     #[arg(
         short,
         long = "recipient",
@@ -87,8 +92,11 @@ pub struct BackupArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub passphrase: PassphraseArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub key_command: KeyCommandArgs,
     /// Do not encrypt: anybody who gets the archive reads all of it
-    #[arg(long, help_heading = "Keys", conflicts_with_all = ["recipients", "passphrase_file", "passphrase_fd", "passphrase_command"])]
+    #[arg(long, help_heading = "Keys", conflicts_with_all = ["recipients", "passphrase_file", "passphrase_fd", "passphrase_command", "key_command"])]
     pub no_encrypt: bool,
 
     #[command(flatten)]
@@ -131,22 +139,6 @@ pub fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).min(8)
 }
 
-/// Files and lists of recipients, read: each line of a file is one, `#` starts a comment.
-pub fn expand_recipients(given: &[String]) -> std::io::Result<Vec<String>> {
-    let mut all = Vec::new();
-    for text in given {
-        let path = PathBuf::from(text);
-        if text.starts_with("age1") || !path.is_file() {
-            all.push(text.clone());
-            continue;
-        }
-        let lines = std::fs::read_to_string(&path)?;
-        let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        all.extend(lines.map(str::to_owned));
-    }
-    Ok(all)
-}
-
 impl BackupArgs {
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
@@ -160,7 +152,11 @@ impl BackupArgs {
         if self.no_encrypt {
             printer.warning("the archive is not encrypted: whoever gets it reads all of it");
         }
-        let recipients = keys::recipients(&self.recipients, &self.passphrase, self.no_encrypt)?;
+        let recipients = if self.no_encrypt {
+            Vec::new()
+        } else {
+            keys::recipients(&self.recipients, self.key_command.command(), &self.passphrase)?
+        };
         let options = Options {
             source,
             kind,

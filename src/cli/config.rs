@@ -7,16 +7,16 @@ use serde::Serialize;
 
 use super::Context;
 use super::args::patterns;
-use super::backup::expand_recipients;
 use super::printer::Printer;
+use crate::clock::Clock;
 use crate::config::{Config, Form, KEYS, SECTIONS, Settings, Shown, VARIABLES};
+use crate::custody;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit::Exit;
 use crate::pg::quote::printable;
 use crate::pg::{ConnectOptions, EnvLookup, PgError, Session, SessionKind};
 use crate::plan::priority::Priorities;
 use crate::plan::select::Pattern;
-use crate::seal::recipient::Recipient;
 use crate::store::Location;
 use crate::store::list::{Filter, list};
 
@@ -252,10 +252,8 @@ fn patterns_of(settings: &Settings) -> Result<()> {
 
 fn sealing(settings: &Settings) -> Result<()> {
     let Some(recipients) = &settings.recipients else { return Ok(()) };
-    let texts = expand_recipients(&recipients.value)
-        .map_err(|error| Error::with_source(ErrorKind::Usage, "read the recipients", error))?;
-    for text in &texts {
-        Recipient::parse(text).map_err(|error| {
+    for word in &recipients.value {
+        custody::recipients(word, Clock::System.now()).map_err(|error| {
             Error::with_source(ErrorKind::Usage, format!("recipients ({})", recipients.origin), error)
         })?;
     }

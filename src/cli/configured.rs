@@ -62,7 +62,8 @@ fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {
     set(&mut args.lock_timeout, settings.lock_timeout);
     args.globals.role_passwords |=
         value(settings.role_passwords).unwrap_or(false) && !args.globals.no_globals;
-    if args.recipients.is_empty() && !args.passphrase.is_given() && !args.no_encrypt {
+    let none_given = args.recipients.is_empty() && args.key_command.key_command.is_none();
+    if none_given && !args.passphrase.is_given() && !args.no_encrypt {
         args.recipients = value(settings.recipients).unwrap_or_default();
         passphrase(&mut args.passphrase, settings.passphrase_file, settings.passphrase_command);
         let sealed = !args.recipients.is_empty() || args.passphrase.is_given();
@@ -184,7 +185,7 @@ pub(super) fn store(slot: &mut Option<String>, settings: &Settings, config: &Con
 
 /// Keys that open archives, unless any are given.
 pub(super) fn unlock(args: &mut UnlockArgs, settings: &Settings) {
-    if args.identities.is_empty() && !args.passphrase.is_given() {
+    if !args.is_given() {
         args.identities = value(settings.identities.clone()).unwrap_or_default();
         let (file, command) = (settings.passphrase_file.clone(), settings.passphrase_command.clone());
         passphrase(&mut args.passphrase, file, command);

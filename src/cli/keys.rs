@@ -3,18 +3,20 @@
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::Context;
 use super::args::{PassphraseArgs, UnlockArgs};
-use super::backup::expand_recipients;
-use super::prompt::ask_passphrase;
-use crate::archive::Located;
+use super::prompt::{Asked, ask_passphrase};
+use crate::clock::Clock;
+use crate::custody::{self, Gpg, KeyCommand};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::exit::Exit;
-use crate::seal::recipient::{Identity, Passphrase, Recipient, generate_identity};
+use crate::opened::{Found, OpenArchive};
+use crate::seal::recipient::{Identity, Passphrase, Recipient, SharedPrompt, WrapKind, generate_identity};
 
 /// Make a key pair: an identity to restore with, and the recipient to back up to
 #[derive(Debug, Clone, Args)]
@@ -42,7 +44,7 @@ impl KeygenArgs {
     /// Runs the command.
     pub fn run(&self, context: &Context) -> Result<Exit> {
         let (secret, recipient) = generate_identity();
-        let created = crate::clock::Clock::System.now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        let created = Clock::System.now().strftime("%Y-%m-%dT%H:%M:%SZ");
         let text = zeroize::Zeroizing::new(format!(
             "# created: {created}\n# public key: {recipient}\n{}\n",
             *secret
@@ -65,22 +67,19 @@ impl KeygenArgs {
     }
 }
 
-/// For whom a backup is sealed: recipients, a passphrase, or both. Asked for on a terminal when nothing is given.
+/// For whom a backup is sealed: recipients, a key command, a passphrase, or several of them. A passphrase is asked for on a
+/// terminal when nothing is given.
 pub(super) fn recipients(
     given: &[String],
+    command: Option<KeyCommand>,
     passphrase: &PassphraseArgs,
-    no_encrypt: bool,
 ) -> Result<Vec<Recipient>> {
-    if no_encrypt {
-        return Ok(Vec::new());
-    }
-    let texts = expand_recipients(given)
-        .map_err(|error| Error::with_source(ErrorKind::Key, "read the recipients", error))?;
+    let now = Clock::System.now();
     let mut recipients = Vec::new();
-    for text in &texts {
-        recipients
-            .push(Recipient::parse(text).map_err(Error::from).context(|| "read the recipients".to_owned())?);
+    for word in given {
+        recipients.extend(custody::recipients(word, now)?);
     }
+    recipients.extend(command.map(|command| Recipient::Keeper(Arc::new(command))));
     let secret = match passphrase.read()? {
         Some(secret) => Some(secret),
         None if recipients.is_empty() => Some(ask_passphrase("Passphrase for the archive", true)?),
@@ -92,24 +91,59 @@ pub(super) fn recipients(
     Ok(recipients)
 }
 
-/// The identities to open an archive with. A passphrase is asked for only when nothing else is given.
-pub(super) fn identities(unlock: &UnlockArgs, located: &Located) -> Result<Vec<Identity>> {
-    let mut identities = Vec::new();
-    if !located.header.encrypted {
-        return Ok(identities);
+/// Unlocks an archive with what is given. When nothing is, `gpg` is asked if it is sealed for an OpenPGP key, and a
+/// passphrase is asked for if it is sealed with one.
+pub(super) fn unlock(found: Found, unlock: &UnlockArgs) -> Result<OpenArchive> {
+    let header = &found.located().header;
+    if !header.encrypted || unlock.is_given() {
+        let keys = found.keys(&identities(unlock)?)?;
+        return found.open(keys);
     }
+    let has = |kind| header.stanzas.iter().any(|stanza| stanza.kind == kind);
+    let mut refused = None;
+    if has(WrapKind::OpenPgp) && Gpg::is_installed() {
+        match found.keys(&[Identity::Keeper(Arc::new(Gpg))]) {
+            Ok(keys) => return found.open(keys),
+            Err(error) if error.kind() == ErrorKind::Key && has(WrapKind::Passphrase) => {
+                refused = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if !has(WrapKind::Passphrase) {
+        return Err(refused.unwrap_or_else(|| nothing_given(&found)));
+    }
+    let secret = ask_passphrase("Passphrase of the archive", false)?;
+    let keys = found.keys(&[Identity::Passphrase(Passphrase::new(secret.as_str())?)])?;
+    found.open(keys)
+}
+
+/// Says which kinds of key an archive needs.
+fn nothing_given(found: &Found) -> Error {
+    let mut kinds: Vec<String> =
+        found.located().header.stanzas.iter().map(|stanza| stanza.kind.to_string()).collect();
+    kinds.sort();
+    kinds.dedup();
+    let message = format!("no key is given for {}, which is sealed for: {}", found.place(), kinds.join(", "));
+    Error::new(ErrorKind::Key, message).hint("give --identity FILE, or --key-command for a KMS")
+}
+
+/// The identities that are given.
+pub(super) fn identities(unlock: &UnlockArgs) -> Result<Vec<Identity>> {
+    let prompt: SharedPrompt = Arc::new(Asked { file: unlock.identity_passphrase_file.clone() });
+    let mut identities = Vec::new();
     for path in &unlock.identities {
         let doing = || format!("read the identity file {}", path.display());
-        let text = std::fs::read_to_string(path)
+        let bytes = std::fs::read(path)
             .map(zeroize::Zeroizing::new)
             .map_err(|error| Error::with_source(ErrorKind::Key, doing(), error))?;
-        identities.extend(Identity::parse_file(&text).map_err(Error::from).context(doing)?);
+        identities.extend(Identity::read(&bytes, &prompt).map_err(Error::from).context(doing)?);
+    }
+    identities.extend(unlock.command.command().map(|command| Identity::Keeper(Arc::new(command))));
+    if unlock.gpg {
+        identities.push(Identity::Keeper(Arc::new(Gpg)));
     }
     if let Some(secret) = unlock.passphrase.read()? {
-        identities.push(Identity::Passphrase(Passphrase::new(secret.as_str())?));
-    }
-    if identities.is_empty() {
-        let secret = ask_passphrase("Passphrase of the archive", false)?;
         identities.push(Identity::Passphrase(Passphrase::new(secret.as_str())?));
     }
     Ok(identities)

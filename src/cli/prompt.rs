@@ -1,12 +1,15 @@
 //! Secrets and confirmations from people, files and commands. Secrets are never in `argv`, and never echoed.
 
-use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write as _};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use zeroize::Zeroizing;
 
 use super::args::PassphraseArgs;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pg::quote::printable;
+use crate::seal::recipient::Prompt;
 
 /// Longest passphrase taken, in bytes: a file given by mistake is not read whole.
 const MAX_PASSPHRASE: u64 = 64 << 10;
@@ -66,6 +69,33 @@ pub fn ask_passphrase(what: &str, twice: bool) -> Result<SecretText> {
         return Err(Error::new(ErrorKind::Key, "the two passphrases differ"));
     }
     Ok(first)
+}
+
+/// Answers for identities that are protected: from a file, the environment, or whoever sits at the terminal.
+pub(super) struct Asked {
+    /// The file with the passphrase.
+    pub(super) file: Option<PathBuf>,
+}
+
+impl Prompt for Asked {
+    fn say(&self, message: &str) {
+        let mut err = anstream::stderr().lock();
+        // A message that cannot be shown is no reason to fail: the token waits all the same.
+        drop(writeln!(err, "{}", printable(message)));
+    }
+
+    fn secret(&self, what: &str) -> Option<SecretText> {
+        if let Some(path) = &self.file {
+            return std::fs::File::open(path).ok().and_then(|file| first_line(file, "").ok());
+        }
+        if let Ok(text) = std::env::var("PGCASK_IDENTITY_PASSPHRASE") {
+            return Some(Zeroizing::new(text));
+        }
+        if !std::io::stdin().is_terminal() {
+            return None;
+        }
+        rpassword::prompt_password(format!("{}: ", printable(what))).ok().map(Zeroizing::new)
+    }
 }
 
 /// Asks to type a word; false when something else was typed.

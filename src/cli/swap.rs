@@ -143,7 +143,7 @@ impl SwapArgs {
         };
         let recipients = if archive.is_encrypted() {
             let known = archive.manifest().await?.recipients;
-            keys::recipients(&known, &unlock.passphrase, false)
+            keys::recipients(&known, unlock.command.command(), &unlock.passphrase)
                 .context(|| "seal the safety backup as the archive is sealed".to_owned())?
         } else {
             printer.warning("the safety backup is not encrypted, as the archive is not");

@@ -98,10 +98,13 @@ impl TestArgs {
 
 /// The keys that were given for an archive; `None` when none was: nobody is asked.
 pub(super) fn given_keys(unlock: &UnlockArgs, located: &Located) -> Result<Option<Vec<Identity>>> {
-    if unlock.identities.is_empty() && !unlock.passphrase.is_given() {
+    if !unlock.is_given() {
         return Ok(None);
     }
-    keys::identities(unlock, located).map(Some)
+    if !located.header.encrypted {
+        return Ok(Some(Vec::new()));
+    }
+    keys::identities(unlock).map(Some)
 }
 
 /// A line for each check, then what is wrong.

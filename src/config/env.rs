@@ -43,6 +43,17 @@ pub const VARIABLES: &[Variable] = &[
     variable("PGCASK_PASSPHRASE_COMMAND", "passphrase_command", "Shell command that prints the passphrase."),
     variable("PGCASK_PASSPHRASE", "", "The passphrase itself."),
     variable(
+        "PGCASK_IDENTITY_PASSPHRASE_FILE",
+        "",
+        "File whose first line is the passphrase of a protected identity.",
+    ),
+    variable("PGCASK_IDENTITY_PASSPHRASE", "", "The passphrase of a protected identity itself."),
+    variable(
+        "PGCASK_KEY_COMMAND",
+        "",
+        "Shell command that wraps and unwraps archives' keys, in front of a KMS.",
+    ),
+    variable(
         "PGCASK_STORE_TIMEOUT",
         "",
         "Seconds for which a store that cannot be reached is tried; 30 without it.",

@@ -46,6 +46,20 @@ pub enum SealError {
         /// What is wrong.
         why: &'static str,
     },
+    /// An identity file cannot be used.
+    #[error("not an identity: {0}")]
+    BadIdentityFile(String),
+    /// A protected identity needs a passphrase, and there is nobody to ask.
+    #[error("{0} is protected by a passphrase, and none is given")]
+    NeedsPassphrase(String),
+    /// A program that keeps a key failed.
+    #[error("{who}: {why}")]
+    Keeper {
+        /// The program.
+        who: String,
+        /// What it said.
+        why: String,
+    },
     /// A passphrase is empty or over-long.
     #[error("a passphrase must have 1 to 4096 bytes")]
     BadPassphrase,

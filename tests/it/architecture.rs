@@ -30,6 +30,7 @@ fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("manifest", vec!["catalog", "pg"]),
         ("opened", vec!["archive", "catalog", "error", "manifest", "seal", "stop", "store"]),
         ("extract", vec!["archive", "catalog", "error", "manifest", "opened", "pg", "seal", "store"]),
+        ("custody", vec!["error", "seal"]),
         ("config", vec!["error", "pg", "seal", "store"]),
         ("fuzzing", vec!["archive", "catalog", "extract", "pg", "seal", "store"]),
     ]);
@@ -51,6 +52,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("quick_xml", &["store"]),
     ("zstd", &["seal"]),
     ("age", &["seal"]),
+    ("pgp", &["seal"]),
     ("argon2", &["seal"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),

@@ -120,7 +120,12 @@ fn commands_of(part: &str) -> Vec<String> {
 
 /// The commands of a chapter of the page on recovery.
 pub(crate) fn chapter(title: &str) -> Vec<String> {
-    let page = std::fs::read_to_string(repository().join("docs/recovery.md")).unwrap();
+    chapter_of("docs/recovery.md", title)
+}
+
+/// The commands of a chapter of a page.
+pub(crate) fn chapter_of(page: &str, title: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(repository().join(page)).unwrap();
     let (_, chapter) = page.split_once(&format!("\n## {title}\n")).unwrap_or_else(|| panic!("{title}"));
     let commands = commands_of(chapter.split("\n## ").next().unwrap());
     assert!(!commands.is_empty(), "{title}");

@@ -31,6 +31,7 @@ mod golden;
 mod harness;
 mod hold;
 mod in_place;
+mod keys;
 mod list;
 mod load;
 mod locks;

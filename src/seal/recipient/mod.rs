@@ -1,14 +1,25 @@
 //! Who may read: the data key is wrapped once for each recipient, and any one of them can unwrap it.
 
+pub mod age_file;
+mod certificate;
+pub mod keeper;
+pub mod openpgp;
 pub mod passphrase;
-pub mod x25519;
+pub mod prompt;
+
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use super::SealError;
 use super::data_key::DataKey;
+use crate::clock::Clock;
+use crate::limits::{MAX_IDENTITY_FILE_BYTES, MAX_STANZA_BYTES};
+pub use age_file::{AgeIdentity, AgeRecipient, generate_identity};
+pub use keeper::{Unwraps, Wraps};
+pub use openpgp::{Certificate, SecretKey, looks_like_openpgp};
 pub use passphrase::{KdfCost, Passphrase};
-pub use x25519::generate_identity;
+pub use prompt::{Nobody, Prompt, SharedPrompt};
 
 /// How a data key is wrapped. The numbers stand in archives: they are never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +31,10 @@ pub enum WrapKind {
     Passphrase,
     /// An age file (age-encryption.org/v1) whose content is the data key.
     Age,
+    /// An OpenPGP message (RFC 9580) whose content is the data key.
+    OpenPgp,
+    /// What a command made of the data key; only the same command, or its service, undoes it.
+    Command,
     /// A kind that this version does not know. It is kept and skipped.
     Unknown(u16),
 }
@@ -31,6 +46,8 @@ impl WrapKind {
             Self::Clear => 0,
             Self::Passphrase => 1,
             Self::Age => 2,
+            Self::OpenPgp => 3,
+            Self::Command => 4,
             Self::Unknown(code) => code,
         }
     }
@@ -41,13 +58,29 @@ impl WrapKind {
             0 => Self::Clear,
             1 => Self::Passphrase,
             2 => Self::Age,
+            3 => Self::OpenPgp,
+            4 => Self::Command,
             code => Self::Unknown(code),
         }
     }
 }
 
+impl std::fmt::Display for WrapKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Clear => f.write_str("clear"),
+            Self::Passphrase => f.write_str("passphrase"),
+            Self::Age => f.write_str("age"),
+            Self::OpenPgp => f.write_str("openpgp"),
+            Self::Command => f.write_str("command"),
+            Self::Unknown(code) => write!(f, "unknown-{code}"),
+        }
+    }
+}
+
 /// Eight bytes that tell recipients apart: of an age recipient the first of SHA-256 of its text, of a passphrase the
-/// first of SHA-256 of its random salt. Shown as hex.
+/// first of SHA-256 of its random salt, of an OpenPGP key its key ID, of what a command made the first of its SHA-256. Shown
+/// as hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 8]);
 
@@ -81,8 +114,12 @@ pub struct WrappedKey {
 pub enum Recipient {
     /// Whoever knows the passphrase.
     Passphrase(Passphrase, KdfCost),
-    /// The holder of an age identity.
-    Age(age::x25519::Recipient),
+    /// The holder of an age identity, an SSH key, or what an age plugin stands for.
+    Age(AgeRecipient),
+    /// The holder of an OpenPGP key.
+    OpenPgp(Arc<Certificate>),
+    /// Whoever may ask a program to unwrap.
+    Keeper(Arc<dyn Wraps>),
 }
 
 impl Recipient {
@@ -91,72 +128,111 @@ impl Recipient {
         Self::Passphrase(passphrase, KdfCost::DEFAULT)
     }
 
-    /// An age recipient, as `age1…`.
+    /// A recipient in one line: `age1…`, an SSH public key, or what [`Recipient::public_text`] gave.
     ///
     /// # Errors
     /// [`SealError::BadRecipient`].
     pub fn parse(text: &str) -> Result<Self, SealError> {
-        x25519::parse_recipient(text).map(Self::Age)
+        match Certificate::from_text(text.trim(), Clock::System.now()) {
+            Some(certificate) => certificate.map(Arc::new).map(Self::OpenPgp),
+            None => age_file::parse_recipient(text).map(Self::Age),
+        }
     }
 
     /// The public text of a recipient that has one: what the sealed metadata keeps, so that a later archive can be
     /// sealed for the same.
     pub fn public_text(&self) -> Option<String> {
         match self {
-            Self::Passphrase(..) => None,
+            Self::Passphrase(..) | Self::Keeper(_) => None,
             Self::Age(recipient) => Some(recipient.to_string()),
+            Self::OpenPgp(certificate) => certificate.public_text(),
         }
     }
 
     /// Wraps a data key for this recipient.
     ///
     /// # Errors
-    /// [`SealError::Random`], [`SealError::KdfParameters`], [`SealError::BadRecipient`].
+    /// [`SealError::Random`], [`SealError::KdfParameters`], [`SealError::BadRecipient`], [`SealError::Keeper`].
     pub fn wrap(&self, key: &DataKey, archive_id: &[u8; 16]) -> Result<WrappedKey, SealError> {
-        match self {
+        let wrapped = match self {
             Self::Passphrase(passphrase, cost) => passphrase::wrap(passphrase, *cost, key, archive_id),
-            Self::Age(recipient) => x25519::wrap(recipient, key),
+            Self::Age(recipient) => recipient.wrap(key),
+            Self::OpenPgp(certificate) => certificate.wrap(key),
+            Self::Keeper(keeper) => keeper::wrap(keeper.as_ref(), key, archive_id),
+        }?;
+        let found = wrapped.body.len();
+        if found > MAX_STANZA_BYTES {
+            let (found, limit) = (to_u64(found), to_u64(MAX_STANZA_BYTES));
+            return Err(SealError::TooLarge { what: "a wrapped key", found, limit });
         }
+        Ok(wrapped)
     }
 }
 
+fn to_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
 /// One that can open archives sealed for it.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Identity {
     /// A passphrase.
     Passphrase(Passphrase),
-    /// An age identity.
-    Age(Box<dyn age::Identity + Send + Sync>),
-}
-
-impl std::fmt::Debug for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Passphrase(_) => "Identity::Passphrase(secret)",
-            Self::Age(_) => "Identity::Age(secret)",
-        })
-    }
+    /// An age identity, an SSH key, or an age plugin.
+    Age(AgeIdentity),
+    /// An OpenPGP secret key.
+    OpenPgp(Box<SecretKey>),
+    /// A program that keeps keys.
+    Keeper(Arc<dyn Unwraps>),
 }
 
 impl Identity {
-    /// All identities of an age identity file: one a line, `#` begins a comment.
+    /// All identities of a file: of age, one a line with `#` for comments; an SSH private key; OpenPGP secret keys. Protected
+    /// ones ask `prompt` for their passphrase.
     ///
     /// # Errors
-    /// [`SealError::BadIdentity`] naming the line, never showing it.
+    /// [`SealError::BadIdentity`] naming the line, never showing it; [`SealError::BadIdentityFile`].
+    pub fn read(bytes: &[u8], prompt: &SharedPrompt) -> Result<Vec<Self>, SealError> {
+        if bytes.len() > MAX_IDENTITY_FILE_BYTES {
+            return Err(SealError::BadIdentity { line: 1, why: "the file is too large" });
+        }
+        if looks_like_openpgp(bytes) {
+            let keys = SecretKey::read(bytes, prompt)?;
+            return Ok(keys.into_iter().map(Box::new).map(Self::OpenPgp).collect());
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| SealError::BadIdentity { line: 1, why: "the file is no text" })?;
+        if text.trim_start().starts_with("-----BEGIN ") {
+            return age_file::parse_ssh(text, prompt).map(|identity| vec![identity]);
+        }
+        age_file::parse_identities(text, prompt)
+    }
+
+    /// As [`Identity::read`], with nobody to ask.
+    ///
+    /// # Errors
+    /// As [`Identity::read`].
     pub fn parse_file(text: &str) -> Result<Vec<Self>, SealError> {
-        x25519::parse_identities(text)
+        let nobody: SharedPrompt = Arc::new(Nobody);
+        Self::read(text.as_bytes(), &nobody)
     }
 
     /// The data key, or `None` when it is not wrapped for this identity (for a passphrase also: when it is wrong).
     ///
     /// # Errors
-    /// [`SealError::BadStanza`] and [`SealError::KdfParameters`] for a wrapped key that no writer makes.
+    /// [`SealError::BadStanza`] and [`SealError::KdfParameters`] for a wrapped key that no writer makes for this identity;
+    /// [`SealError::Keeper`] when a program that keeps the key could not be asked.
     pub fn unwrap_key(&self, wrapped: &WrappedKey, id: &[u8; 16]) -> Result<Option<DataKey>, SealError> {
         match (self, wrapped.kind) {
             (Self::Passphrase(passphrase), WrapKind::Passphrase) => {
                 passphrase::unwrap_key(passphrase, &wrapped.body, id)
             }
-            (Self::Age(identity), WrapKind::Age) => x25519::unwrap_key(identity.as_ref(), &wrapped.body),
+            (Self::Age(identity), WrapKind::Age) => identity.unwrap_key(wrapped),
+            (Self::OpenPgp(key), WrapKind::OpenPgp) => key.unwrap_key(&wrapped.body),
+            (Self::Keeper(keeper), kind) if keeper.kind() == kind => {
+                keeper::unwrap_key(keeper.as_ref(), &wrapped.body, id)
+            }
             _ => Ok(None),
         }
     }
@@ -215,7 +291,7 @@ mod tests {
 
     #[test]
     fn kinds_round_trip_and_unknown_ones_stay() {
-        for code in [0, 1, 2, 3, 900] {
+        for code in [0, 1, 2, 3, 4, 900] {
             assert_eq!(WrapKind::from_code(code).code(), code);
         }
         assert_eq!(Fingerprint([0xAB, 0, 1, 2, 3, 4, 5, 6]).to_string(), "ab00010203040506");

@@ -1,6 +1,7 @@
 //! What tests stand on: real servers on a leash, the real binary, and an independent judge of content.
 
 pub(crate) mod cli;
+pub(crate) mod gpg;
 pub(crate) mod oracle;
 pub(crate) mod place;
 pub(crate) mod postgres;
