@@ -112,6 +112,11 @@ pub struct LeftOut {
 pub enum Content {
     /// All rows of a table.
     Table,
+    /// Rows of a foreign table, which lie on a server of others and are in no snapshot of ours.
+    ForeignTable {
+        /// The foreign server.
+        server: String,
+    },
     /// Rows of an extension's configuration table: those that its condition picks, besides what `CREATE EXTENSION`
     /// itself makes.
     ExtensionConfig {

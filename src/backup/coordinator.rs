@@ -58,7 +58,7 @@ pub(super) async fn make(
     let began = Instant::now();
     // Deriving a key from a passphrase takes as long as reading a catalog: both at once.
     let writer = new_writer(options, name);
-    let session = Session::open(&options.source, SessionKind::Source).await?;
+    let session = open_source(options).await?;
     let jobs = usable_jobs(options, &session, observer);
     observer.event(Event::Phase { name: "taking a snapshot" });
     let snapshot = Snapshot::export(&session, options.serializable_deferrable).await?;
@@ -162,6 +162,17 @@ fn usable_jobs(options: &Options, session: &Session, observer: &SharedObserver) 
     options.jobs.max(1)
 }
 
+/// Opens a session that reads rows. Foreign tables are closed to it unless their rows are asked for.
+async fn open_source(options: &Options) -> Result<Session> {
+    let session = Session::open(&options.source, SessionKind::Source).await?;
+    if !options.selection.foreign_data.is_empty() {
+        let open = "SELECT pg_catalog.set_config('restrict_nonsystem_relation_kind', 'view', false) \
+                    WHERE pg_catalog.current_setting('restrict_nonsystem_relation_kind', true) IS NOT NULL";
+        session.execute(open).await?;
+    }
+    Ok(session)
+}
+
 async fn open_workers(options: &Options, snapshot: &Snapshot, jobs: usize) -> Result<Vec<Session>> {
     let mut sessions = Vec::new();
     if snapshot.id.is_none() {
@@ -170,7 +181,7 @@ async fn open_workers(options: &Options, snapshot: &Snapshot, jobs: usize) -> Re
     // Without rows there is nothing to do for them but to help the coordinator with the catalog.
     let count = if options.parts == Parts::Definitions { jobs.saturating_sub(1) } else { jobs };
     for _ in 0..count {
-        let session = Session::open(&options.source, SessionKind::Source).await?;
+        let session = open_source(options).await?;
         snapshot.adopt(&session).await?;
         sessions.push(session);
     }
@@ -190,7 +201,9 @@ async fn plan_units(
     let ranges = session.version().at_least(14);
     let with_rows = |r: &&Relation| r.has_rows() && options.selection.rows(&r.schema, &r.name);
     let standby = session.info().is_standby;
-    for relation in relations.iter().filter(with_rows).filter(|r| !(standby && r.unlogged)) {
+    for relation in
+        relations.iter().filter(with_rows).filter(|r| !(r.unlogged && (standby || !options.unlogged_rows)))
+    {
         let id = stream_id(streams.len())?;
         let stream = Stream {
             id,
@@ -231,7 +244,7 @@ fn copy_sql(relation: &Relation, stream: &Stream, part: PageRange) -> String {
         Content::ExtensionConfig { condition, .. } if !condition.is_empty() => format!(" {condition}"),
         _ => part.condition().map_or_else(String::new, |condition| format!(" WHERE {condition}")),
     };
-    if condition.is_empty() {
+    if condition.is_empty() && !relation.is_foreign() {
         return format!("COPY {name}{} TO STDOUT", stream.column_list());
     }
     let columns = stream.columns.iter().map(String::as_str);
@@ -293,8 +306,9 @@ fn manifest_of(
 ) -> Manifest {
     let info = session.info();
     let excluded = options.selection.exclude_data.iter().map(|pattern| pattern.text.clone());
-    let unlogged = relations.iter().filter(|relation| info.is_standby && relation.unlogged);
-    let unreadable = unlogged.map(Relation::qualified);
+    let unlogged =
+        relations.iter().filter(|relation| relation.unlogged && (info.is_standby || !options.unlogged_rows));
+    let unlogged = unlogged.filter(|relation| relation.has_rows()).map(Relation::qualified);
     Manifest {
         format: manifest::FORMAT,
         tool: format!("pgcask {}", env!("CARGO_PKG_VERSION")),
@@ -317,7 +331,7 @@ fn manifest_of(
             selection: !options.selection.is_everything(),
             rows: options.parts == Parts::Definitions,
             definitions: options.parts == Parts::Rows,
-            rows_of: excluded.chain(unreadable).collect(),
+            rows_of: excluded.chain(unlogged).collect(),
             excluded: options.selection.excluded().map(str::to_owned).collect(),
             platform_rows: access.platform_rows.clone(),
         },

@@ -53,6 +53,8 @@ pub struct Options {
     pub recipients: Vec<Recipient>,
     /// Which relations.
     pub selection: Selection,
+    /// The rows of unlogged tables, too.
+    pub unlogged_rows: bool,
     /// Fail when a pattern of the selection matches nothing, instead of warning.
     pub strict_names: bool,
     /// Definitions, rows, or both.

@@ -14,6 +14,7 @@ use crate::pg::copy::{ZoneColumn, ZoneType};
 use crate::pg::lock::{LockPolicy, LockTarget, lock_all};
 use crate::pg::quote::printable;
 use crate::pg::{Session, lock_room, quote};
+use crate::plan::select::Pattern;
 use crate::plan::units::RelationSize;
 
 /// Key columns with zone maps, at most.
@@ -34,7 +35,7 @@ pub(super) struct Relation {
     pub(super) oid: u32,
     pub(super) schema: String,
     pub(super) name: String,
-    /// `r` table, `p` partitioned table.
+    /// `r` table, `p` partitioned table, `f` foreign table.
     pub(super) kind: char,
     /// Its rows are not in the write-ahead log, so a standby has none.
     pub(super) unlogged: bool,
@@ -50,6 +51,9 @@ pub(super) struct Relation {
     #[serde(default)]
     toast_bytes: u64,
     block_bytes: u64,
+    /// The foreign server, of a foreign table.
+    #[serde(default)]
+    server: Option<String>,
     #[serde(default)]
     extension: Option<String>,
     #[serde(default)]
@@ -91,8 +95,9 @@ impl Size {
 }
 
 impl Relation {
-    /// The query of all user tables, and of extensions' configuration tables; their columns only if rows are wanted.
-    pub(super) fn query(rows: bool) -> String {
+    /// The query of all user tables, and of extensions' configuration tables; their columns only if rows are wanted, and
+    /// foreign tables only if theirs are.
+    pub(super) fn query(rows: bool, foreign: bool) -> String {
         // A row of a partition may come to lie in another, whose columns have another order: its hash must be the same.
         let above = "CASE WHEN c.relispartition THEN (SELECT ra.attnum FROM pg_catalog.pg_attribute ra \
              WHERE ra.attrelid = pg_catalog.pg_partition_root(c.oid) AND ra.attname = a.attname) END";
@@ -112,7 +117,7 @@ impl Relation {
                c.relkind::pg_catalog.text AS kind, c.relpersistence = 'u' AS unlogged, am.amname AS access_method, \
                pg_catalog.pg_get_userbyid(c.relowner) AS owner, {refusal} AS refusal, \
                pg_catalog.current_setting('block_size')::pg_catalog.int8 AS block_bytes, \
-               e.extname AS extension, e.condition, \
+               e.extname AS extension, e.condition, fs.srvname AS server, \
                {columns} AS columns \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -120,10 +125,13 @@ impl Relation {
              LEFT JOIN pg_catalog.pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary \
              LEFT JOIN (SELECT x.extname, u.oid, x.extcondition[u.at] AS condition FROM pg_catalog.pg_extension x, \
                  LATERAL pg_catalog.unnest(x.extconfig) WITH ORDINALITY AS u(oid, at)) e ON e.oid = c.oid \
-             WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND (e.oid IS NOT NULL OR ({user} AND {own}))",
+             LEFT JOIN pg_catalog.pg_foreign_table ft ON ft.ftrelid = c.oid \
+             LEFT JOIN pg_catalog.pg_foreign_server fs ON fs.oid = ft.ftserver \
+             WHERE c.relkind IN ('r', 'p'{foreign}) AND c.relpersistence <> 't' AND (e.oid IS NOT NULL OR ({user} AND {own}))",
             user = sql::user_schema("c.relnamespace"),
             own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
             refusal = REFUSAL,
+            foreign = if foreign { ", 'f'" } else { "" },
         )
     }
 
@@ -138,7 +146,12 @@ impl Relation {
 
     /// Whether the relation itself holds rows.
     pub(super) fn has_rows(&self) -> bool {
-        self.kind == 'r'
+        matches!(self.kind, 'r' | 'f')
+    }
+
+    /// Whether its rows lie on a foreign server.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.kind == 'f'
     }
 
     /// Schema and name, as they are.
@@ -166,12 +179,13 @@ impl Relation {
     }
 
     pub(super) fn content(&self) -> Content {
-        match &self.extension {
-            Some(extension) => Content::ExtensionConfig {
+        match (&self.extension, &self.server) {
+            (Some(extension), _) => Content::ExtensionConfig {
                 extension: extension.clone(),
                 condition: self.condition.clone().unwrap_or_default(),
             },
-            None => Content::Table,
+            (None, Some(server)) => Content::ForeignTable { server: server.clone() },
+            (None, None) => Content::Table,
         }
     }
 
@@ -205,8 +219,13 @@ pub(super) async fn chosen(
     session: &Session,
     observer: &SharedObserver,
 ) -> Result<Vec<Relation>> {
-    let all: Vec<Relation> =
-        session.query_json(&Relation::query(options.parts != Parts::Definitions)).await?;
+    let foreign = !options.selection.foreign_data.is_empty();
+    if foreign {
+        known_servers(options, session).await?;
+    }
+    let mut all: Vec<Relation> =
+        session.query_json(&Relation::query(options.parts != Parts::Definitions, foreign)).await?;
+    all.retain(|r| r.server.as_ref().is_none_or(|server| options.selection.foreign_rows(server)));
     let names: Vec<(String, String)> = all.iter().map(|r| (r.schema.clone(), r.name.clone())).collect();
     let unmatched = options.selection.unmatched(&names);
     if !unmatched.is_empty() {
@@ -226,6 +245,19 @@ pub(super) async fn chosen(
         observer.event(Event::Warning { message });
     }
     Ok(chosen)
+}
+
+/// Fails when a pattern of foreign servers means none: rows that somebody asks for by name are wanted.
+async fn known_servers(options: &Options, session: &Session) -> Result<()> {
+    let rows = session.query_text("SELECT s.srvname FROM pg_catalog.pg_foreign_server s").await?;
+    let servers: Vec<String> = rows.into_iter().flatten().flatten().collect();
+    let none = |pattern: &&Pattern| !servers.iter().any(|server| pattern.matches_schema(server));
+    let unmatched: Vec<&str> =
+        options.selection.foreign_data.iter().filter(none).map(|pattern| pattern.text.as_str()).collect();
+    if unmatched.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Usage, format!("no foreign server matches {}", unmatched.join(", "))))
 }
 
 /// Locks the tables, and learns the sizes of those whose rows are read.

@@ -80,9 +80,60 @@ const LISTS: [&str; 7] = [
     "restrict_nonsystem_relation_kind",
 ];
 
+/// Which of the server-wide catalogs that speak of a database may be read: an operator may have closed them.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Readable {
+    settings: bool,
+    comments: bool,
+    labels: bool,
+}
+
+impl Readable {
+    /// The query that gives one.
+    pub const QUERY: &str = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_db_role_setting', 'SELECT') AS settings, \
+         pg_catalog.has_table_privilege('pg_catalog.pg_shdescription', 'SELECT') AS comments, \
+         pg_catalog.has_table_privilege('pg_catalog.pg_shseclabel', 'SELECT') AS labels";
+
+    /// What may not be read, and where it is.
+    pub fn missing(self) -> Vec<String> {
+        let all = [
+            (
+                self.settings,
+                "what ALTER DATABASE … SET and ALTER ROLE … IN DATABASE … SET set (pg_db_role_setting)",
+            ),
+            (self.comments, "the comment on the database (pg_shdescription)"),
+            (self.labels, "the security labels of the database (pg_shseclabel)"),
+        ];
+        all.into_iter().filter(|(may, _)| !may).map(|(_, what)| what.to_owned()).collect()
+    }
+}
+
 impl DatabaseInfo {
-    /// The query of the database that a session is connected to.
-    pub fn query(server: ServerVersion) -> String {
+    /// The query of the database that a session is connected to, without what may not be read.
+    pub fn query(server: ServerVersion, readable: Readable) -> String {
+        let when = |may: bool, expression: &str, none: &str| {
+            if may { expression.to_owned() } else { none.to_owned() }
+        };
+        let comment = when(
+            readable.comments,
+            "pg_catalog.shobj_description(d.oid, 'pg_database')",
+            "NULL::pg_catalog.text",
+        );
+        let labels = when(
+            readable.labels,
+            "(SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('provider', l.provider, 'label', l.label, 'column', 0) \
+              ORDER BY l.provider), '[]') FROM pg_catalog.pg_shseclabel l \
+              WHERE l.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass AND l.objoid = d.oid)",
+            "'[]'::pg_catalog.json",
+        );
+        let settings = when(
+            readable.settings,
+            "(SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('text', c.text, 'role', \
+              CASE WHEN s.setrole <> 0::pg_catalog.oid THEN pg_catalog.pg_get_userbyid(s.setrole) END) ORDER BY s.setrole, c.n), '[]') \
+              FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) WITH ORDINALITY c(text, n) \
+              WHERE s.setdatabase = d.oid)",
+            "'[]'::pg_catalog.json",
+        );
         let (provider, locale) = match server.major() {
             ..=14 => ("'c'", "NULL::pg_catalog.text"),
             15 | 16 => ("d.datlocprovider::pg_catalog.text", "d.daticulocale"),
@@ -97,14 +148,7 @@ impl DatabaseInfo {
              {locale} AS locale, {rules} AS icu_rules, \
              (SELECT t.spcname FROM pg_catalog.pg_tablespace t WHERE t.oid = d.dattablespace AND t.spcname <> 'pg_default') AS tablespace, \
              d.datconnlimit AS connection_limit, d.datistemplate AS is_template, {acl} AS acl, \
-             pg_catalog.shobj_description(d.oid, 'pg_database') AS comment, \
-             (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('provider', l.provider, 'label', l.label, 'column', 0) \
-              ORDER BY l.provider), '[]') FROM pg_catalog.pg_shseclabel l \
-              WHERE l.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass AND l.objoid = d.oid) AS labels, \
-             (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('text', c.text, 'role', \
-              CASE WHEN s.setrole <> 0::pg_catalog.oid THEN pg_catalog.pg_get_userbyid(s.setrole) END) ORDER BY s.setrole, c.n), '[]') \
-              FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) WITH ORDINALITY c(text, n) \
-              WHERE s.setdatabase = d.oid) AS settings \
+             {comment} AS comment, {labels} AS labels, {settings} AS settings \
              FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
         )
     }

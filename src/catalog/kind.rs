@@ -155,9 +155,19 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
         &[]
     }
 
+    /// Its columns, to be changed.
+    fn columns_mut(&mut self) -> &mut [Column] {
+        &mut []
+    }
+
     /// What of the object cannot be carried over, a sentence each.
     fn warnings(&self, _head: &Head) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What of the object a server of this version cannot have: "a postfix operator, which PostgreSQL 14 removed".
+    fn inexpressible(&self, _version: ServerVersion) -> Option<&'static str> {
+        None
     }
 
     /// As [`Kind::create`], without what [`Kind::create_detached`] makes.

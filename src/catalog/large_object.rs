@@ -1,7 +1,8 @@
 //! Large objects (PostgreSQL manual, chapter 35). They are data, not objects of the model: there may be millions, so
 //! they travel as two streams of rows and are recreated by statements over sets, never by a round trip each.
 //!
-//! - metadata: `oid, owner, comment, acl`, where `acl` is JSON as in [`super::acl`] or null for the default;
+//! - metadata: `oid, owner, comment, acl, labels`, where `acl` is JSON as in [`super::acl`] or null for the default, and
+//!   `labels` a JSON array of objects with `provider` and `label`, or null; archives of early versions have no `labels`;
 //! - content: `oid, offset, data`, in parts of at most [`PART_BYTES`].
 
 use std::collections::BTreeSet;
@@ -10,7 +11,7 @@ use super::acting::Acting;
 use crate::pg::quote;
 
 /// Columns of the metadata stream.
-pub const METADATA_COLUMNS: [&str; 4] = ["oid", "owner", "comment", "acl"];
+pub const METADATA_COLUMNS: [&str; 5] = ["oid", "owner", "comment", "acl", "labels"];
 
 /// Columns of the content stream.
 pub const CONTENT_COLUMNS: [&str; 3] = ["oid", "offset", "data"];
@@ -29,7 +30,9 @@ pub fn metadata_query() -> String {
     let acl = super::sql::acl_json("m.lomacl");
     format!(
         "SELECT m.oid, pg_catalog.pg_get_userbyid(m.lomowner), \
-         pg_catalog.obj_description(m.oid, 'pg_largeobject'), {acl} \
+         pg_catalog.obj_description(m.oid, 'pg_largeobject'), {acl}, \
+         (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('provider', l.provider, 'label', l.label) ORDER BY l.provider) \
+          FROM pg_catalog.pg_seclabel l WHERE l.classoid = 'pg_catalog.pg_largeobject'::pg_catalog.regclass AND l.objoid = m.oid) \
          FROM pg_catalog.pg_largeobject_metadata m ORDER BY m.oid"
     )
 }
@@ -60,14 +63,17 @@ pub const BATCH: u64 = 200;
 pub const CREATE_STAGING: &str = "\
     DROP TABLE IF EXISTS pg_temp.pgcask_lo_metadata, pg_temp.pgcask_lo_content;\
     CREATE TEMPORARY TABLE pgcask_lo_metadata (oid pg_catalog.oid, owner pg_catalog.text, comment pg_catalog.text, acl pg_catalog.text, \
-    at pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY);\
+    labels pg_catalog.text, at pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY);\
     CREATE TEMPORARY TABLE pgcask_lo_content (oid pg_catalog.oid, start pg_catalog.int8, data pg_catalog.bytea)";
 
 /// Drops the staging tables.
 pub const DROP_STAGING: &str = "DROP TABLE pg_temp.pgcask_lo_metadata, pg_temp.pgcask_lo_content";
 
-/// Receives the metadata stream.
-pub const COPY_METADATA: &str = "COPY pg_temp.pgcask_lo_metadata (oid, owner, comment, acl) FROM STDIN";
+/// Receives the metadata stream, which has these columns.
+pub fn copy_metadata(columns: &[String]) -> String {
+    let columns = quote::ident_list(columns.iter().map(String::as_str));
+    format!("COPY pg_temp.pgcask_lo_metadata ({columns}) FROM STDIN")
+}
 
 /// Receives the content stream.
 pub const COPY_CONTENT: &str = "COPY pg_temp.pgcask_lo_content FROM STDIN";
@@ -130,7 +136,7 @@ fn replace_roles(acting: &Acting) -> String {
     sql
 }
 
-/// Sets comments, and as asked owners and privileges, of the staged objects of a batch: a loop on the server.
+/// Sets comments and labels, and as asked owners and privileges, of the staged objects of a batch: a loop on the server.
 pub fn set_attributes(batch: u64, owners: bool, privileges: bool, acting: &Acting) -> String {
     let replace = replace_roles(acting);
     let owner = if owners {
@@ -160,6 +166,8 @@ pub fn set_attributes(batch: u64, owners: bool, privileges: bool, acting: &Actin
          {owner} \
          IF o.comment IS NOT NULL THEN EXECUTE format('COMMENT ON LARGE OBJECT %s IS %L', o.oid, o.comment); END IF; \
          {acl} \
+         FOR p IN SELECT e->>'provider' AS provider, e->>'label' AS label FROM json_array_elements(o.labels::json) e LOOP \
+           EXECUTE format('SECURITY LABEL FOR %I ON LARGE OBJECT %s IS %L', p.provider, o.oid, p.label); END LOOP; \
          END LOOP; END $pgcask$",
         staged = of_batch(batch),
     )

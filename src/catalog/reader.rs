@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 
-use super::database::DatabaseInfo;
+use super::database::{DatabaseInfo, Readable};
 use super::encode::FORMAT;
 use super::ident::{ObjectId, class};
 use super::kind::{Head, SecurityLabel};
@@ -38,7 +38,7 @@ enum Part {
 /// What it gave.
 enum Answer {
     Entries(usize, Vec<Entry>),
-    Database(Box<DatabaseInfo>),
+    Database(Box<(DatabaseInfo, Vec<String>)>),
     Comments(Vec<Comment>),
     Labels(Vec<Label>),
     Dependencies(Vec<Dependency>),
@@ -72,9 +72,24 @@ struct Dependency {
 
 /// Reads the whole catalog, in the sessions' transactions, which must have the same snapshot.
 ///
+/// Every name in the texts that the server writes is quoted: a word that is a name here may be reserved in a later
+/// version, for which nobody can ask this server any more when the archive is restored. The setting is taken back
+/// before rows are read, whose `regclass` values it would change.
+///
 /// # Errors
 /// Those of the queries; a row that does not fit its kind is an error that names the kind.
 pub async fn read_model(sessions: &[&Session]) -> Result<Model, PgError> {
+    set_all(sessions, "SET quote_all_identifiers = on").await?;
+    let model = read_quoted(sessions).await?;
+    set_all(sessions, "SET quote_all_identifiers = off").await?;
+    Ok(model)
+}
+
+async fn set_all(sessions: &[&Session], sql: &str) -> Result<(), PgError> {
+    try_join_all(sessions.iter().map(|session| session.execute(sql))).await.map(drop)
+}
+
+async fn read_quoted(sessions: &[&Session]) -> Result<Model, PgError> {
     let mut kinds: Vec<Part> = ALL.iter().enumerate().map(|(at, kind)| Part::Kind(at, kind)).collect();
     kinds.sort_by_key(|part| !matches!(part, Part::Kind(_, kind) if SLOW.contains(&kind.name)));
     let others = [Part::Dependencies, Part::Comments, Part::Labels, Part::Database, Part::Unclaimed];
@@ -136,10 +151,17 @@ async fn read_kind(session: &Session, kind: &KindInfo) -> Result<Vec<Entry>, PgE
     read.map(|()| entries)
 }
 
-async fn read_database(session: &Session) -> Result<DatabaseInfo, PgError> {
-    let sql = DatabaseInfo::query(session.version());
-    let answer = |reason: &str| PgError::Answer { statement: sql.clone(), reason: reason.to_owned() };
-    session.query_json(&sql).await?.into_iter().next().ok_or_else(|| answer("no row"))
+/// Reads the database itself, and says what of it may not be read.
+///
+/// # Errors
+/// Those of the queries.
+pub async fn read_database(session: &Session) -> Result<(DatabaseInfo, Vec<String>), PgError> {
+    let no_row = |sql: &str| PgError::Answer { statement: sql.to_owned(), reason: "no row".to_owned() };
+    let readable: Option<Readable> = session.query_json(Readable::QUERY).await?.into_iter().next();
+    let readable = readable.ok_or_else(|| no_row(Readable::QUERY))?;
+    let sql = DatabaseInfo::query(session.version(), readable);
+    let info = session.query_json(&sql).await?.into_iter().next().ok_or_else(|| no_row(&sql))?;
+    Ok((info, readable.missing()))
 }
 
 /// Comments of built-in objects are the server's own; schema public (2200) is the exception that users comment on.
@@ -195,14 +217,14 @@ fn assemble(answers: impl Iterator<Item = Answer>, server: ServerVersion) -> Res
                     *kind = entries;
                 }
             }
-            Answer::Database(info) => database = Some(*info),
+            Answer::Database(read) => database = Some(*read),
             Answer::Comments(list) => comments = list,
             Answer::Labels(list) => labels = list,
             Answer::Dependencies(list) => dependencies = list,
             Answer::Unclaimed(found) => unclaimed = found,
         }
     }
-    let database = database.ok_or_else(|| PgError::Answer {
+    let (database, unreadable) = database.ok_or_else(|| PgError::Answer {
         statement: "the query of the database".to_owned(),
         reason: "no session to ask it in".to_owned(),
     })?;
@@ -213,6 +235,9 @@ fn assemble(answers: impl Iterator<Item = Answer>, server: ServerVersion) -> Res
     attach_labels(labels, &mut model, &positions);
     attach_dependencies(&dependencies, &mut model, &positions);
     model.warnings = model.entries.iter().flat_map(|entry| entry.object.warnings(&entry.head)).collect();
+    model
+        .warnings
+        .extend(unreadable.into_iter().map(|what| format!("left out, as it may not be read: {what}")));
     model.warnings.extend(internal_options(&model));
     model.warnings.extend(unclaimed.warnings(&positions));
     Ok(model)

@@ -64,6 +64,14 @@ macro_rules! kinds {
             pub fn columns(&self) -> &[Column] {
                 match self { $(Self::$variant(o) => o.columns(),)* }
             }
+            /// See [`Kind::columns_mut`].
+            pub fn columns_mut(&mut self) -> &mut [Column] {
+                match self { $(Self::$variant(o) => o.columns_mut(),)* }
+            }
+            /// See [`Kind::inexpressible`].
+            pub fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+                match self { $(Self::$variant(o) => o.inexpressible(version),)* }
+            }
             /// See [`Kind::warnings`].
             pub fn warnings(&self, head: &Head) -> Vec<String> {
                 match self { $(Self::$variant(o) => o.warnings(head),)* }

@@ -18,6 +18,30 @@ pub struct Name {
     pub name: String,
 }
 
+/// What [`takes_compatible_arrays`] tells, for people.
+pub const ARRAY_FUNCTIONS: &str = "array functions of the server with the type anyarray, which they take as anycompatiblearray since PostgreSQL 14";
+
+/// Whether the function is one of the server's that took `anyarray` and `anyelement` before PostgreSQL 14, and takes
+/// `anycompatiblearray` and `anycompatible` since: what a user built upon them with the old types fits no more.
+pub fn takes_compatible_arrays(function: &Name) -> bool {
+    const FUNCTIONS: [&str; 8] = [
+        "array_append",
+        "array_cat",
+        "array_position",
+        "array_positions",
+        "array_prepend",
+        "array_remove",
+        "array_replace",
+        "width_bucket",
+    ];
+    function.schema == "pg_catalog" && FUNCTIONS.contains(&function.name.as_str())
+}
+
+/// Whether a type, as `format_type` writes it, is one of those.
+pub fn is_old_polymorphic(type_text: &str) -> bool {
+    matches!(type_text.trim_start_matches("pg_catalog.").trim_matches('"'), "anyarray" | "anyelement")
+}
+
 impl Name {
     /// The name as SQL.
     pub fn sql(&self) -> String {

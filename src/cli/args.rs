@@ -82,6 +82,9 @@ pub struct SelectionArgs {
     /// These tables, but not their rows
     #[arg(long = "exclude-table-data", value_name = "PATTERN")]
     pub exclude_data: Vec<String>,
+    /// The rows of foreign tables too, of these foreign servers: they are read from there, and restored to there
+    #[arg(long = "include-foreign-data", value_name = "SERVER")]
+    pub foreign_data: Vec<String>,
 }
 
 impl SelectionArgs {
@@ -95,6 +98,7 @@ impl SelectionArgs {
             exclude_tables: tables(&self.exclude_tables)?,
             exclude_schemas: schemas(&self.exclude_schemas)?,
             exclude_data: tables(&self.exclude_data)?,
+            foreign_data: schemas(&self.foreign_data)?,
         })
     }
 }

@@ -108,6 +108,9 @@ pub struct BackupArgs {
     /// Rows only, no definitions
     #[arg(short = 'a', long, help_heading = SELECTION)]
     pub data_only: bool,
+    /// Not the rows of unlogged tables
+    #[arg(long, help_heading = SELECTION)]
+    pub no_unlogged_table_data: bool,
     /// Fail when a pattern matches nothing
     #[arg(long, help_heading = SELECTION)]
     pub strict_names: bool,
@@ -166,6 +169,7 @@ impl BackupArgs {
                 .map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
             recipients,
             selection: self.selection.resolve()?,
+            unlogged_rows: !self.no_unlogged_table_data,
             strict_names: self.strict_names,
             parts: match (self.schema_only, self.data_only) {
                 (true, _) => Parts::Definitions,

@@ -88,9 +88,10 @@ impl RowArgs {
     }
 
     fn options(&self, request: &Request<'_>) -> Result<RecoverOptions> {
-        let Selection { tables, schemas, exclude_tables, exclude_schemas, exclude_data } =
+        let Selection { tables, schemas, exclude_tables, exclude_schemas, exclude_data, foreign_data } =
             request.selection.clone();
-        if !(schemas.is_empty()
+        if !(foreign_data.is_empty()
+            && schemas.is_empty()
             && exclude_tables.is_empty()
             && exclude_schemas.is_empty()
             && exclude_data.is_empty())

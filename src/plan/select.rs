@@ -72,7 +72,7 @@ impl Pattern {
         sound.then_some((schema, name))
     }
 
-    /// A pattern for schemas: `sales`, `s*`.
+    /// A pattern for schemas, or other names of one part: `sales`, `s*`.
     ///
     /// # Errors
     /// When it is not a pattern.
@@ -109,6 +109,8 @@ pub struct Selection {
     pub exclude_schemas: Vec<Pattern>,
     /// Tables whose rows are left out (`--exclude-table-data`).
     pub exclude_data: Vec<Pattern>,
+    /// Foreign servers whose tables' rows are taken (`--include-foreign-data`); those of others never are.
+    pub foreign_data: Vec<Pattern>,
 }
 
 impl Selection {
@@ -160,6 +162,11 @@ impl Selection {
     /// Whether the relation's rows are meant.
     pub fn rows(&self, schema: &str, name: &str) -> bool {
         self.relation(schema, name) && !self.exclude_data.iter().any(|pattern| pattern.matches(schema, name))
+    }
+
+    /// Whether the rows of tables of this foreign server are meant.
+    pub fn foreign_rows(&self, server: &str) -> bool {
+        self.foreign_data.iter().any(|pattern| pattern.name.is_match(server))
     }
 
     /// The included patterns that mean none of these relations: a typing error, most likely.

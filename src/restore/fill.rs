@@ -82,7 +82,8 @@ pub(super) async fn fill(
         prepared.model.database.take_place_of(database);
     }
     let globals = Globals::plan(options, archive, &prepared, existing.as_ref()).await?;
-    let findings = preflight::check(options, &prepared, &globals, existing.as_ref(), begun.is_some()).await?;
+    let findings =
+        preflight::check(options, &mut prepared, &globals, existing.as_ref(), begun.is_some()).await?;
     preflight::refuse(&findings)?;
     for finding in &findings {
         observer.event(Event::Warning { message: finding.message.clone() });

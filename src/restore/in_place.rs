@@ -58,9 +58,9 @@ pub async fn plan_in_place(options: &Options, archive: &OpenArchive) -> Result<I
     let manifest = archive.manifest().await?;
     let resumes = options.resume && progress::find(&live).await?.is_some();
     let facts = facts::read(&live).await?;
-    let prepared = prepare::prepare(&options.wanted, options.means(), archive, None).await?;
+    let mut prepared = prepare::prepare(&options.wanted, options.means(), archive, None).await?;
     let globals = Globals::plan(options, archive, &prepared, Some(&live)).await?;
-    let mut findings = preflight::check(options, &prepared, &globals, Some(&live), true).await?;
+    let mut findings = preflight::check(options, &mut prepared, &globals, Some(&live), true).await?;
     findings.extend(whole(options, &manifest));
     findings.extend(facts.findings);
     findings.extend(subscriptions(&live).await?);

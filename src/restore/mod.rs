@@ -14,6 +14,7 @@ mod failures;
 mod fill;
 mod globals;
 mod in_place;
+mod inexpressible;
 mod load_plan;
 mod loader;
 mod options;
@@ -58,9 +59,9 @@ use globals::Globals;
 pub async fn dry_run(options: &Options, archive: &OpenArchive) -> Result<Plan> {
     let session = open_if_exists(options).await?;
     let prepared = prepare::prepare(&options.wanted, options.means(), archive, session.as_ref()).await?;
-    let prepared = platform::adapt(options, prepared, session.as_ref(), None).await?;
+    let mut prepared = platform::adapt(options, prepared, session.as_ref(), None).await?;
     let globals = Globals::plan(options, archive, &prepared, session.as_ref()).await?;
-    let mut findings = preflight::check(options, &prepared, &globals, session.as_ref(), false).await?;
+    let mut findings = preflight::check(options, &mut prepared, &globals, session.as_ref(), false).await?;
     let note = |message: &String| Finding { fatal: false, message: message.clone(), hint: None };
     findings.extend(prepared.platform.notes.iter().map(note));
     Ok(prepared.describe(options, globals.report(), findings))

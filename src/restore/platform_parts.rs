@@ -369,7 +369,7 @@ async fn loads(
     let (staged, own) = std::mem::take(&mut prepared.loads).into_iter().partition(|load| {
         let stream = &load.stream;
         match &stream.content {
-            Content::Table => match stream.object.as_ref().and_then(fate) {
+            Content::Table | Content::ForeignTable { .. } => match stream.object.as_ref().and_then(fate) {
                 Some(fate) => fate != Fate::Restored,
                 None => prepared.model.entries.is_empty() && there.profile.has_schema(&stream.schema),
             },

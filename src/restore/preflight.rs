@@ -7,8 +7,9 @@ use serde::Serialize;
 use super::globals::Globals;
 use super::options::Options;
 use super::prepare::Prepared;
-use super::requirements;
+use super::{inexpressible, requirements};
 use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Content, Stream};
 use crate::pg::Session;
 use crate::pg::quote::{literal, printable};
 
@@ -24,10 +25,11 @@ pub struct Finding {
     pub hint: Option<String>,
 }
 
-/// Looks at the target, which is `None` when it is to be created.
+/// Looks at the target, which is `None` when it is to be created. What it cannot have, and nothing depends on, is taken
+/// out of `prepared`.
 pub(super) async fn check(
     options: &Options,
-    prepared: &Prepared,
+    prepared: &mut Prepared,
     globals: &Globals,
     session: Option<&Session>,
     resuming: bool,
@@ -71,12 +73,16 @@ pub(super) async fn check(
         if let Some(session) = session.filter(|_| options.wanted.no_acl) {
             findings.extend(default_privileges(session).await?);
         }
+        findings.extend(inexpressible::check(server, prepared, options.keep_going).await?);
         findings.extend(requirements::functions(server, prepared, options.keep_going).await?);
     }
     if let Some(session) =
         session.filter(|_| options.wanted.sections.data && !options.wanted.sections.pre_data && !resuming)
     {
         findings.extend(requirements::tables(session, prepared, options.keep_going).await?);
+    }
+    if options.wanted.sections.data {
+        findings.extend(foreign_rows(options, prepared));
     }
     findings.extend(globals.unwritable().map(|name| {
         fatal(
@@ -97,6 +103,25 @@ pub(super) async fn check(
         });
     }
     Ok(findings)
+}
+
+/// Rows of foreign tables that the archive has and that stay there: where they came from they may be still.
+fn foreign_rows(options: &Options, prepared: &Prepared) -> Option<Finding> {
+    let selection = &options.wanted.selection;
+    let left = prepared.manifest.streams.iter().filter(|stream| match &stream.content {
+        Content::ForeignTable { server } => {
+            selection.rows(&stream.schema, &stream.name) && !selection.foreign_rows(server)
+        }
+        _ => false,
+    });
+    let names: Vec<String> = left.map(Stream::display).collect();
+    (!names.is_empty()).then(|| Finding {
+        fatal: false,
+        message: format!("rows of foreign tables are not restored: {}", requirements::listed(&names)),
+        hint: Some(
+            "give --include-foreign-data with the name of their server to write them there".to_owned(),
+        ),
+    })
 }
 
 /// Fails when something fatal was found, with all of it.

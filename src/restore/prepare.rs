@@ -237,9 +237,12 @@ fn through(model: &Model, positions: &HashMap<ObjectId, usize>, relation: Object
 }
 
 fn is_wanted(wanted: &Wanted, stream: &Stream) -> bool {
-    match stream.content {
+    match &stream.content {
         Content::Table | Content::ExtensionConfig { .. } => {
             wanted.selection.rows(&stream.schema, &stream.name)
+        }
+        Content::ForeignTable { server } => {
+            wanted.selection.rows(&stream.schema, &stream.name) && wanted.selection.foreign_rows(server)
         }
         Content::LargeObjects | Content::LargeObjectData => !wanted.selection.is_narrowed(),
     }

@@ -79,7 +79,7 @@ fn pick(streams: &[&Stream], wanted: impl Fn(usize) -> bool) -> Vec<String> {
 }
 
 /// The first of some names, and how many more there are.
-fn listed(names: &[String]) -> String {
+pub(super) fn listed(names: &[String]) -> String {
     let shown: Vec<&str> = names.iter().take(LISTED).map(String::as_str).collect();
     match names.len().saturating_sub(LISTED) {
         0 => shown.join(", "),

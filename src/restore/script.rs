@@ -148,14 +148,14 @@ impl Writer<'_> {
 
     async fn load(&self, load: &LoadPlan, stop: &Stop, out: Sink<'_>) -> Result<()> {
         match load.stream.content {
-            Content::Table | Content::ExtensionConfig { .. } => {
+            Content::Table | Content::ForeignTable { .. } | Content::ExtensionConfig { .. } => {
                 let (name, columns) = (load.table(), load.stream.column_list());
                 statement(&format!("COPY {name}{columns} FROM STDIN"), out)?;
                 self.rows(load, stop, out).await
             }
             Content::LargeObjects => {
                 statement(large_object::CREATE_STAGING, out)?;
-                statement(large_object::COPY_METADATA, out)?;
+                statement(&large_object::copy_metadata(&load.stream.columns), out)?;
                 self.rows(load, stop, out).await?;
                 let Definitions { no_owner, no_acl, acting, .. } = &self.definitions;
                 for batch in 0..load.totals.rows.div_ceil(large_object::BATCH) {

@@ -362,9 +362,11 @@ impl Steps {
         };
         let marks = self.mark_of(Step::Load { load, unit }).into_iter().collect();
         let rows = match &plan.stream.content {
-            Content::LargeObjects => self.create_large_objects(session, chunks, marks).await?,
+            Content::LargeObjects => {
+                self.create_large_objects(session, &plan.stream.columns, chunks, marks).await?
+            }
             Content::LargeObjectData => self.load_large_objects(session, chunks, marks).await?,
-            Content::Table | Content::ExtensionConfig { .. } => {
+            Content::Table | Content::ForeignTable { .. } | Content::ExtensionConfig { .. } => {
                 self.load_table(session, plan, chunks, marks).await?
             }
         };
@@ -399,12 +401,13 @@ impl Steps {
     async fn create_large_objects(
         &self,
         session: &Session,
+        columns: &[String],
         chunks: ChunkRange,
         marks: Vec<String>,
     ) -> Result<u64> {
-        let sql = large_object::COPY_METADATA;
+        let sql = large_object::copy_metadata(columns);
         session.execute(large_object::CREATE_STAGING).await?;
-        let rows = loader::load(session, sql, &self.archive, chunks, &self.budget, &self.observer).await?;
+        let rows = loader::load(session, &sql, &self.archive, chunks, &self.budget, &self.observer).await?;
         let Definitions { no_owner, no_acl, acting, .. } = &self.definitions;
         for batch in 0..rows.div_ceil(large_object::BATCH) {
             let marks: Vec<String> = marks.iter().map(|mark| format!("{mark} batch {batch}")).collect();

@@ -274,7 +274,10 @@ fn a_platform_of_another_version_is_told_and_loses_nothing() {
     let bare = platform.project();
     platform.admin(&bare, "DROP FUNCTION supabase_functions.http_request()");
     let refused = restore(folder.path(), &archive(&made), &platform.url(&bare), &[]).expect(9);
-    assert_contains(&refused.stderr, &["TRIGGER \"hook\" ON public.posts needs FUNCTION", "http_request"]);
+    assert_contains(
+        &refused.stderr,
+        &["TRIGGER \"hook\" ON \"public\".\"posts\" needs FUNCTION", "http_request"],
+    );
 }
 
 #[test]

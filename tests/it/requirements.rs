@@ -62,7 +62,7 @@ fn libraries_and_languages_of_functions_are_looked_for() {
     let ended = restore(folder.path(), archive, &server.url(&target), &[]).expect(9);
     assert!(ended.stderr.contains(&format!("no library {library}")), "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("\"far\"(internal)")
+        ended.stderr.contains("\"far\"(\"internal\")")
             && !ended.stderr.contains("\"here\"")
             && !ended.stderr.contains("\"found\"")
     );
@@ -102,7 +102,7 @@ fn a_catalog_holds_no_privileges_that_every_database_has() {
     server.sql(&source, "REVOKE SELECT ON information_schema.tables FROM PUBLIC");
     let changed: Vec<_> =
         toc().lines().filter(|line| line.contains("information_schema")).map(str::to_owned).collect();
-    assert_eq!(changed, ["TABLE information_schema.tables"]);
+    assert_eq!(changed, ["TABLE \"information_schema\".\"tables\""]);
 }
 
 #[test]

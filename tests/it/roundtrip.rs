@@ -84,6 +84,7 @@ const PG_DUMP_FAILS: &[(&str, &str)] = &[
     ("beyond", "views that read themselves, constants of CYCLE clauses, and more"),
     ("extension", "that an extension has no comment is not told: CREATE EXTENSION gives it one"),
     ("inheritance", "columns of a table that inherited later come back in another order"),
+    ("reserved_words", "names that mean something else in the newer version are not quoted"),
     ("reads_tables", "a constraint's function reads a table that is filled only later"),
 ];
 
@@ -132,6 +133,10 @@ fn from_old_to_new(oldest: u32) {
             assert_same(&new, &judge, &new, &target);
         }
         assert_eq!(content(&old, source), content(&new, &target));
+        if name == "reserved_words" {
+            let view = "SELECT string_agg(\"system_user\" || \"json_object\", ' ' ORDER BY \"system_user\") FROM rw.who";
+            assert_eq!(new.value(&target, view), "nobodynobody somebodysomebody");
+        }
     });
 }
 

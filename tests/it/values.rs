@@ -190,7 +190,11 @@ fn arrays_of_the_catalog_may_have_any_length() {
     let made = backup(folder.path(), &server.url(&source), &[]);
     let archive = made["archive"].as_str().unwrap();
     let shown = run(&mut pgcask(["show", archive, "--toc", &pass(folder.path())])).expect(0);
-    assert!(shown.stdout.contains("FUNCTION \"public\".\"f\"(a integer, b integer)"), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("FUNCTION \"public\".\"f\"(\"a\" integer, \"b\" integer)"),
+        "{}",
+        shown.stdout
+    );
 }
 
 /// Takes two gigabytes of memory.

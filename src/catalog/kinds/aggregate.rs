@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::acl::AclClass;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql_types::{
-    Definition, Name, ROUTINES, function_name, operator_name, optional_type, type_text,
+    ARRAY_FUNCTIONS, Definition, Name, ROUTINES, function_name, is_old_polymorphic, operator_name,
+    optional_type, takes_compatible_arrays, type_text,
 };
 use crate::pg::{ServerVersion, quote};
 
@@ -149,6 +150,16 @@ impl Kind for Aggregate {
 
     fn acl_target(&self, head: &Head) -> Option<(AclClass, String)> {
         Some((AclClass::Function, format!("FUNCTION {}({})", head.qualified(), self.types.join(", "))))
+    }
+
+    fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        let old = |states: &States| {
+            let functions = [Some(&states.next), states.last.as_ref(), states.inverse.as_ref()];
+            is_old_polymorphic(&states.type_text)
+                && functions.into_iter().flatten().any(takes_compatible_arrays)
+        };
+        let any = std::iter::once(&self.plain).chain(&self.moving).any(|states| old(states));
+        (any && version.at_least(14)).then_some(ARRAY_FUNCTIONS)
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {

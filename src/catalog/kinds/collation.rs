@@ -70,6 +70,11 @@ impl Kind for Collation {
         format!("COLLATION {}", head.qualified())
     }
 
+    fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        (self.provider == 'b' && !version.at_least(17))
+            .then_some("the provider builtin, which PostgreSQL 17 brought")
+    }
+
     fn create(&self, head: &Head, target: &Target) -> Vec<String> {
         let mut definition = Definition::new();
         let provider = match self.provider {

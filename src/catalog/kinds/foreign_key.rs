@@ -47,6 +47,16 @@ impl Kind for ForeignKey {
         )
     }
 
+    fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        if version.at_least(18) {
+            return None;
+        }
+        if self.constraint.ends_with("NOT ENFORCED") {
+            return Some("NOT ENFORCED, which PostgreSQL 18 brought");
+        }
+        self.constraint.contains(", PERIOD ").then_some("keys of periods, which PostgreSQL 18 brought")
+    }
+
     fn identity(&self, head: &Head) -> String {
         format!("CONSTRAINT {} ON {}", ident(&head.name), self.table_name)
     }

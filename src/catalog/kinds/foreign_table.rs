@@ -76,6 +76,10 @@ impl Kind for ForeignTable {
     fn columns(&self) -> &[Column] {
         &self.table.columns
     }
+
+    fn columns_mut(&mut self) -> &mut [Column] {
+        &mut self.table.columns
+    }
 }
 
 impl ForeignTable {

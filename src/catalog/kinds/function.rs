@@ -57,6 +57,12 @@ impl Routine {
         )
     }
 
+    /// See [`Kind::inexpressible`].
+    pub fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        (self.has_parsed_body && !version.at_least(14))
+            .then_some("bodies that are kept as statements, which PostgreSQL 14 brought")
+    }
+
     /// The name with its arguments, as SQL.
     pub fn signature(&self, head: &Head) -> String {
         format!("{}({})", head.qualified(), self.arguments)
@@ -92,5 +98,9 @@ impl Kind for Function {
 
     fn create(&self, _head: &Head, _target: &Target) -> Vec<String> {
         vec![self.routine.create()]
+    }
+
+    fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        self.routine.inexpressible(version)
     }
 }

@@ -89,6 +89,14 @@ impl Kind for KeyConstraint {
         out
     }
 
+    fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        if self.constraint.contains(" WITHOUT OVERLAPS)") && !version.at_least(18) {
+            return Some("WITHOUT OVERLAPS, which PostgreSQL 18 brought");
+        }
+        (self.constraint.starts_with("UNIQUE NULLS NOT DISTINCT") && !version.at_least(15))
+            .then_some("NULLS NOT DISTINCT, which PostgreSQL 15 brought")
+    }
+
     fn drop(&self, head: &Head) -> String {
         format!("ALTER TABLE {} DROP CONSTRAINT {}", self.index.table_name, ident(&head.name))
     }

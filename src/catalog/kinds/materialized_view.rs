@@ -102,6 +102,10 @@ impl Kind for MaterializedView {
         &self.columns
     }
 
+    fn columns_mut(&mut self) -> &mut [Column] {
+        &mut self.columns
+    }
+
     fn is_filled(&self) -> bool {
         self.populated
     }

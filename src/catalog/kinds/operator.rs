@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::ident::class;
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::catalog::sql_types::{
-    self, Definition, InSchema, Name, function_name, operator_name, optional_type,
+    self, ARRAY_FUNCTIONS, Definition, InSchema, Name, function_name, is_old_polymorphic, operator_name,
+    optional_type, takes_compatible_arrays,
 };
 use crate::pg::ServerVersion;
 
@@ -76,6 +77,16 @@ impl Kind for Operator {
         let schema = head.schema.as_deref().unwrap_or("pg_catalog");
         let name = sql_types::operator(schema, &head.name);
         format!("OPERATOR {name} ({}, {})", none(&self.left), none(&self.right))
+    }
+
+    fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        if self.right.is_none() && version.at_least(14) {
+            return Some("postfix operators, which PostgreSQL 14 removed");
+        }
+        let polymorphic =
+            [&self.left, &self.right].into_iter().flatten().any(|side| is_old_polymorphic(side));
+        (polymorphic && takes_compatible_arrays(&self.function) && version.at_least(14))
+            .then_some(ARRAY_FUNCTIONS)
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {

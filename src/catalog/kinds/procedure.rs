@@ -34,4 +34,8 @@ impl Kind for Procedure {
     fn create(&self, _head: &Head, _target: &Target) -> Vec<String> {
         vec![self.routine.create()]
     }
+
+    fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        self.routine.inexpressible(version)
+    }
 }

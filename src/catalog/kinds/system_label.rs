@@ -36,8 +36,10 @@ impl Kind for SystemLabel {
              FROM pg_catalog.pg_seclabel l LEFT JOIN pg_catalog.pg_depend e ON e.classid = l.classoid \
              AND e.objid = l.objoid AND e.objsubid = 0 AND e.deptype = 'e', \
              LATERAL pg_catalog.pg_identify_object(l.classoid, l.objoid, l.objsubid) i \
-             WHERE e.refobjid IS NOT NULL OR l.objoid < {FIRST_NORMAL_OID}::pg_catalog.oid AND i.identity <> 'public'",
+             WHERE l.classoid <> {large_object}::pg_catalog.oid AND (e.refobjid IS NOT NULL OR l.objoid < {FIRST_NORMAL_OID}::pg_catalog.oid AND i.identity <> 'public')",
             extension = class::PG_EXTENSION,
+            // Users may give them any number.
+            large_object = class::PG_LARGEOBJECT,
         )
     }
 

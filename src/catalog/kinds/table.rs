@@ -180,6 +180,21 @@ impl Kind for Table {
     fn columns(&self) -> &[Column] {
         &self.columns
     }
+
+    fn columns_mut(&mut self) -> &mut [Column] {
+        &mut self.columns
+    }
+
+    fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        let is_virtual = |column: &Column| column.generated.as_deref() == Some("v");
+        if self.columns.iter().any(is_virtual) && !version.at_least(18) {
+            return Some("virtual generated columns, which PostgreSQL 18 brought");
+        }
+        let is_partition = self.partition.is_some() || self.partition_key.is_some();
+        let has_identity = self.columns.iter().any(|column| column.identity.is_some());
+        (is_partition && has_identity && !version.at_least(17))
+            .then_some("identity columns of partitioned tables, which PostgreSQL 17 brought")
+    }
 }
 
 impl Table {

@@ -9,7 +9,7 @@ use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
-use crate::pg::quote::ident;
+use crate::pg::quote::{ident, printable};
 
 /// A constraint that old rows may violate, or that is inherited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,10 @@ pub struct LateConstraint {
     /// It holds for all rows of this table, although the parent's does not for all of the parent's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub valid_below: bool,
+    /// The name under which it comes with the parent's constraint: a partition's own name of a NOT NULL that old rows may
+    /// violate. It could come back only by detaching the partition, which reads all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comes_as: Option<String>,
     /// The tables that inherit it, however far down: their rows must be in too before it comes to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub below: Vec<ObjectId>,
@@ -46,6 +50,20 @@ fn below() -> String {
     )
 }
 
+/// The name of the parent's constraint on the same column, where partition `t` has one of another name which it only
+/// inherits, and which does not hold for all rows.
+fn comes_as(server: ServerVersion) -> String {
+    if !server.at_least(18) {
+        return "NULL::pg_catalog.text".to_owned();
+    }
+    "CASE WHEN k.contype = 'n' AND NOT k.conislocal AND NOT k.convalidated AND t.relispartition THEN \
+       (SELECT u.conname FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_constraint u ON u.conrelid = h.inhparent AND u.contype = 'n' \
+        JOIN pg_catalog.pg_attribute ua ON ua.attrelid = u.conrelid AND ua.attnum = u.conkey[1] \
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.conkey[1] AND a.attname = ua.attname \
+        WHERE h.inhrelid = t.oid AND u.conname <> k.conname) END"
+        .to_owned()
+}
+
 impl Kind for LateConstraint {
     const NAME: &'static str = "table constraint";
     const CATALOGS: &'static [&'static str] = &["pg_constraint"];
@@ -56,6 +74,7 @@ impl Kind for LateConstraint {
                CASE WHEN NOT k.connoinherit THEN {below} END AS below, \
                k.convalidated AND NOT k.conislocal AND EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_constraint u \
                  ON u.conrelid = h.inhparent AND u.contype = k.contype AND u.conname = k.conname AND NOT u.convalidated WHERE h.inhrelid = t.oid) AS valid_below, \
+               {comes_as} AS comes_as, \
                (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({constraint}, u.oid::pg_catalog.int8)) FROM pg_catalog.pg_constraint u \
                  WHERE u.contype = k.contype AND (u.conname = k.conname AND u.conrelid IN (SELECT h.inhparent FROM pg_catalog.pg_inherits h WHERE h.inhrelid = t.oid) \
                    OR k.contype = 'n' AND u.conname <> k.conname AND u.conislocal AND u.conrelid IN (SELECT b.oid FROM {all_below}) \
@@ -68,6 +87,7 @@ impl Kind for LateConstraint {
             id = sql::id(class::PG_CONSTRAINT, "k.oid"),
             fields = fields(),
             below = below(),
+            comes_as = comes_as(server),
             constraint = class::PG_CONSTRAINT,
             all_below = ALL_BELOW,
             calls = sql::calls_functions(class::PG_CONSTRAINT, "k.oid", false),
@@ -77,8 +97,32 @@ impl Kind for LateConstraint {
         )
     }
 
+    fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        if version.at_least(18) {
+            return None;
+        }
+        if self.constraint.ends_with("NOT ENFORCED") {
+            return Some("NOT ENFORCED, which PostgreSQL 18 brought");
+        }
+        self.constraint
+            .starts_with("NOT NULL")
+            .then_some("NOT NULL that old rows may violate, which PostgreSQL 18 brought")
+    }
+
     fn identity(&self, head: &Head) -> String {
-        format!("CONSTRAINT {} ON {}", ident(&head.name), self.table_name)
+        format!("CONSTRAINT {} ON {}", ident(self.comes_as.as_ref().unwrap_or(&head.name)), self.table_name)
+    }
+
+    fn warnings(&self, head: &Head) -> Vec<String> {
+        let warning = |name: &String| {
+            printable(&format!(
+                "the constraint {} of the partition {} comes back under its parent's name, {}",
+                ident(&head.name),
+                self.table_name,
+                ident(name)
+            ))
+        };
+        self.comes_as.iter().map(warning).collect()
     }
 
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {

@@ -55,6 +55,11 @@ impl Kind for View {
         self.columns.iter().find(|column| column.number == number).map(|column| column.name.clone())
     }
 
+    fn inexpressible(&self, version: ServerVersion) -> Option<&'static str> {
+        let invoker = self.options.iter().any(|option| option.starts_with("security_invoker="));
+        (invoker && !version.at_least(15)).then_some("security_invoker, which PostgreSQL 15 brought")
+    }
+
     fn create(&self, head: &Head, _target: &Target) -> Vec<String> {
         let mut out = vec![self.define("CREATE VIEW", head)];
         out.extend(self.defaults(head));

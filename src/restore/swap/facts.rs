@@ -2,7 +2,8 @@
 //! does not move with a name.
 
 use crate::catalog::database::DatabaseInfo;
-use crate::error::{Error, ErrorKind, Result};
+use crate::catalog::reader;
+use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::quote::printable;
 use crate::restore::preflight::Finding;
@@ -25,9 +26,11 @@ pub(crate) struct Facts {
 
 /// Reads them, in the live database.
 pub(crate) async fn read(session: &Session) -> Result<Facts> {
-    let database = session.query_json(&DatabaseInfo::query(session.version())).await?.into_iter().next();
-    let database =
-        database.ok_or_else(|| Error::new(ErrorKind::Failed, "the database does not describe itself"))?;
+    let (database, unreadable) = reader::read_database(session).await?;
+    let mut left_behind = left_behind(session).await?;
+    left_behind.extend(unreadable.into_iter().map(|what| {
+        format!("stays with the old database, as {} may not read it: {what}", printable(&session.info().user))
+    }));
     Ok(Facts {
         database,
         sessions: number(
@@ -39,7 +42,7 @@ pub(crate) async fn read(session: &Session) -> Result<Facts> {
         bytes: number(session, "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())").await?,
         findings: prepared_transactions(session).await?,
         may_not_rename: may_not_rename(session).await?,
-        left_behind: left_behind(session).await?,
+        left_behind,
     })
 }
 

@@ -101,7 +101,7 @@ pub async fn plan_swap(options: &Options, archive: &OpenArchive) -> Result<SwapP
     let mut prepared = prepare::prepare(&options.wanted, options.means(), archive, existing.as_ref()).await?;
     prepared.model.database.take_place_of(&facts.database);
     let globals = Globals::plan(&beside, archive, &prepared, existing.as_ref()).await?;
-    let mut findings = preflight::check(&beside, &prepared, &globals, existing.as_ref(), true).await?;
+    let mut findings = preflight::check(&beside, &mut prepared, &globals, existing.as_ref(), true).await?;
     findings.extend(whole(options, &manifest));
     findings.extend(facts.findings.clone());
     findings.extend(facts.may_not_rename.clone());
