@@ -203,6 +203,12 @@ impl From<PgError> for Error {
 /// What to do about a report of the server whose own words do not say it.
 fn hint_for(report: &ServerError) -> Option<&'static str> {
     let copy = report.statement.as_deref().is_some_and(|sql| sql.starts_with("COPY "));
+    if copy && report.code == "22P05" {
+        return Some(
+            "a value has bytes that no character of the other encoding stands for: correct it, or leave the rows of the table \
+             out with --exclude-table-data",
+        );
+    }
     let too_long = report.code == "54000" || report.message.contains("invalid memory alloc request size");
     (copy && too_long).then_some(
         "PostgreSQL sends no value whose text is longer than 1 GiB, and a bytea takes two characters a byte: make it a \

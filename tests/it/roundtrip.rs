@@ -140,6 +140,28 @@ fn from_old_to_new(oldest: u32) {
     });
 }
 
+/// The fixtures of values and of names are brought from each older version into the newest.
+#[test]
+fn values_and_names_of_each_version_come_back_in_the_newest() {
+    let new = Server::shared(newest());
+    for major in every_version().into_iter().filter(|major| *major < newest()) {
+        let old = Server::shared(major);
+        let (source, folder) = (old.create_db(), folder());
+        for (name, files) in fixtures(major) {
+            if ["values", "reserved_words"].contains(&&*name) {
+                files.iter().for_each(|file| old.script(&source, file));
+            }
+        }
+        let made = backup(folder.path(), &old.url(&source), &[]);
+        let target = new.adopt(new.fresh_name());
+        let run = restore(folder.path(), made["archive"].as_str().unwrap(), &new.url(&target), &["--create"]);
+        assert_eq!(run.expect(0).json()["verified"], true, "PostgreSQL {major}");
+        let (was, is) = (content(old, &source), content(new, &target));
+        assert!(was.len() >= 15, "{was:?}");
+        assert_eq!(was, is, "PostgreSQL {major}");
+    }
+}
+
 #[test]
 fn tpch_comes_back_the_same_on_each_version_and_on_the_newest() {
     let newest = Server::shared(newest());

@@ -131,6 +131,71 @@ fn names_whose_bytes_look_like_quotes_in_another_encoding() {
     }
 }
 
+/// Characters that an encoding of the server has in common with UTF-8, in databases of that encoding, and from there
+/// into one of UTF-8.
+#[test]
+fn characters_of_every_encoding() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let c = "LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    let encodings = [
+        ("LATIN1", 100),
+        ("LATIN2", 100),
+        ("LATIN9", 100),
+        ("WIN1252", 100),
+        ("WIN1251", 100),
+        ("WIN874", 70),
+        ("KOI8R", 100),
+        ("ISO_8859_8", 50),
+        ("EUC_JP", 700),
+        ("EUC_JIS_2004", 700),
+        ("EUC_CN", 700),
+        ("EUC_KR", 700),
+        ("EUC_TW", 700),
+    ];
+    for (encoding, least) in encodings {
+        let source = server.create_db_with(&format!("ENCODING '{encoding}' {c}"));
+        server.sql(
+            &source,
+            &format!(
+                "CREATE TABLE t (code int, v text);
+                 DO $$ DECLARE i int; BEGIN FOR i IN 1..65535 LOOP
+                   CONTINUE WHEN i BETWEEN 55296 AND 57343 OR i > 2047 AND i % 7 <> 0;
+                   BEGIN
+                     INSERT INTO t SELECT i, convert_from(convert(decode(CASE WHEN i < 128 THEN lpad(to_hex(i), 2, '0')
+                       WHEN i < 2048 THEN to_hex(192 + i / 64) || to_hex(128 + i % 64)
+                       ELSE to_hex(224 + i / 4096) || to_hex(128 + i / 64 % 64) || to_hex(128 + i % 64) END, 'hex'), 'UTF8', '{encoding}'), '{encoding}');
+                   EXCEPTION WHEN untranslatable_character OR character_not_in_repertoire THEN NULL;
+                   END; END LOOP; END $$"
+            ),
+        );
+        let count: u32 = server.value(&source, "SELECT count(*) FROM t").parse().unwrap();
+        assert!(count > least, "{encoding}: {count}");
+        let made = backup(folder.path(), &server.url(&source), &[]);
+        let archive = made["archive"].as_str().unwrap();
+        let (same, other) = (server.adopt(server.fresh_name()), server.create_db());
+        restore(folder.path(), archive, &server.url(&same), &["--create"]).expect(0);
+        assert_same(server, &source, server, &same);
+        restore(folder.path(), archive, &server.url(&other), &[]).expect(0);
+        let all = "SELECT md5(string_agg(encode(convert_to(v, 'UTF8'), 'hex'), ',' ORDER BY code)) FROM t";
+        assert_eq!(server.value(&other, all), server.value(&source, all), "{encoding}");
+    }
+}
+
+/// Bytes that an encoding of one byte does not define are taken by the server unseen.
+#[test]
+fn a_byte_that_no_character_stands_for_is_told_with_its_table() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let source = server.create_db_with("ENCODING 'WIN1252' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    server
+        .sql(&source, "CREATE TABLE fine AS SELECT chr(128) AS v; CREATE TABLE odd AS SELECT chr(129) AS v");
+    let (url, store) = (server.url(&source), folder.path().join("store").display().to_string());
+    let ended = run(&mut pgcask(["backup", &url, "--to", &store, &pass(folder.path())])).expect(1);
+    for words in ["copy public.odd", "0x81", "--exclude-table-data"] {
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+    assert_eq!(backup(folder.path(), &url, &["--exclude-table-data", "odd"])["rows"], 1);
+}
+
 #[test]
 fn names_that_are_not_utf8_are_refused_by_name_and_rows_are_not() {
     let server = Server::shared(newest());
