@@ -69,7 +69,8 @@ fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {
         let sealed = !args.recipients.is_empty() || args.passphrase.is_given();
         args.no_encrypt = !sealed && value(settings.encrypt) == Some(false);
     }
-    let SelectionArgs { tables, schemas, exclude_tables, exclude_schemas, exclude_data } =
+    // Rows of others' servers are asked for by name.
+    let SelectionArgs { tables, schemas, exclude_tables, exclude_schemas, exclude_data, foreign_data: _ } =
         &mut args.selection;
     // What is asked for by name is not narrowed by what is usual.
     let by_name = !tables.is_empty() || !schemas.is_empty();

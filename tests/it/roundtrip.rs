@@ -148,8 +148,9 @@ fn values_and_names_of_each_version_come_back_in_the_newest() {
         let old = Server::shared(major);
         let (source, folder) = (old.create_db(), folder());
         for (name, files) in fixtures(major) {
-            if ["values", "reserved_words"].contains(&&*name) {
-                files.iter().for_each(|file| old.script(&source, file));
+            let wanted = ["values", "reserved_words"].contains(&&*name);
+            for file in files.iter().filter(|_| wanted) {
+                old.script(&source, file);
             }
         }
         let made = backup(folder.path(), &old.url(&source), &[]);
