@@ -54,21 +54,13 @@ pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<Objec
         }
     }
     let mut needed: BTreeSet<usize> = keep.difference(&chosen).copied().collect();
-    // What belongs to the kept ones, at least one of its relations being restored, and is not there already.
-    for (position, Entry { head, object }) in model.entries.iter().enumerate() {
-        let belongs = !object.after_data_of().is_empty()
-            || matches!(object.kind(), "sequence owner" | "identity sequence");
-        let kept = |id: &ObjectId| positions.get(id).is_some_and(|position| keep.contains(position));
-        let touches = object.after_data_of().iter().chain(&head.depends).any(kept);
-        if !belongs || !touches || present.contains(&head.id) {
-            continue;
-        }
-        let is_there = |id: &ObjectId| present.contains(id) || kept(id);
-        if let Some(along) = along(model, &positions, position, &is_there) {
-            needed.extend(along.iter().copied().filter(|other| !keep.contains(other)));
-            keep.extend(along);
-            keep.insert(position);
-        }
+    // What belongs to the kept ones, at least one of its relations being restored, and is not there already. Once more
+    // when something was added: a partition's index waits for the one that it is part of.
+    let mut open: Vec<usize> = (0..model.entries.len()).collect();
+    let mut before = None;
+    while before != Some(keep.len()) {
+        before = Some(keep.len());
+        open.retain(|position| !belongings(model, &positions, *position, present, &mut keep, &mut needed));
     }
     let needed_ids =
         needed.iter().filter_map(|at| model.entries.get(*at)).map(|entry| entry.head.id).collect();
@@ -78,6 +70,33 @@ pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<Objec
         keep.contains(&(position - 1))
     });
     needed_ids
+}
+
+/// Keeps an entry if it belongs to what is kept, and what it brings along. Gives whether it needs no second look.
+fn belongings(
+    model: &Model,
+    positions: &HashMap<ObjectId, usize>,
+    position: usize,
+    present: &BTreeSet<ObjectId>,
+    keep: &mut BTreeSet<usize>,
+    needed: &mut BTreeSet<usize>,
+) -> bool {
+    let Some(Entry { head, object }) = model.entries.get(position) else { return true };
+    let relations = object.after_data_of();
+    let belongs = !relations.is_empty() || matches!(object.kind(), "sequence owner" | "identity sequence");
+    if !belongs || present.contains(&head.id) {
+        return true;
+    }
+    let kept = |id: &ObjectId| positions.get(id).is_some_and(|position| keep.contains(position));
+    if !relations.iter().chain(&head.depends).any(kept) {
+        return false;
+    }
+    let is_there = |id: &ObjectId| present.contains(id) || kept(id);
+    let Some(along) = along(model, positions, position, &is_there) else { return false };
+    needed.extend(along.iter().copied().filter(|other| !keep.contains(other)));
+    keep.extend(along);
+    keep.insert(position);
+    true
 }
 
 /// What an entry that belongs to a relation brings along: a trigger its function, an index its operator class. Nothing

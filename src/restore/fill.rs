@@ -217,6 +217,7 @@ fn make_work(
         rows: AtomicU64::new(0),
         failures: Failures::new(options.keep_going),
         attaching: tokio::sync::Mutex::default(),
+        analyzes: options.analyze && options.wanted.sections.data,
         classes: Classes::new(),
         ledger,
     });
@@ -455,6 +456,9 @@ async fn run_plan(
     steps.reset_defaults(session).await?;
     execute::serial(steps, session, last, stop).await?;
     steps.privileges(session, stop).await?;
+    if steps.analyzes {
+        steps.analyze_parents(session, stop).await?;
+    }
     sessions = execute::parallel(steps, sessions, refresh.clone(), stop).await?;
     phases.insert("finishing", clock.elapsed().as_secs_f64());
     Ok(sessions)

@@ -5,6 +5,7 @@
 //!                                                                                  ─▶ sequences ─▶ proof of content
 //! ```
 
+mod analyze;
 mod checks;
 mod classes;
 mod definitions;
@@ -15,6 +16,7 @@ mod fill;
 mod globals;
 mod in_place;
 mod inexpressible;
+mod large_objects;
 mod load_plan;
 mod loader;
 mod options;

@@ -228,7 +228,7 @@ fn through(model: &Model, positions: &HashMap<ObjectId, usize>, relation: Object
     for _ in 0..1_000 {
         let parent = model.entries.get(*positions.get(&at)?).and_then(|entry| entry.object.partition_of());
         let Some((head, above)) = parent.and_then(table) else { break };
-        if above.is_hashed_by_own_types() {
+        if above.may_move_rows() {
             found = Some(head.qualified());
         }
         at = head.id;

@@ -15,10 +15,9 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::budget::ByteBudget;
 use crate::catalog::ident::ObjectId;
-use crate::catalog::large_object;
 use crate::catalog::model::Entry;
 use crate::error::{Context as _, Result};
-use crate::event::{Event, SharedObserver};
+use crate::event::SharedObserver;
 use crate::manifest::{Content, Stream};
 use crate::opened::{ChunkRange, OpenArchive};
 use crate::pg::Session;
@@ -52,6 +51,8 @@ pub(super) struct Steps {
     /// Whose turn it is to attach an index to a partitioned one. Servers before the minor releases of November 2026 do not
     /// notice that it is whole when its last two parts are attached at the same time, and it stays invalid.
     pub(super) attaching: Mutex<()>,
+    /// Statistics are gathered.
+    pub(super) analyzes: bool,
     /// When the classes of priority are complete.
     pub(super) classes: Classes,
     /// What is done, where it is kept.
@@ -394,80 +395,6 @@ impl Steps {
         let rows = loader::load(session, &sql, &self.archive, chunks, &self.budget, &self.observer).await?;
         self.commit(session, marks).await?;
         Ok(rows)
-    }
-
-    /// Stages what is said of large objects, and lets the server make them, some in a transaction: an object is there
-    /// with all that belongs to it, or not at all.
-    async fn create_large_objects(
-        &self,
-        session: &Session,
-        columns: &[String],
-        chunks: ChunkRange,
-        marks: Vec<String>,
-    ) -> Result<u64> {
-        let sql = large_object::copy_metadata(columns);
-        session.execute(large_object::CREATE_STAGING).await?;
-        let rows = loader::load(session, &sql, &self.archive, chunks, &self.budget, &self.observer).await?;
-        let Definitions { no_owner, no_acl, acting, .. } = &self.definitions;
-        for batch in 0..rows.div_ceil(large_object::BATCH) {
-            let marks: Vec<String> = marks.iter().map(|mark| format!("{mark} batch {batch}")).collect();
-            if self.is_marked(marks.first().map(String::as_str)) {
-                continue;
-            }
-            session.execute("BEGIN").await?;
-            session.execute(&large_object::create(batch)).await?;
-            session.execute(&large_object::set_attributes(batch, !no_owner, !no_acl, acting)).await?;
-            self.commit(session, marks).await?;
-        }
-        session.execute("BEGIN").await?;
-        session.execute(large_object::DROP_STAGING).await?;
-        self.commit(session, marks).await?;
-        Ok(rows)
-    }
-
-    /// Stages the content and lets the server write it, in one transaction.
-    async fn load_large_objects(
-        &self,
-        session: &Session,
-        chunks: ChunkRange,
-        marks: Vec<String>,
-    ) -> Result<u64> {
-        let sql = large_object::COPY_CONTENT;
-        session.execute("BEGIN").await?;
-        session.execute(large_object::CREATE_STAGING).await?;
-        let mut rows = 0;
-        for chunk in 0..chunks.count {
-            let one = ChunkRange { first: chunks.first + chunk, count: 1, ..chunks };
-            rows += loader::load(session, sql, &self.archive, one, &self.budget, &self.observer).await?;
-            session.execute(large_object::WRITE).await?;
-        }
-        session.execute(large_object::DROP_STAGING).await?;
-        self.commit(session, marks).await?;
-        Ok(rows)
-    }
-
-    async fn analyze(&self, session: &Session, load: usize) -> Result<()> {
-        let Some(plan) = self.loads.get(load) else {
-            return Ok(());
-        };
-        let name = plan.stream.qualified();
-        // Rows that several sessions loaded are not frozen: marking them all visible now makes the foreign keys'
-        // checks twice as fast, and spares the server an anti-wraparound vacuum later.
-        let sql = if plan.is_frozen(self.keep_rows) {
-            format!("ANALYZE {name}")
-        } else {
-            format!("VACUUM (FREEZE, ANALYZE) {name}")
-        };
-        match session.execute(&sql).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.is_lost() => Err(error.into()),
-            // Statistics are no data: a child that lies on a foreign server, or one of another owner, must not undo all.
-            Err(error) => {
-                let message = format!("no statistics of {}: {error}", plan.stream.display());
-                self.observer.event(Event::Warning { message });
-                Ok(())
-            }
-        }
     }
 }
 

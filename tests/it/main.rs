@@ -38,6 +38,7 @@ mod list;
 mod load;
 mod locks;
 mod managed;
+mod partitions;
 mod pooler;
 mod priorities;
 mod prune;

@@ -12,7 +12,7 @@ use crate::catalog::ident::ObjectId;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
-use crate::pg::quote::{ident, ident_list, literal};
+use crate::pg::quote::{ident, ident_list, literal, printable};
 
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,9 @@ pub struct Partition {
     pub parent_name: String,
     /// `FOR VALUES …` or `DEFAULT`.
     pub bound: String,
+    /// `DETACH PARTITION … CONCURRENTLY` was broken off half way: its rows do not show in the partitioned table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub half_detached: bool,
 }
 
 /// Privileges on a system column.
@@ -112,6 +115,10 @@ pub struct Check {
     pub comment: Option<String>,
 }
 
+/// Collations whose order is that of the bytes, everywhere and for ever.
+const BYTE_ORDERS: [&str; 5] =
+    ["\"pg_catalog\".\"C\"", "\"pg_catalog\".\"POSIX\"", "pg_catalog.\"C\"", "pg_catalog.\"POSIX\"", "\"C\""];
+
 impl Kind for Table {
     const NAME: &'static str = "table";
     const CATALOGS: &'static [&'static str] =
@@ -119,6 +126,18 @@ impl Kind for Table {
 
     fn query(server: ServerVersion) -> String {
         table_query::query(server, "'r', 'p'", "", "")
+    }
+
+    fn warnings(&self, head: &Head) -> Vec<String> {
+        let half = self.partition.iter().filter(|partition| partition.half_detached);
+        let warning = |partition: &Partition| {
+            printable(&format!(
+                "the partition {} is half detached from {}, and comes back attached: finish that with DETACH PARTITION … FINALIZE",
+                head.qualified(),
+                partition.parent_name
+            ))
+        };
+        half.map(warning).collect()
     }
 
     fn identity(&self, head: &Head) -> String {
@@ -225,16 +244,37 @@ impl Table {
 
     /// Whether the place of a row among the partitions may be another in a restored table: the hash of a value of a
     /// user's type may come from the numbers that the server gave it (an enum's labels), and of an expression from
-    /// whatever it calls.
-    pub fn is_hashed_by_own_types(&self) -> bool {
-        let Some(keys) = self.partition_key.as_deref().and_then(|key| key.strip_prefix("HASH (")) else {
-            return false;
+    /// whatever it calls; and the order of texts is that of the target's collation, in its version.
+    pub fn may_move_rows(&self) -> bool {
+        let Some(key) = self.partition_key.as_deref() else { return false };
+        let keys = |strategy: &str| {
+            let keys = key.strip_prefix(strategy)?;
+            Some(keys.strip_suffix(')').unwrap_or(keys).split(", "))
         };
-        let keys = keys.strip_suffix(')').unwrap_or(keys);
-        keys.split(", ").any(|key| {
-            let column = self.columns.iter().find(|column| key == column.name || key == ident(&column.name));
-            column.is_none_or(|column| column.type_name.contains('.'))
+        if let Some(mut keys) = keys("HASH (") {
+            return keys
+                .any(|key| self.key_column(key).is_none_or(|(column, _)| column.type_name.contains('.')));
+        }
+        keys("RANGE (").is_some_and(|mut keys| keys.any(|key| self.is_ordered_by_locale(key)))
+    }
+
+    /// The column that a part of the partition key is, and what is said of it besides; nothing for an expression.
+    fn key_column<'a>(&self, key: &'a str) -> Option<(&Column, &'a str)> {
+        self.columns.iter().find_map(|column| {
+            let rest = [&ident(&column.name), &column.name]
+                .into_iter()
+                .find_map(|name| key.strip_prefix(name.as_str()));
+            rest.filter(|rest| rest.is_empty() || rest.starts_with(' ')).map(|rest| (column, rest))
         })
+    }
+
+    fn is_ordered_by_locale(&self, key: &str) -> bool {
+        const TEXTS: [&str; 4] = ["text", "bpchar", "character", "citext"];
+        let Some((column, rest)) = self.key_column(key) else { return true };
+        let bare = column.type_name.trim_matches('"');
+        let is_text = TEXTS.contains(&bare) || bare.starts_with("character") || bare.contains('.');
+        let collation = rest.strip_prefix(" COLLATE ").or(column.collation.as_deref()).unwrap_or_default();
+        is_text && !BYTE_ORDERS.iter().any(|order| collation.starts_with(order))
     }
 
     /// A partition has all its columns and constraints of its own; another child only those that it does not inherit.

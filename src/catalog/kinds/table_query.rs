@@ -24,7 +24,7 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
            CASE WHEN c.relispartition THEN (SELECT pg_catalog.json_build_object(\
                'parent', pg_catalog.json_build_array({pg_class}, p.oid::pg_catalog.int8), \
                'parent_name', pg_catalog.format('%I.%I', pn.nspname, p.relname), \
-               'bound', pg_catalog.pg_get_expr(c.relpartbound, c.oid)) \
+               'half_detached', {half_detached}, 'bound', pg_catalog.pg_get_expr(c.relpartbound, c.oid)) \
              FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
              JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) END AS partition, \
            CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key, \
@@ -51,6 +51,7 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
         child = "c.oid IN (SELECT hc.inhrelid FROM pg_catalog.pg_inherits hc)",
         columns = Column::of_relations(relkinds, server),
         constraints = constraints(server, relkinds),
+        half_detached = if server.at_least(14) { "h.inhdetachpending" } else { "false" },
         reordered = reordered(),
         inherited_checks = inherited_checks(server),
         pg_class = class::PG_CLASS,
