@@ -5,7 +5,8 @@ use crate::archive::codec::{Decode as _, Encode as _};
 use crate::archive::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::archive::root::Root;
 use crate::archive::{
-    FrameKind, Header, Locator, OpenScratch, Opener, Options, Page, Place, Salvager, Verifier, Writer,
+    AddedKeys, FrameKind, Header, Locator, OpenScratch, Opener, Options, Page, Place, Salvager, Verifier,
+    Writer,
 };
 use crate::catalog::acting::Acting;
 use crate::catalog::encode;
@@ -51,8 +52,9 @@ pub fn index(data: &[u8]) {
     }
 }
 
-/// A header, its checksum made right first, and a single wrapped key.
+/// A header, its checksum made right first, a single wrapped key, and keys that were added.
 pub fn header(data: &[u8]) {
+    drop(AddedKeys::decode(data, 1));
     if let Ok(stanza) = WrappedKey::from_bytes(data) {
         assert_eq!(stanza.to_bytes(), data);
     }

@@ -17,6 +17,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod copies;
 pub mod custody;
 pub mod drill;
 pub mod error;

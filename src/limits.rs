@@ -67,6 +67,9 @@ pub const MAX_SECTIONS: usize = 256;
 /// The most recipients of one archive. Each passphrase among them costs a reader one key derivation.
 pub const MAX_STANZAS: usize = 64;
 
+/// Objects with added keys beside one archive that are looked at.
+pub const MAX_ADDED_KEYS: u32 = 256;
+
 /// The longest wrapped key. An RSA-4096 or a post-quantum wrap takes less than 2 KiB.
 pub const MAX_STANZA_BYTES: usize = 8 << 10;
 

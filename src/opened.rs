@@ -6,20 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::OnceCell;
 
 use crate::archive::{
-    Archive, ChunkEntry, FrameRef, Located, Locator, OpenScratch, Opener, Page, Report, Root, SectionTag,
-    StreamEntry, Verifier,
+    self, AddedKeys, Archive, ChunkEntry, FrameRef, Located, Locator, OpenScratch, Opener, Page, Report,
+    Root, SectionTag, StreamEntry, Verifier,
 };
 use crate::catalog::encode;
 use crate::catalog::globals::Globals;
 use crate::catalog::model::Model;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
+use crate::limits::MAX_ADDED_KEYS;
 use crate::manifest::{self, Closing, Manifest, Stream};
 use crate::seal::data_key::Keys;
 use crate::seal::recipient::Identity;
 use crate::stop::Stop;
+use crate::store::beside;
 use crate::store::get::Source;
 
 /// Gaps between frames that are cheaper to read than to ask again.
@@ -51,6 +54,13 @@ type Pages = Arc<Mutex<VecDeque<(u64, Arc<Page>)>>>;
 pub struct Found {
     source: Source,
     located: Located,
+    /// Read when they are needed.
+    added: OnceCell<Vec<std::result::Result<AddedKeys, archive::Error>>>,
+}
+
+/// The end of the name of an object with added keys.
+pub fn added_end(number: u32) -> String {
+    format!("keys-{number}")
 }
 
 /// An archive whose rows and definitions can be read.
@@ -60,6 +70,7 @@ pub struct OpenArchive {
     opener: Opener,
     root: Arc<Root>,
     encrypted: bool,
+    created_micros: i64,
     pages: Pages,
 }
 
@@ -75,7 +86,7 @@ impl Found {
             locator.feed(&bytes).context(|| format!("open {}", source.display()))?;
         }
         let located = locator.finish().context(|| format!("open {}", source.display()))?;
-        Ok(Self { source, located })
+        Ok(Self { source, located, added: OnceCell::new() })
     }
 
     /// What can be read without a key.
@@ -88,20 +99,66 @@ impl Found {
         self.source.display()
     }
 
-    /// The archive's keys, by one of the identities.
+    /// The archive's keys, by one of the identities: as the archive itself has them wrapped, or as they were wrapped for others
+    /// later, beside it.
     ///
     /// # Errors
-    /// When no identity fits, or the header is damaged.
-    pub fn keys(&self, identities: &[Identity]) -> Result<Keys> {
-        self.located.header.unlock(identities).context(|| format!("open {}", self.source.display()))
+    /// When no identity fits, or what would fit is damaged.
+    pub async fn keys(&self, identities: &[Identity]) -> Result<Keys> {
+        let doing = || format!("open {}", self.source.display());
+        let header = &self.located.header;
+        let refused = match header.unlock(identities) {
+            Ok(keys) => return Ok(keys),
+            Err(error) => error,
+        };
+        if !header.encrypted {
+            return Err(refused).context(doing);
+        }
+        let (mut added, mut damaged) = (Vec::new(), None);
+        for object in self.added().await? {
+            match object {
+                Ok(object) => added.push(object.clone()),
+                Err(error) => damaged = Some(error),
+            }
+        }
+        match header.unlock_added(identities, &added) {
+            Ok(keys) => Ok(keys),
+            // What the archive itself says of a key is nearer to the cause than what others say.
+            Err(_) if !matches!(refused, archive::Error::NoMatchingIdentity { .. }) => {
+                Err(refused).context(doing)
+            }
+            Err(archive::Error::NoMatchingIdentity { .. }) if damaged.is_some() => {
+                Err(Error::new(ErrorKind::Damaged, damaged.map(ToString::to_string).unwrap_or_default()))
+                    .context(doing)
+            }
+            Err(error) => Err(error).context(doing),
+        }
+    }
+
+    /// The objects with added keys beside the archive, by their numbers; an error in place of one that is damaged.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn added(&self) -> Result<&[std::result::Result<AddedKeys, archive::Error>]> {
+        let read = || async {
+            let mut all = Vec::new();
+            for number in 1..=MAX_ADDED_KEYS {
+                let Some(bytes) = beside::find(&self.source.display(), &added_end(number)).await? else {
+                    break;
+                };
+                all.push(AddedKeys::decode(&bytes, number));
+            }
+            Ok::<_, Error>(all)
+        };
+        Ok(self.added.get_or_try_init(read).await?)
     }
 
     /// Opens the archive with the first identity that fits.
     ///
     /// # Errors
     /// As [`Found::keys`] and [`Found::open`].
-    pub fn unlock(self, identities: &[Identity]) -> Result<OpenArchive> {
-        let keys = self.keys(identities)?;
+    pub async fn unlock(self, identities: &[Identity]) -> Result<OpenArchive> {
+        let keys = self.keys(identities).await?;
         self.open(keys)
     }
 
@@ -110,12 +167,12 @@ impl Found {
     /// # Errors
     /// When footer or index are damaged.
     pub fn open(self, keys: Keys) -> Result<OpenArchive> {
-        let Self { source, located } = self;
-        let encrypted = located.header.encrypted;
+        let Self { source, located, .. } = self;
+        let (encrypted, created_micros) = (located.header.encrypted, located.header.created_micros);
         let Archive { opener, root, .. } =
             located.open(keys).context(|| format!("open {}", source.display()))?;
         let pages = Pages::default();
-        Ok(OpenArchive { source, opener, root: Arc::new(root), encrypted, pages })
+        Ok(OpenArchive { source, opener, root: Arc::new(root), encrypted, created_micros, pages })
     }
 }
 
@@ -133,6 +190,11 @@ impl OpenArchive {
     /// Whether it is sealed for somebody.
     pub fn is_encrypted(&self) -> bool {
         self.encrypted
+    }
+
+    /// When the backup began, in microseconds since 1970-01-01 UTC.
+    pub fn created_micros(&self) -> i64 {
+        self.created_micros
     }
 
     /// Where the archive lies.
@@ -311,7 +373,11 @@ impl OpenArchive {
         serde_json::from_slice(&bytes).map_err(|error| damaged(format!("the section {name}: {error}")))
     }
 
-    async fn section(&self, tag: [u8; 4]) -> Result<Option<Vec<u8>>> {
+    /// The bytes of a section; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store does not answer, or a part is damaged.
+    pub async fn section(&self, tag: [u8; 4]) -> Result<Option<Vec<u8>>> {
         let Some(section) = self.root.section(SectionTag(tag)) else {
             return Ok(None);
         };

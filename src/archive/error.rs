@@ -37,6 +37,8 @@ pub enum Place {
         /// The frame's first byte in the file.
         offset: u64,
     },
+    /// Keys that were added beside the archive, by the object's number.
+    AddedKeys(u32),
     /// A byte between structures.
     Offset(u64),
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Place {
             Self::Chunk { stream, chunk, sequence, offset } => {
                 write!(f, "chunk {chunk} of stream {stream} (frame {sequence} at offset {offset})")
             }
+            Self::AddedKeys(number) => write!(f, "the added keys (.keys-{number})"),
             Self::Offset(offset) => write!(f, "offset {offset}"),
         }
     }

@@ -14,6 +14,7 @@
 //! ```
 //! The first 16 bytes and the final CRC are the same in every version, so that damage is told from novelty.
 
+use super::added::AddedKeys;
 use super::codec::{Decode as _, Encode as _, Malformed, Reader, to_usize};
 use super::error::{Damage, Error, Place};
 use super::stanza::STANZA_FIXED_BYTES;
@@ -215,32 +216,60 @@ impl Header {
     pub fn unlock(&self, identities: &[Identity]) -> Result<Keys, Error> {
         let mut failure = Failure::default();
         for stanza in &self.stanzas {
-            if stanza.kind == WrapKind::Clear {
-                if let Some(keys) = self.try_key(DataKey::from_bytes(&stanza.body)?)? {
-                    return Ok(keys);
-                }
-                failure.wrong_key = true;
-            }
-            for identity in identities {
-                match identity.unwrap_key(stanza, &self.id.0) {
-                    Ok(Some(key)) => match self.try_key(key)? {
-                        Some(keys) => return Ok(keys),
-                        None => failure.wrong_key = true,
-                    },
-                    Ok(None) => {
-                        failure.wrong_key |= stanza.kind == WrapKind::Passphrase
-                            && matches!(identity, Identity::Passphrase(_));
-                    }
-                    Err(SealError::BadStanza(what)) => failure.damaged = Some(what),
-                    Err(SealError::KdfParameters) => {
-                        failure.damaged =
-                            Some("the parameters of its passphrase derivation are out of bounds");
-                    }
-                    Err(error) => failure.seal = Some(error),
-                }
+            if let Some(keys) = self.try_stanza(stanza, identities, &mut failure)? {
+                return Ok(keys);
             }
         }
-        Err(failure.into_error(self))
+        Err(failure.into_error(self.recipients()))
+    }
+
+    /// As [`Header::unlock`], by the keys that were added beside the archive.
+    ///
+    /// # Errors
+    /// As [`Header::unlock`]. An object that the archive's key does not authenticate counts as damaged.
+    pub fn unlock_added(&self, identities: &[Identity], added: &[AddedKeys]) -> Result<Keys, Error> {
+        let mut failure = Failure::default();
+        for object in added {
+            for stanza in &object.stanzas {
+                let Some(keys) = self.try_stanza(stanza, identities, &mut failure)? else { continue };
+                object.authenticate(self, &keys)?;
+                return Ok(keys);
+            }
+        }
+        let more = added.iter().flat_map(|object| &object.stanzas).map(|stanza| stanza.fingerprint);
+        Err(failure.into_error(self.recipients().into_iter().chain(more).collect()))
+    }
+
+    fn try_stanza(
+        &self,
+        stanza: &WrappedKey,
+        identities: &[Identity],
+        failure: &mut Failure,
+    ) -> Result<Option<Keys>, Error> {
+        if stanza.kind == WrapKind::Clear {
+            if let Some(keys) = self.try_key(DataKey::from_bytes(&stanza.body)?)? {
+                return Ok(Some(keys));
+            }
+            failure.wrong_key = true;
+        }
+        for identity in identities {
+            match identity.unwrap_key(stanza, &self.id.0) {
+                Ok(Some(key)) => match self.try_key(key)? {
+                    Some(keys) => return Ok(Some(keys)),
+                    None => failure.wrong_key = true,
+                },
+                Ok(None) => {
+                    failure.wrong_key |=
+                        stanza.kind == WrapKind::Passphrase && matches!(identity, Identity::Passphrase(_));
+                }
+                Err(SealError::BadStanza(what)) => failure.damaged = Some(what),
+                Err(SealError::KdfParameters) => {
+                    failure.damaged = Some("the parameters of its passphrase derivation are out of bounds");
+                }
+                Err(error) => failure.seal = Some(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Opens the archive with a key that was unwrapped elsewhere (from an object beside the archive).
@@ -287,12 +316,12 @@ struct Failure {
 }
 
 impl Failure {
-    fn into_error(self, header: &Header) -> Error {
+    fn into_error(self, sealed_for: Vec<Fingerprint>) -> Error {
         match self {
             Self { damaged: Some(what), .. } => Error::damaged(Place::Header, Damage::WrappedKey(what)),
             Self { wrong_key: true, .. } => Error::WrongKey,
             Self { seal: Some(error), .. } => Error::Seal(error),
-            Self { .. } => Error::NoMatchingIdentity { sealed_for: header.recipients() },
+            Self { .. } => Error::NoMatchingIdentity { sealed_for },
         }
     }
 }

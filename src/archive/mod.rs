@@ -33,6 +33,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod added;
 mod body;
 pub mod chunk;
 pub mod codec;
@@ -53,6 +54,7 @@ pub mod verify;
 pub mod version;
 mod writer;
 
+pub use added::AddedKeys;
 pub use chunk::{Chunk, ChunkFacts, ChunkHead, ContentHash, Layout, Totals};
 pub use error::{Damage, Error, Place};
 pub use frame::{FrameKind, FrameRef};

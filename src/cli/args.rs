@@ -286,6 +286,29 @@ impl KeyCommandArgs {
     }
 }
 
+/// For whom an archive that exists is sealed, too or anew.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "New keys")]
+pub struct NewKeysArgs {
+    /// Seal for this recipient: age1…, an SSH public key, a file of them or of OpenPGP public keys, or the fingerprint or
+    /// e-mail address of a key in the keyring of gpg; may be repeated
+    #[arg(short, long = "recipient", value_name = "RECIPIENT")]
+    pub recipients: Vec<String>,
+    /// Seal with the passphrase that is the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub new_passphrase_file: Option<PathBuf>,
+    /// Seal by this key command
+    #[arg(long, value_name = "COMMAND")]
+    pub new_key_command: Option<String>,
+}
+
+impl NewKeysArgs {
+    /// Whether any is named.
+    pub fn is_given(&self) -> bool {
+        !self.recipients.is_empty() || self.new_passphrase_file.is_some() || self.new_key_command.is_some()
+    }
+}
+
 /// How an archive is opened.
 #[derive(Debug, Clone, Default, Args)]
 pub struct UnlockArgs {

@@ -5,22 +5,25 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Span;
+use serde::Serialize;
 
 use super::args::{
     KeyCommandArgs, PassphraseArgs, ProfileArgs, SELECTION, SelectionArgs, span_ahead, store_needed,
 };
 use super::globals::BackupGlobalsArgs;
-use super::printer::{human_bytes, human_count, human_seconds};
+use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::prune::{self, PolicyArgs};
 use super::{Context, keys};
-use crate::backup::{Options, Parts};
+use crate::backup::{Options, Parts, Summary};
 use crate::clock::Clock;
+use crate::copies::{self, Copied};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::pg::{ConnectOptions, EnvLookup, PgError};
 use crate::seal::compress::Level;
+use crate::stop::Stop;
 use crate::store::naming::Kind;
 use crate::store::{Location, Store};
 
@@ -37,6 +40,9 @@ EXAMPLES
 
   Seal for a team's OpenPGP keys, of which any one restores:
     pgcask backup shop --to /backups --recipient team.asc --recipient alice@example.com
+
+  And a copy elsewhere, as the 3-2-1 rule wants:
+    pgcask backup shop --to /backups --copy-to s3://elsewhere/prod
 
   Only some tables, four connections, a weekly backup:
     pgcask backup shop --to /backups --table 'sales.*' --exclude-table-data sales.log \\
@@ -56,6 +62,10 @@ pub struct BackupArgs {
     /// Where to: a configured store, a directory, or `s3://bucket/prefix`, `gs://…`, `az://…`
     #[arg(long, value_name = "STORE", env = "PGCASK_STORE")]
     pub to: Option<String>,
+    /// When the backup is done, copy it to this store, too; may be repeated. A copy that fails is reported and ends with its
+    /// exit status; the backup stands
+    #[arg(long, value_name = "STORE", env = "PGCASK_COPY_TO", value_delimiter = ',')]
+    pub copy_to: Vec<String>,
     /// Kind of backup: daily, weekly, monthly, pre-deploy, manual [default: daily]
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
@@ -146,21 +156,42 @@ impl BackupArgs {
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
+        let options = self.options(printer)?;
+        let store = Location::parse(store_needed(self.to.as_deref(), "--to")?)?.open()?;
+        // What cannot be a place is told before anything is done; what cannot be reached must not keep a backup from being made.
+        let places = self.copy_to.iter().map(|place| Location::parse(place));
+        let copy_to = places.collect::<std::result::Result<Vec<_>, _>>()?;
+        let progress = Progress::new(printer, context.bar);
+        let observer: SharedObserver = Arc::<Progress>::clone(&progress);
+        let result = crate::backup::run(&options, &store, Clock::System, &observer, &context.stop).await;
+        let (copies, failed) = match &result {
+            Ok(summary) => self.copy(summary, &copy_to, &observer, &context.stop).await,
+            Err(_) => (Vec::new(), None),
+        };
+        progress.finish();
+        let summary = result?;
+        tell(printer, &summary, &copies)?;
+        if self.prune {
+            self.prune(&store, &summary.database, context).await;
+        }
+        failed.map_or(Ok(Exit::Good), Err)
+    }
+
+    /// What is asked for.
+    fn options(&self, printer: Printer) -> Result<Options> {
         let source =
             ConnectOptions::resolve(self.source.as_deref(), &EnvLookup::system()).map_err(PgError::from)?;
         for warning in &source.warnings {
             printer.warning(warning);
         }
         let kind = self.kind.as_deref().unwrap_or("daily").parse::<Kind>()?;
-        if self.no_encrypt {
-            printer.warning("the archive is not encrypted: whoever gets it reads all of it");
-        }
         let recipients = if self.no_encrypt {
+            printer.warning("the archive is not encrypted: whoever gets it reads all of it");
             Vec::new()
         } else {
             keys::recipients(&self.recipients, self.key_command.command(), &self.passphrase)?
         };
-        let options = Options {
+        Ok(Options {
             source,
             kind,
             keep_for: self.keep_for,
@@ -181,31 +212,25 @@ impl BackupArgs {
             profile: self.profile.wish(),
             lock_timeout: self.lock_deadline(),
             serializable_deferrable: self.serializable_deferrable,
-        };
-        let store = Location::parse(store_needed(self.to.as_deref(), "--to")?)?.open()?;
-        let progress = Progress::new(printer, context.bar);
-        let observer: SharedObserver = Arc::<Progress>::clone(&progress);
-        let result = crate::backup::run(&options, &store, Clock::System, &observer, &context.stop).await;
-        progress.finish();
-        let summary = result?;
-        if printer.json {
-            printer.json(&summary)?;
-        } else {
-            printer.line(&summary.archive)?;
-            printer.info(&format!(
-                "{} rows of {} tables, {} → {} in {} ({}/s)",
-                human_count(summary.rows),
-                human_count(summary.tables),
-                human_bytes(summary.plain_bytes),
-                human_bytes(summary.bytes),
-                human_seconds(summary.seconds),
-                rate(summary.plain_bytes, summary.seconds),
-            ));
+        })
+    }
+
+    /// Copies the backup that was just made to all stores, whichever of them fails; gives the first failure.
+    async fn copy(
+        &self,
+        summary: &Summary,
+        to: &[Location],
+        observer: &SharedObserver,
+        stop: &Stop,
+    ) -> (Vec<Copied>, Option<Error>) {
+        let (mut copies, mut failed) = (Vec::new(), None);
+        for (place, store) in self.copy_to.iter().zip(to) {
+            match copy(&summary.archive, store, observer, stop).await {
+                Ok(copied) => copies.push(copied),
+                Err(error) => failed = failed.or_else(|| Some(not_copied(error, summary, place))),
+            }
         }
-        if self.prune {
-            self.prune(&store, &summary.database, context).await;
-        }
-        Ok(Exit::Good)
+        (copies, failed)
     }
 
     /// Prunes after the backup, which is good whatever becomes of this.
@@ -236,6 +261,50 @@ fn in_one_line(error: &Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// Says what was made.
+fn tell(printer: Printer, summary: &Summary, copies: &[Copied]) -> Result<()> {
+    if printer.json {
+        return printer.json(&Made { summary, copies });
+    }
+    printer.line(&summary.archive)?;
+    printer.info(&format!(
+        "{} rows of {} tables, {} → {} in {} ({}/s)",
+        human_count(summary.rows),
+        human_count(summary.tables),
+        human_bytes(summary.plain_bytes),
+        human_bytes(summary.bytes),
+        human_seconds(summary.seconds),
+        rate(summary.plain_bytes, summary.seconds),
+    ));
+    for copied in copies {
+        printer.line(&copied.archive)?;
+        super::copy::tell(printer, copied);
+    }
+    Ok(())
+}
+
+/// What `--json` gives.
+#[derive(Serialize)]
+struct Made<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    copies: &'a [Copied],
+}
+
+/// Copies the backup that was just made.
+async fn copy(archive: &str, to: &Location, observer: &SharedObserver, stop: &Stop) -> Result<Copied> {
+    let store = to.open()?;
+    Box::pin(copies::copy(archive, &store, observer, stop)).await
+}
+
+/// The backup is good, and its copy is not.
+fn not_copied(error: Error, summary: &Summary, place: &str) -> Error {
+    error
+        .context(format!("the backup was made, its copy to {place} was not"))
+        .hint(format!("the backup stands: {}", summary.archive))
+        .hint(format!("`pgcask copy {} --to {place}` tries the copy again", summary.archive))
 }
 
 /// Bytes per second as people read them.

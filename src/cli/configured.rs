@@ -7,6 +7,7 @@ use super::Command;
 use super::args::{FindArgs, PassphraseArgs, ProfileArgs, SelectionArgs, UnlockArgs};
 use super::backup::BackupArgs;
 use super::hold::HoldAction;
+use super::key::KeyAction;
 use super::restore::RestoreArgs;
 use super::rollback::RollbackArgs;
 use super::validate::{DemandArgs, ValidateArgs};
@@ -36,6 +37,15 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
             dburl(&mut args.against, config)?;
             archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?;
         }
+        Command::Copy(args) => {
+            archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?;
+            args.to = config.store(&args.to);
+        }
+        Command::Key(args) => match &mut args.action {
+            KeyAction::List(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
+            KeyAction::Add(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
+            KeyAction::Remove(_) => {}
+        },
         Command::Keygen(_) | Command::Config(_) | Command::Completions { .. } | Command::Man { .. } => {}
     }
     Ok(command)
@@ -55,6 +65,9 @@ fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {
     let name = dburl(&mut args.source, config)?;
     let settings = config.settings(name.as_deref())?;
     store(&mut args.to, &settings, config);
+    for place in &mut args.copy_to {
+        *place = config.store(place);
+    }
     set(&mut args.kind, settings.kind);
     set(&mut args.keep_for, settings.keep_for);
     set(&mut args.jobs, settings.jobs);

@@ -4,19 +4,24 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::Context;
-use super::args::{PassphraseArgs, UnlockArgs};
+use super::args::{NewKeysArgs, PassphraseArgs, UnlockArgs};
 use super::prompt::{Asked, ask_passphrase};
 use crate::clock::Clock;
 use crate::custody::{self, Gpg, KeyCommand};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::exit::Exit;
 use crate::opened::{Found, OpenArchive};
+use crate::seal::data_key::Keys;
 use crate::seal::recipient::{Identity, Passphrase, Recipient, SharedPrompt, WrapKind, generate_identity};
+
+/// How long a new key command is waited for.
+const NEW_KEY_COMMAND: Duration = Duration::from_mins(1);
 
 /// Make a key pair: an identity to restore with, and the recipient to back up to
 #[derive(Debug, Clone, Args)]
@@ -91,19 +96,50 @@ pub(super) fn recipients(
     Ok(recipients)
 }
 
-/// Unlocks an archive with what is given. When nothing is, `gpg` is asked if it is sealed for an OpenPGP key, and a
-/// passphrase is asked for if it is sealed with one.
-pub(super) fn unlock(found: Found, unlock: &UnlockArgs) -> Result<OpenArchive> {
-    let header = &found.located().header;
-    if !header.encrypted || unlock.is_given() {
-        let keys = found.keys(&identities(unlock)?)?;
-        return found.open(keys);
+/// For whom an archive that exists is sealed, too or anew.
+pub(super) fn new_recipients(new: &NewKeysArgs) -> Result<Vec<Recipient>> {
+    if !new.is_given() {
+        return Err(Error::new(ErrorKind::Usage, "no new key is named")
+            .hint("give --recipient, --new-passphrase-file or --new-key-command"));
     }
-    let has = |kind| header.stanzas.iter().any(|stanza| stanza.kind == kind);
+    let command = new.new_key_command.clone().map(|command| KeyCommand { command, timeout: NEW_KEY_COMMAND });
+    let mut recipients = Vec::new();
+    for word in &new.recipients {
+        recipients.extend(custody::recipients(word, Clock::System.now())?);
+    }
+    recipients.extend(command.map(|command| Recipient::Keeper(Arc::new(command))));
+    if let Some(path) = &new.new_passphrase_file {
+        let from = PassphraseArgs { passphrase_file: Some(path.clone()), ..PassphraseArgs::default() };
+        let secret = from.read()?.unwrap_or_default();
+        recipients.push(Recipient::passphrase(Passphrase::new(secret.as_str())?));
+    }
+    Ok(recipients)
+}
+
+/// Unlocks an archive with what is given.
+pub(super) async fn unlock(found: Found, unlock: &UnlockArgs) -> Result<OpenArchive> {
+    let keys = keys_of(&found, unlock).await?;
+    found.open(keys)
+}
+
+/// The keys of an archive, by what is given. When nothing is, `gpg` is asked if it is sealed for an OpenPGP key, and a
+/// passphrase is asked for if it is sealed with one.
+pub(super) async fn keys_of(found: &Found, unlock: &UnlockArgs) -> Result<Keys> {
+    let header = &found.located().header;
+    if !header.encrypted {
+        return found.keys(&[]).await;
+    }
+    if unlock.is_given() {
+        return found.keys(&identities(unlock)?).await;
+    }
+    let added = found.added().await?.iter().filter_map(|object| object.as_ref().ok());
+    let kinds: Vec<WrapKind> =
+        header.stanzas.iter().chain(added.flat_map(|object| &object.stanzas)).map(|s| s.kind).collect();
+    let has = |kind| kinds.contains(&kind);
     let mut refused = None;
     if has(WrapKind::OpenPgp) && Gpg::is_installed() {
-        match found.keys(&[Identity::Keeper(Arc::new(Gpg))]) {
-            Ok(keys) => return found.open(keys),
+        match found.keys(&[Identity::Keeper(Arc::new(Gpg))]).await {
+            Ok(keys) => return Ok(keys),
             Err(error) if error.kind() == ErrorKind::Key && has(WrapKind::Passphrase) => {
                 refused = Some(error);
             }
@@ -111,17 +147,15 @@ pub(super) fn unlock(found: Found, unlock: &UnlockArgs) -> Result<OpenArchive> {
         }
     }
     if !has(WrapKind::Passphrase) {
-        return Err(refused.unwrap_or_else(|| nothing_given(&found)));
+        return Err(refused.unwrap_or_else(|| nothing_given(found, &kinds)));
     }
     let secret = ask_passphrase("Passphrase of the archive", false)?;
-    let keys = found.keys(&[Identity::Passphrase(Passphrase::new(secret.as_str())?)])?;
-    found.open(keys)
+    found.keys(&[Identity::Passphrase(Passphrase::new(secret.as_str())?)]).await
 }
 
 /// Says which kinds of key an archive needs.
-fn nothing_given(found: &Found) -> Error {
-    let mut kinds: Vec<String> =
-        found.located().header.stanzas.iter().map(|stanza| stanza.kind.to_string()).collect();
+fn nothing_given(found: &Found, kinds: &[WrapKind]) -> Error {
+    let mut kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
     kinds.sort();
     kinds.dedup();
     let message = format!("no key is given for {}, which is sealed for: {}", found.place(), kinds.join(", "));

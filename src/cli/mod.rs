@@ -4,10 +4,12 @@ pub mod args;
 pub mod backup;
 pub mod config;
 mod configured;
+pub mod copy;
 pub mod diff;
 pub mod globals;
 pub mod hold;
 mod in_place;
+pub mod key;
 pub mod keys;
 pub mod list;
 pub mod order;
@@ -73,7 +75,9 @@ pub enum Command {
     Test(test::TestArgs),
     Cat(read::CatArgs),
     Diff(diff::DiffArgs),
+    Copy(Box<copy::CopyArgs>),
     Keygen(keys::KeygenArgs),
+    Key(Box<key::KeyArgs>),
     Config(config::ConfigArgs),
     /// Write a completion script for a shell to stdout
     Completions {
@@ -191,7 +195,9 @@ async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<
         Command::Test(args) => args.run(&context).await,
         Command::Cat(args) => args.run(&context).await,
         Command::Diff(args) => args.run(&context).await,
+        Command::Copy(args) => args.run(&context).await,
         Command::Keygen(args) => args.run(&context),
+        Command::Key(args) => args.run(&context).await,
         Command::Config(args) => args.run(file, &context).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

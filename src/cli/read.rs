@@ -126,7 +126,7 @@ pub struct CatArgs {
 /// Finds and unlocks an archive.
 pub(super) async fn open(archive: &str, unlock: &UnlockArgs) -> Result<OpenArchive> {
     let found = Found::locate(Source::open(archive).await?).await?;
-    keys::unlock(found, unlock)
+    keys::unlock(found, unlock).await
 }
 
 /// As [`open`], for who reads for long: an archive that is marked for removal stays meanwhile.
@@ -135,10 +135,16 @@ pub(super) async fn open_to_read(
     unlock: &UnlockArgs,
     printer: Printer,
 ) -> Result<OpenArchive> {
+    announce(archive, printer).await?;
+    open(archive, unlock).await
+}
+
+/// Says beside an archive that is marked for removal that it is being read.
+pub(super) async fn announce(archive: &str, printer: Printer) -> Result<()> {
     if let Some(note) = reading::announce(archive, &actor(), Clock::System).await? {
         printer.warning(&note);
     }
-    open(archive, unlock).await
+    Ok(())
 }
 
 impl FindArgs {
@@ -269,7 +275,7 @@ impl VerifyArgs {
                     printer.warning("no key is given: only structure and checksums are checked");
                     Verifier::new()
                 }
-                Ok(found) => match keys::unlock(found, &self.unlock) {
+                Ok(found) => match keys::unlock(found, &self.unlock).await {
                     Ok(archive) => Verifier::with_key(archive.opener().clone())?,
                     Err(error) if error.kind() != ErrorKind::Damaged => return Err(error),
                     Err(error) => {

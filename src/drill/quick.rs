@@ -121,7 +121,7 @@ pub async fn quick(
         other => other,
     };
     let header = found.as_ref().ok().map(|found| found.located().header.clone());
-    test.key(found, keys);
+    test.key(found, keys).await;
     if options.read_all {
         let verifier = match &test.archive {
             Some(archive) => Verifier::with_key(archive.opener().clone())?,
@@ -234,7 +234,7 @@ impl Test {
     }
 
     /// Whether a key that was given opens it.
-    fn key(&mut self, found: Result<Found>, keys: Keys<'_>) {
+    async fn key(&mut self, found: Result<Found>, keys: Keys<'_>) {
         const NAME: &str = "key at hand";
         let found = match found {
             Ok(found) => found,
@@ -244,13 +244,14 @@ impl Test {
             }
         };
         if !found.located().header.encrypted {
-            self.archive = found.unlock(&[]).ok();
+            self.archive = found.unlock(&[]).await.ok();
             return self.checks.push(Check::noted(NAME, true, "not needed", "the archive is not encrypted"));
         }
-        let opened = keys(found.located()).and_then(|identities| match identities {
-            Some(identities) => found.unlock(&identities).map(Some),
-            None => Ok(None),
-        });
+        let opened = match keys(found.located()) {
+            Ok(Some(identities)) => found.unlock(&identities).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
         let check = match opened {
             Ok(Some(archive)) => {
                 self.archive = Some(archive);

@@ -87,6 +87,7 @@ impl Purpose {
 }
 
 /// All that is derived from a data key for one archive.
+#[derive(Clone)]
 pub struct Keys {
     data_key: DataKey,
     archive_id: [u8; 16],

@@ -59,6 +59,31 @@ pub async fn read(store: &Store, key: &str, end: &str) -> Result<Bytes, StoreErr
     objects::read(store, &key).await?.ok_or_else(too_large)
 }
 
+/// As [`read`], by the archive's path or URL; `None` when there is none, or when the store does not let us see whether there is.
+///
+/// # Errors
+/// As [`read`].
+pub async fn find(archive: &str, end: &str) -> Result<Option<Bytes>, StoreError> {
+    let Place { store, key } = Place::of(archive)?;
+    match read(&store, &key, end).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError::NotFound { .. } | StoreError::PermissionDenied { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The ends of the names of all that lies beside an archive, sidecars too.
+///
+/// # Errors
+/// Those of the store.
+pub async fn ends(place: &Place) -> Result<Vec<String>, StoreError> {
+    let beside = objects::beside(&place.store, &place.key).await?;
+    let end = |object: &objects::Object| {
+        object.key.strip_prefix(place.key.as_str())?.strip_prefix('.').map(str::to_owned)
+    };
+    Ok(beside.iter().filter_map(end).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -109,6 +109,18 @@ pub fn key(database: &str, kind: Kind, taken: Timestamp, id: &str) -> String {
     format!("{name}/{kind}/{day}/{}", file_name(&name, kind, taken, id))
 }
 
+/// The key of an archive, by its file name alone; `None` for one that [`key`] did not make.
+pub fn key_of(file: &str) -> Option<String> {
+    let (rest, _) = file.strip_suffix(".cask")?.rsplit_once('-')?;
+    let (rest, time) = rest.rsplit_once('-')?;
+    let (year, month, day) = (time.get(..4)?, time.get(4..6)?, time.get(6..8)?);
+    let named = |kind: &Kind| Some((rest.strip_suffix(kind.name())?.strip_suffix('-')?, *kind));
+    let (name, kind) = Kind::ALL.iter().find_map(named)?;
+    let key = format!("{name}/{kind}/{year}-{month}-{day}/{file}");
+    let ours = |facts: &KeyFacts| name.contains(CUT) || escape(&facts.database) == name;
+    parse(&key).filter(ours).map(|_| key)
+}
+
 /// The store that an archive lies in, by its path or URL: what stands before the key, if it has the form of [`key`],
 /// otherwise its folder.
 pub fn store_of(archive: &str) -> String {
@@ -272,6 +284,18 @@ mod tests {
     fn kinds_are_read_as_they_are_written() {
         for kind in Kind::ALL {
             assert_eq!(kind.to_string().parse::<Kind>().unwrap(), kind);
+        }
+        for kind in Kind::ALL {
+            let made = key("my-app é", kind, Timestamp::UNIX_EPOCH, "0123456789ab");
+            assert_eq!(key_of(made.rsplit('/').next().unwrap()), Some(made.clone()));
+        }
+        for strange in [
+            "",
+            "x.cask",
+            "..-daily-20261123T030405Z-0123456789ab.cask",
+            "a/b-daily-20261123T030405Z-0123456789ab.cask",
+        ] {
+            assert_eq!(key_of(strange), None, "{strange}");
         }
         assert!("hourly".parse::<Kind>().is_err());
         assert_eq!(new_id().unwrap().len(), 12);

@@ -34,7 +34,7 @@ fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("config", vec!["error", "pg", "seal", "store"]),
         ("fuzzing", vec!["archive", "catalog", "extract", "pg", "seal", "store"]),
     ]);
-    for operation in ["backup", "restore", "rows", "changes"] {
+    for operation in ["copies", "backup", "restore", "rows", "changes"] {
         rules.insert(operation, BELOW.to_vec());
     }
     for operation in ["drill", "operate"] {

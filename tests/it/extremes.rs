@@ -158,7 +158,7 @@ async fn with_chunks(archive: &str, chunks: u32, to: &std::path::Path) {
     use pgcask::manifest;
 
     let source = pgcask::store::get::Source::open(archive).await.unwrap();
-    let found = pgcask::opened::Found::locate(source).await.unwrap().unlock(&[]).unwrap();
+    let found = pgcask::opened::Found::locate(source).await.unwrap().unlock(&[]).await.unwrap();
     let facts = found.manifest().await.unwrap();
     let catalog = pgcask::catalog::encode::encode(&found.model().await.unwrap().unwrap()).unwrap();
     let closing = serde_json::to_vec(&found.closing().await.unwrap()).unwrap();

@@ -17,6 +17,7 @@ mod beyond;
 mod catalog;
 mod config;
 mod connect;
+mod copies;
 mod crash;
 mod database;
 mod diff;

@@ -79,6 +79,10 @@ fn ssh_problem(why: &ssh::ParseRecipientKeyError) -> &'static str {
 }
 
 impl AgeRecipient {
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.text.as_bytes())
+    }
+
     pub(super) fn wrap(&self, key: &DataKey) -> Result<WrappedKey, SealError> {
         let body = match &self.key {
             PublicKey::X25519(recipient) => seal(recipient, key),
@@ -90,11 +94,7 @@ impl AgeRecipient {
                 seal(&plugin.map_err(|error| SealError::BadRecipient(one_line(&error)))?, key)
             }
         };
-        Ok(WrappedKey {
-            kind: WrapKind::Age,
-            fingerprint: Fingerprint::of(self.text.as_bytes()),
-            body: body?,
-        })
+        Ok(WrappedKey { kind: WrapKind::Age, fingerprint: self.fingerprint(), body: body? })
     }
 }
 

@@ -149,6 +149,24 @@ impl Recipient {
         }
     }
 
+    /// What stands in archives for this recipient, where it does not depend on the archive.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Passphrase(..) | Self::Keeper(_) => None,
+            Self::Age(recipient) => Some(recipient.fingerprint()),
+            Self::OpenPgp(certificate) => Some(certificate.key_id()),
+        }
+    }
+
+    /// Who it is, for people; none of a passphrase.
+    pub fn describe(&self) -> Option<String> {
+        match self {
+            Self::Passphrase(..) | Self::Keeper(_) => None,
+            Self::Age(recipient) => Some(recipient.to_string()),
+            Self::OpenPgp(certificate) => Some(certificate.to_string()),
+        }
+    }
+
     /// Wraps a data key for this recipient.
     ///
     /// # Errors

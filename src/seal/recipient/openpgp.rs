@@ -96,6 +96,11 @@ impl Certificate {
         format!("{:X}", self.cert.fingerprint())
     }
 
+    /// The primary key's ID.
+    pub(super) fn key_id(&self) -> Fingerprint {
+        key_id(&self.cert.primary_key)
+    }
+
     /// Whether the fingerprint, of whichever case, is one of the primary key or of a subkey.
     pub fn has_fingerprint(&self, wanted: &str) -> bool {
         let is = |key: &dyn KeyDetails| format!("{:X}", key.fingerprint()).eq_ignore_ascii_case(wanted);
@@ -123,7 +128,7 @@ impl Certificate {
         let body = self.encrypt(key.expose()).map_err(|error| {
             SealError::BadRecipient(format!("the OpenPGP key {self}: it cannot be encrypted to: {error}"))
         })?;
-        Ok(WrappedKey { kind: WrapKind::OpenPgp, fingerprint: key_id(&self.cert.primary_key), body })
+        Ok(WrappedKey { kind: WrapKind::OpenPgp, fingerprint: self.key_id(), body })
     }
 
     /// Version 6 keys get the authenticated encryption of RFC 9580; to the others SEIPD version 1, which every program

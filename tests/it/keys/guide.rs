@@ -13,6 +13,8 @@ fn the_page_on_keys_can_be_walked() {
     let variables = [("SHOP", server.url(&database)), home.variable()];
     let go =
         |title: &str| walk(server, &database, folder.path(), &chapter_of("docs/keys.md", title), &variables);
-    assert!(go("The life of a key").contains(": sound, "));
+    let life = go("The life of a key");
+    assert!(life.contains(": sound, ") && life.contains(".keys-1"), "{life}");
+    assert!(go("Copies").contains("daily"));
     assert!(go("OpenPGP in a team").contains("7,Grace"));
 }

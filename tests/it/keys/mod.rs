@@ -1,5 +1,6 @@
 //! Who can open an archive: each kind of recipient with the program that makes its keys.
 
+mod added;
 mod command;
 mod guide;
 mod openpgp;
