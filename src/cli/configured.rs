@@ -65,9 +65,7 @@ fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {
     let name = dburl(&mut args.source, config)?;
     let settings = config.settings(name.as_deref())?;
     store(&mut args.to, &settings, config);
-    for place in &mut args.copy_to {
-        *place = config.store(place);
-    }
+    copies(&mut args.copy_to, settings.copy_to, config);
     set(&mut args.kind, settings.kind);
     set(&mut args.keep_for, settings.keep_for);
     set(&mut args.jobs, settings.jobs);
@@ -79,7 +77,10 @@ fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {
     if none_given && !args.passphrase.is_given() && !args.no_encrypt {
         args.recipients = value(settings.recipients).unwrap_or_default();
         passphrase(&mut args.passphrase, settings.passphrase_file, settings.passphrase_command);
-        let sealed = !args.recipients.is_empty() || args.passphrase.is_given();
+        args.key_command.key_command = value(settings.key_command);
+        let sealed = !args.recipients.is_empty()
+            || args.passphrase.is_given()
+            || args.key_command.key_command.is_some();
         args.no_encrypt = !sealed && value(settings.encrypt) == Some(false);
     }
     // Rows of others' servers are asked for by name.
@@ -203,7 +204,19 @@ pub(super) fn unlock(args: &mut UnlockArgs, settings: &Settings) {
         args.identities = value(settings.identities.clone()).unwrap_or_default();
         let (file, command) = (settings.passphrase_file.clone(), settings.passphrase_command.clone());
         passphrase(&mut args.passphrase, file, command);
+        args.command.key_command = value(settings.key_command.clone());
     }
+}
+
+/// The stores for copies by their meaning, else the configured ones.
+fn copies(slot: &mut Vec<String>, settings: Option<Sourced<Vec<String>>>, config: &Config) {
+    *slot = match settings.filter(|_| slot.is_empty()) {
+        Some(Sourced { value, origin: Origin::File { .. } }) => {
+            value.iter().map(|place| config.store_of_file(place)).collect()
+        }
+        Some(Sourced { value, .. }) => value.iter().map(|place| config.store(place)).collect(),
+        None => slot.iter().map(|place| config.store(place)).collect(),
+    };
 }
 
 fn passphrase(args: &mut PassphraseArgs, file: Option<Sourced<PathBuf>>, command: Option<Sourced<String>>) {

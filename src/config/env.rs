@@ -32,6 +32,11 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable("PGCASK_STORE", "store", "The store: a configured one, a folder or a URL."),
     variable("BACKUP_S3_BUCKET", "store", "The store, as an S3 bucket: `name` or `name/prefix`."),
+    variable(
+        "PGCASK_COPY_TO",
+        "copy_to",
+        "Stores that each backup is copied to; several with commas between.",
+    ),
     variable("PGCASK_RECIPIENT", "recipients", "For whom backups are sealed; several with commas between."),
     variable("BACKUP_GPG_RECIPIENT", "recipients", "For whom backups are sealed: an OpenPGP key."),
     variable(
@@ -50,7 +55,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("PGCASK_IDENTITY_PASSPHRASE", "", "The passphrase of a protected identity itself."),
     variable(
         "PGCASK_KEY_COMMAND",
-        "",
+        "key_command",
         "Shell command that wraps and unwraps archives' keys, in front of a KMS.",
     ),
     variable(

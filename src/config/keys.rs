@@ -200,6 +200,14 @@ pub const KEYS: &[Key] = &[
     key(EACH, "passphrase_command", Form::Text, "", "Shell command that prints the passphrase."),
     key(
         EACH,
+        "key_command",
+        Form::Text,
+        "",
+        "Shell command that wraps and unwraps archives' keys, in front of a KMS.",
+    ),
+    key(EACH, "copy_to", Form::List, "", "Stores that each backup is copied to, besides its own."),
+    key(
+        EACH,
         "encrypt",
         Form::Flag,
         "true",

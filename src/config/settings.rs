@@ -24,6 +24,10 @@ pub struct Settings {
     pub passphrase_file: Set<PathBuf>,
     /// Passphrase command.
     pub passphrase_command: Set<String>,
+    /// Command in front of a KMS.
+    pub key_command: Set<String>,
+    /// Stores that backups are copied to.
+    pub copy_to: Set<Vec<String>>,
     /// Whether backups are encrypted.
     pub encrypt: Set<bool>,
     /// Identity files.
@@ -77,6 +81,8 @@ impl Config {
             recipients: of.recipients()?,
             passphrase_file: of.path("passphrase_file")?,
             passphrase_command: of.text("passphrase_command")?,
+            key_command: of.text("key_command")?,
+            copy_to: of.list("copy_to")?,
             encrypt: of.flag("encrypt")?,
             identities: of.paths("identities")?,
             jobs: of.whole("jobs")?,

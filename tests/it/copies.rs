@@ -255,6 +255,15 @@ fn a_backup_is_copied_in_the_same_run_and_stands_when_the_copy_fails() {
     );
     shop.restores(copies[0], "key");
 
+    // As the configuration says, by paths relative to its file.
+    let config = shop.path("pgcask.toml");
+    let text = "[defaults]\nstore = \"./first\"\ncopy_to = [\"./third\"]\nrecipients = [\"./key.pub\"]\n";
+    std::fs::write(&config, text).unwrap();
+    let made = shop.go(&["--config", &config, "backup", &url, "--json"], 0).json();
+    let copy = made["copies"][0]["archive"].as_str().unwrap();
+    assert!(copy.starts_with(&shop.path("third")), "{made}");
+    shop.go(&["cat", copy, "one", "-i", &shop.path("key")], 0);
+
     // One place is no directory: the other copy is made all the same.
     let file = shop.path("key.pub");
     let failed = shop.go(&[&backup[..], &["--copy-to", &file, "--copy-to", &second]].concat(), 8);

@@ -4,6 +4,7 @@ mod added;
 mod command;
 mod guide;
 mod openpgp;
+mod plugin;
 mod ssh;
 
 use std::path::Path;
