@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Command;
 use super::args::{FindArgs, PassphraseArgs, ProfileArgs, SelectionArgs, UnlockArgs};
 use super::backup::BackupArgs;
+use super::drill::WheretoArgs;
 use super::hold::HoldAction;
 use super::key::KeyAction;
 use super::restore::RestoreArgs;
@@ -33,6 +34,15 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
         Command::Verify(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
         Command::Cat(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
         Command::Test(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
+        Command::Drill(args) => {
+            let of = database_of(&args.archive, config).or_else(|| config.default_database());
+            // Of a sample not all can be demanded.
+            if args.selection.tables.is_empty() && args.selection.schemas.is_empty() {
+                demands(&mut args.demands, &config.settings(of.as_deref())?);
+            }
+            server(&mut args.whereto, config)?;
+            archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?;
+        }
         Command::Diff(args) => {
             dburl(&mut args.against, config)?;
             archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?;
@@ -58,6 +68,14 @@ fn listed(database: &mut Option<String>, place: &mut Option<String>, config: &Co
         *name = config.database_name(name);
     }
     store(place, &settings, config);
+    Ok(())
+}
+
+/// A configured name as the server of a drill; without one the drill has a server of its own.
+fn server(whereto: &mut WheretoArgs, config: &Config) -> Result<()> {
+    if whereto.server.is_some() {
+        dburl(&mut whereto.server, config)?;
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ pub mod config;
 mod configured;
 pub mod copy;
 pub mod diff;
+pub mod drill;
 pub mod globals;
 pub mod hold;
 mod in_place;
@@ -21,6 +22,7 @@ pub mod read;
 pub mod restore;
 pub mod rollback;
 pub mod rows;
+mod state;
 pub mod swap;
 pub mod test;
 pub mod validate;
@@ -73,6 +75,7 @@ pub enum Command {
     Show(read::ShowArgs),
     Verify(read::VerifyArgs),
     Test(test::TestArgs),
+    Drill(Box<drill::DrillArgs>),
     Cat(read::CatArgs),
     Diff(diff::DiffArgs),
     Copy(Box<copy::CopyArgs>),
@@ -193,6 +196,7 @@ async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<
         Command::Show(args) => args.run(&context).await,
         Command::Verify(args) => args.run(&context).await,
         Command::Test(args) => args.run(&context).await,
+        Command::Drill(args) => args.run(&context).await,
         Command::Cat(args) => args.run(&context).await,
         Command::Diff(args) => args.run(&context).await,
         Command::Copy(args) => args.run(&context).await,

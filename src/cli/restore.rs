@@ -22,9 +22,7 @@ use crate::exit::Exit;
 use crate::opened::OpenArchive;
 use crate::pg::{ConnectOptions, EnvLookup, PgError, quote};
 use crate::plan::globals::TablespaceMap;
-use crate::plan::priority::Priorities;
-use crate::plan::select::Selection;
-use crate::restore::{Demands, Options, Plan, Sections, Summary, Wanted};
+use crate::restore::{Demands, Options, Plan, Summary, Wanted};
 use crate::stop::Stop;
 
 /// Restore an archive into a database
@@ -274,14 +272,7 @@ pub(super) fn whole(target: ConnectOptions, jobs: usize) -> Options {
         create: false,
         resume: false,
         jobs,
-        wanted: Wanted {
-            selection: Selection::default(),
-            sections: Sections::ALL,
-            no_owner: false,
-            no_acl: false,
-            no_tablespaces: false,
-            priorities: Priorities::default(),
-        },
+        wanted: Wanted::all(),
         globals: None,
         tablespace_map: TablespaceMap::default(),
         profile: Wish::Detect,

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::restore;
 
 /// Below this share of passed checks a test fails, whichever they are.
-pub const PASS_RATE: f64 = 0.8;
+pub(super) const PASS_RATE: f64 = 0.8;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +96,7 @@ impl Check {
 }
 
 /// An error with its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

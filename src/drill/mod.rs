@@ -5,9 +5,32 @@
 //! drill   the same, then: a server of its own (or a named one) ─▶ restore ─▶ proof ─▶ removal ─▶ record, report
 //! ```
 
-pub mod check;
-pub mod quick;
+mod calibrate;
+mod check;
+mod estimate;
+pub mod evidence;
+mod full;
+mod private;
+mod programs;
+mod quick;
+mod rates;
+mod record;
+mod register;
+mod report;
+mod state;
+mod target;
 pub mod text;
+mod timeline;
 
+pub use calibrate::calibrate;
 pub use check::{Check, Outcome, Verdict};
+pub use estimate::{Basis, Estimate};
+pub use full::{Bases, DrillOptions, Drilled, drill};
+pub use private::PrivateOptions;
 pub use quick::{AGE, ArchiveFacts, Keys, Quick, QuickOptions, quick};
+pub use record::{ForecastFacts, Objective, Record, TableFacts, TestType, Throughput, Who};
+pub use register::Entry;
+pub use report::page;
+pub use state::{Run, State};
+pub use target::{ServerFacts, Whereto};
+pub use timeline::{Phase, Step, Timeline};

@@ -59,6 +59,12 @@ pub fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
+/// How far something is off, as percent with a sign: `+12 %`; `0 %` for next to nothing.
+pub fn off(share: f64) -> String {
+    let rounded = (share * 100.0).round();
+    if rounded == 0.0 { "0 %".to_owned() } else { format!("{rounded:+.0} %") }
+}
+
 /// A count as a number to calculate with; what is lost beyond 2^53 is not looked at.
 #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
 pub fn float(count: u64) -> f64 {
@@ -72,6 +78,7 @@ mod tests {
     #[test]
     fn figures() {
         assert_eq!([bytes(17), bytes(1536), bytes(5 << 30)], ["17 B", "1.5 KiB", "5.0 GiB"]);
+        assert_eq!([off(0.511), off(-0.2), off(-0.001)], ["+51 %", "-20 %", "0 %"]);
         assert_eq!([count(7), count(1234), count(6_001_215)], ["7", "1,234", "6,001,215"]);
         let times = [0.341, 12.34, 59.97, 250.0, 3600.0, 7500.0, 273_600.0].map(seconds);
         assert_eq!(times, ["0.34 s", "12.3 s", "1 min", "4 min 10 s", "1 h", "2 h 5 min", "3 d 4 h"]);

@@ -46,6 +46,33 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// A text with quoted names, without the quotes that plain names do not need: for people, never for SQL.
+pub fn unquoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('"') {
+        out.push_str(before);
+        let plain = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        match after.split_once('"') {
+            Some((name, next)) if plain(name) && !next.starts_with('"') => {
+                out.push_str(name);
+                rest = next;
+            }
+            // The rest as it is: a name with quotes in it is not taken apart.
+            _ => {
+                out.push('"');
+                out.push_str(after);
+                return out;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +84,13 @@ mod tests {
         assert_eq!(literal(r"a\b'"), r"E'a\\b'''");
         assert_eq!(printable("a\nDROP"), "a\\nDROP");
         assert_eq!(ident_list(["a", "b c"]), r#""a", "b c""#);
+    }
+
+    #[test]
+    fn plain_names_stand_without_quotes() {
+        assert_eq!(unquoted("CONSTRAINT \"a_fkey\" ON \"public\".\"t\""), "CONSTRAINT a_fkey ON public.t");
+        for kept in ["\"Mixed\".x", "\"a\"\"b\"", "x.\"1\""] {
+            assert_eq!(unquoted(kept), kept);
+        }
     }
 }

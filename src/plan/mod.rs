@@ -1,6 +1,7 @@
 //! What is to be done, in which order, in which pieces. Pure: no I/O, no async.
 
 pub mod choose;
+pub mod forecast;
 pub mod globals;
 pub mod priority;
 pub mod restore;

@@ -13,6 +13,7 @@ mod exclusive;
 mod execute;
 mod failures;
 mod fill;
+mod forecast;
 mod globals;
 mod in_place;
 mod inexpressible;
@@ -36,6 +37,7 @@ mod validate;
 
 pub use checks::{Check, Demands, Outcome};
 pub use classes::ClassComplete;
+pub use forecast::{Forecast, forecast};
 pub use globals::script as globals_script;
 pub use in_place::{InPlacePlan, InPlaceSummary, in_place, plan_in_place};
 pub use options::{GlobalsOptions, GlobalsReport, Options, Plan, Sections, Summary, Wanted};

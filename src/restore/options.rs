@@ -61,6 +61,20 @@ pub struct Wanted {
     pub priorities: Priorities,
 }
 
+impl Wanted {
+    /// All of an archive.
+    pub fn all() -> Self {
+        Self {
+            selection: Selection::default(),
+            sections: Sections::ALL,
+            no_owner: false,
+            no_acl: false,
+            no_tablespaces: false,
+            priorities: Priorities::default(),
+        }
+    }
+}
+
 /// How roles, tablespaces and what else the whole server has are restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GlobalsOptions {

@@ -21,7 +21,7 @@ use crate::event::SharedObserver;
 use crate::manifest::{Content, Stream};
 use crate::opened::{ChunkRange, OpenArchive};
 use crate::pg::Session;
-use crate::pg::quote::printable;
+use crate::pg::quote::{printable, unquoted};
 use crate::plan::restore::Step;
 use crate::stop::Stop;
 
@@ -142,7 +142,7 @@ impl Steps {
             let identity = printable(&entry.object.identity(&entry.head));
             // The kind stands beside it.
             let kind = format!("{} ", entry.object.kind().to_uppercase());
-            identity.strip_prefix(&kind).map(str::to_owned).unwrap_or(identity)
+            unquoted(identity.strip_prefix(&kind).unwrap_or(&identity))
         };
         match step {
             Step::Create(item) | Step::Finish(item) => {
