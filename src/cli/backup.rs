@@ -253,7 +253,7 @@ impl BackupArgs {
 }
 
 /// An error and its causes.
-fn in_one_line(error: &Error) -> String {
+pub(super) fn in_one_line(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

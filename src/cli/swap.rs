@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::Context;
 use super::args::UnlockArgs;
+use super::backup::in_one_line;
 use super::keys;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
@@ -13,6 +14,7 @@ use super::prompt::confirm;
 use crate::archive::Verifier;
 use crate::backup;
 use crate::clock::Clock;
+use crate::custody;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -143,6 +145,14 @@ impl SwapArgs {
         };
         let recipients = if archive.is_encrypted() {
             let known = archive.manifest().await?.recipients;
+            let (known, gone) = custody::still_good(&known, Clock::System.now());
+            for error in gone {
+                // Not a reason to be without the backup that is the way back: the others open it.
+                printer.warning(&format!(
+                    "the safety backup is not sealed for one who opens the archive: {}",
+                    in_one_line(&error)
+                ));
+            }
             keys::recipients(&known, unlock.command.command(), &unlock.passphrase)
                 .context(|| "seal the safety backup as the archive is sealed".to_owned())?
         } else {

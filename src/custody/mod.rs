@@ -11,4 +11,4 @@ pub mod named;
 
 pub use command::KeyCommand;
 pub use gpg::Gpg;
-pub use named::recipients;
+pub use named::{recipients, still_good};

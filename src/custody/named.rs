@@ -19,7 +19,11 @@ const FINGERPRINT_DIGITS: [usize; 2] = [40, 64];
 /// Of kind [`ErrorKind::Key`], naming what cannot be sealed for and why.
 pub fn recipients(word: &str, now: Timestamp) -> Result<Vec<Recipient>> {
     let word = word.trim();
-    let doing = || format!("read the recipient {word}");
+    let doing = || match word {
+        // A whole certificate in base64 tells nobody whose it is; the error does.
+        _ if word.starts_with("openpgp:") => "read an OpenPGP public key".to_owned(),
+        _ => format!("read the recipient {word}"),
+    };
     if word.starts_with("age1") || word.starts_with("ssh-") || word.starts_with("openpgp:") {
         return Recipient::parse(word).map(|recipient| vec![recipient]).context(doing);
     }
@@ -41,6 +45,19 @@ pub fn recipients(word: &str, now: Timestamp) -> Result<Vec<Recipient>> {
         "recipients are age1…, ssh-ed25519 …, ssh-rsa …, a file of them, an OpenPGP public key file, or the whole \
          fingerprint or the e-mail address of a key in the keyring of gpg",
     ))
+}
+
+/// Of recipients that an archive was sealed for, those that can still be sealed for, and why the others cannot: years later, a
+/// key may have expired.
+pub fn still_good(words: &[String], now: Timestamp) -> (Vec<String>, Vec<Error>) {
+    let (mut good, mut gone) = (Vec::new(), Vec::new());
+    for word in words {
+        match recipients(word, now) {
+            Ok(_) => good.push(word.clone()),
+            Err(error) => gone.push(error),
+        }
+    }
+    (good, gone)
 }
 
 /// The digits of a fingerprint, which may be spaced and begin with `0x`. Key IDs are shorter, and can be forged.
@@ -107,6 +124,14 @@ mod tests {
         for short in ["0123456789abcdef", "89abcdef", "", "age1x", &digits.replace('a', "g")] {
             assert_eq!(fingerprint(short), None, "{short}");
         }
+    }
+
+    #[test]
+    fn whoever_cannot_be_sealed_for_any_more_is_left_out_and_named() {
+        let good = crate::seal::recipient::generate_identity().1;
+        let words = ["openpgp:AAAA".to_owned(), good.clone()];
+        let (kept, gone) = still_good(&words, Timestamp::UNIX_EPOCH);
+        assert_eq!((kept, gone.len()), (vec![good], 1));
     }
 
     #[test]

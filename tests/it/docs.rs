@@ -15,10 +15,15 @@ fn repository() -> &'static Path {
 
 /// The names of the commands, as the help lists them.
 fn commands() -> Vec<String> {
-    let help = run(&mut pgcask(["--help"])).expect(0).stdout;
+    commands_in(&run(&mut pgcask(["--help"])).expect(0).stdout)
+}
+
+/// The commands that a help text lists.
+fn commands_in(help: &str) -> Vec<String> {
     let list = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
-    let names =
-        list.take_while(|line| line.starts_with("  ")).filter_map(|line| line.split_whitespace().next());
+    // Deeper lines go on with what stands above them.
+    let first = list.take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
+    let names = first.filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
@@ -26,9 +31,17 @@ fn reference() -> String {
     let mut page =
         "# Command reference\n\nThe program's own help, written by `cargo xtask docs`.\n".to_owned();
     for name in commands() {
-        let help = run(&mut pgcask([name.as_str(), "--help"])).expect(0).stdout;
-        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
-        write!(page, "\n## pgcask {name}\n\n```text\n{}\n```\n", help.join("\n").trim_end()).unwrap();
+        let mut tell = |level: &str, words: &[&str]| {
+            let help = run(&mut pgcask([words, &["--help"]].concat())).expect(0).stdout;
+            let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+            let (name, text) = (words.join(" "), lines.join("\n"));
+            write!(page, "\n{level} pgcask {name}\n\n```text\n{}\n```\n", text.trim_end()).unwrap();
+            help
+        };
+        let help = tell("##", &[&name]);
+        for action in commands_in(&help) {
+            tell("###", &[&name, &action]);
+        }
     }
     page
 }

@@ -3,7 +3,7 @@
 //! A whole message, as any OpenPGP program reads it: `gpg --decrypt` recovers a data key even without pgcask. It is
 //! encrypted to every key of the certificate that is valid and made for encryption, so that of several smart cards any
 //! one opens it. Encrypting, and decrypting with a secret key file, is done here in Rust; a key that only an agent or a card
-//! holds is a [`Keeper`](super::Keeper)'s to use.
+//! holds is used by one who [`Unwraps`](super::Unwraps).
 
 use std::fmt;
 use std::io::{BufReader, Read as _};
