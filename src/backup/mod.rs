@@ -188,5 +188,6 @@ fn metadata_of(options: &Options, made: &Made, key: &str, taken: Timestamp, cloc
         tool: manifest.tool.clone(),
         expires_at: expiry(options, taken),
         partial: options.is_partial(),
+        audit: options.audit.clone(),
     }
 }

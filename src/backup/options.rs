@@ -11,6 +11,7 @@ use crate::plan::select::Selection;
 use crate::seal::compress::Level;
 use crate::seal::recipient::Recipient;
 use crate::store::naming::Kind;
+use crate::store::sidecar::AuditHead;
 
 /// Which parts of the database go into the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +70,8 @@ pub struct Options {
     pub lock_timeout: Duration,
     /// Wait for a snapshot that is serializable beyond doubt (`SERIALIZABLE READ ONLY DEFERRABLE`).
     pub serializable_deferrable: bool,
+    /// The head of this host's chain in the audit log, to be named in the sidecar.
+    pub audit: Option<AuditHead>,
 }
 
 impl Options {

@@ -14,6 +14,7 @@ use super::globals::BackupGlobalsArgs;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::prune::{self, PolicyArgs};
+use super::record::{self, Record};
 use super::{Context, keys};
 use crate::backup::{Options, Parts, Summary};
 use crate::clock::Clock;
@@ -156,8 +157,10 @@ impl BackupArgs {
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
-        let options = self.options(printer)?;
+        let mut options = self.options(printer)?;
         let store = Location::parse(store_needed(self.to.as_deref(), "--to")?)?.open()?;
+        context.record.store(&store);
+        options.audit = record::head(&store);
         // What cannot be a place is told before anything is done; what cannot be reached must not keep a backup from being made.
         let places = self.copy_to.iter().map(|place| Location::parse(place));
         let copy_to = places.collect::<std::result::Result<Vec<_>, _>>()?;
@@ -170,6 +173,7 @@ impl BackupArgs {
         };
         progress.finish();
         let summary = result?;
+        note(&context.record, &summary, &copies);
         tell(printer, &summary, &copies)?;
         if self.prune {
             self.prune(&store, &summary.database, context).await;
@@ -212,6 +216,7 @@ impl BackupArgs {
             profile: self.profile.wish(),
             lock_timeout: self.lock_deadline(),
             serializable_deferrable: self.serializable_deferrable,
+            audit: None,
         })
     }
 
@@ -249,6 +254,20 @@ impl BackupArgs {
                 error.hints().iter().for_each(|hint| printer.info(&format!("hint: {hint}")));
             }
         }
+    }
+}
+
+/// What the audit log has of a backup.
+fn note(record: &Record, summary: &Summary, copies: &[Copied]) {
+    record.archive(&summary.archive);
+    record.digest(&summary.sha256);
+    record.detail("database", &summary.database);
+    record.detail("kind", &summary.kind);
+    record.detail("rows", &summary.rows);
+    record.detail("bytes", &summary.bytes);
+    if !copies.is_empty() {
+        let places: Vec<&str> = copies.iter().map(|copied| copied.archive.as_str()).collect();
+        record.detail("copies", &places.join(" "));
     }
 }
 

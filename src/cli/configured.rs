@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Command;
 use super::args::{FindArgs, PassphraseArgs, ProfileArgs, SelectionArgs, UnlockArgs};
+use super::audit::AuditAction;
 use super::backup::BackupArgs;
 use super::drill::WheretoArgs;
 use super::hold::HoldAction;
@@ -30,6 +31,12 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
             }
             HoldAction::List { database, store, .. } => listed(database, store, config)?,
         },
+        Command::Audit(args) => {
+            let (AuditAction::Verify { from }
+            | AuditAction::Show { from, .. }
+            | AuditAction::Export { from }) = &mut args.action;
+            listed(&mut None, &mut from.store, config)?;
+        }
         Command::Show(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
         Command::Verify(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
         Command::Cat(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,

@@ -69,8 +69,9 @@ impl CopyArgs {
         let from = self.find.place(&self.archive).await?;
         let to = Location::parse(&self.to)?.open()?;
         let archive = if self.rekey {
-            Some(read::open_to_read(&from, &self.unlock, printer).await?)
+            Some(read::open_to_read(&from, &self.unlock, context).await?)
         } else {
+            context.record.archive(&from);
             read::announce(&from, printer).await?;
             None
         };
@@ -84,6 +85,7 @@ impl CopyArgs {
         };
         progress.finish();
         let copied = result?;
+        context.record.detail("copies", &copied.archive);
         if printer.json {
             printer.json(&copied)?;
         } else {

@@ -75,7 +75,7 @@ impl DiffArgs {
         }
         let options = DiffOptions { live, tables: patterns(&self.tables)?, sample: self.sample };
         let place = self.find.place(&self.archive).await?;
-        let archive = open_to_read(&place, &self.unlock, context.printer).await?;
+        let archive = open_to_read(&place, &self.unlock, context).await?;
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
         let mut file =

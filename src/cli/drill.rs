@@ -156,6 +156,7 @@ impl DrillArgs {
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
         let place = self.find.place(&self.archive).await?;
+        context.record.archive(&place);
         let options = DrillOptions {
             quick: QuickOptions { rpo_seconds: self.rpo, read_all: true },
             wanted: Wanted { selection: self.selection.resolve()?, ..Wanted::all() },

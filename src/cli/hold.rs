@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::Context;
 use super::args::{FindArgs, actor, located, store_needed, table};
 use super::printer::Printer;
+use super::record::Record;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::exit::Exit;
@@ -95,6 +96,16 @@ pub struct WhyArgs {
 }
 
 impl WhyArgs {
+    fn note(&self, record: &Record, place: &str) {
+        record.archive(place);
+        record.detail("reason", &self.reason);
+        for (name, value) in [("person", &self.person), ("case", &self.case)] {
+            if let Some(value) = value {
+                record.detail(name, value);
+            }
+        }
+    }
+
     fn statement(&self) -> Statement {
         let statement = hold::statement(actor(), Clock::System, &self.reason);
         Statement { person: self.person.clone(), case: self.case.clone(), ..statement }
@@ -107,7 +118,9 @@ impl HoldArgs {
         let printer = context.printer;
         match &self.action {
             HoldAction::Add { archive, why, find } => {
-                let (store, key) = located(&find.place(archive).await?)?;
+                let place = find.place(archive).await?;
+                why.note(&context.record, &place);
+                let (store, key) = located(&place)?;
                 let made = hold::add(&store, &key, &why.statement()).await?;
                 if printer.json {
                     printer.json(&made)?;
@@ -116,7 +129,9 @@ impl HoldArgs {
                 }
             }
             HoldAction::Release { archive, hold, why, find } => {
-                let (store, key) = located(&find.place(archive).await?)?;
+                let place = find.place(archive).await?;
+                why.note(&context.record, &place);
+                let (store, key) = located(&place)?;
                 let ended = hold::release(&store, &key, *hold, &why.statement()).await?;
                 if printer.json {
                     printer.json(&ended)?;

@@ -1,6 +1,7 @@
 //! The command line: one file per command, with its arguments, the call into the library, and what it prints.
 
 pub mod args;
+pub mod audit;
 pub mod backup;
 pub mod config;
 mod configured;
@@ -19,6 +20,7 @@ pub mod progress;
 pub mod prompt;
 pub mod prune;
 pub mod read;
+pub mod record;
 pub mod restore;
 pub mod rollback;
 pub mod rows;
@@ -29,6 +31,7 @@ pub mod validate;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -40,6 +43,7 @@ use crate::pg::EnvLookup;
 use crate::stop::Stop;
 use args::{Color, ConfigFileArgs, OutputArgs};
 use printer::{Printer, Verbosity};
+use record::Record;
 
 /// Back up and recover PostgreSQL databases: sealed, parallel, proven row by row
 #[derive(Debug, Parser)]
@@ -72,6 +76,7 @@ pub enum Command {
     List(list::ListArgs),
     Prune(prune::PruneArgs),
     Hold(hold::HoldArgs),
+    Audit(audit::AuditArgs),
     Show(read::ShowArgs),
     Verify(read::VerifyArgs),
     Test(test::TestArgs),
@@ -104,6 +109,34 @@ pub struct Context {
     pub bar: bool,
     /// How it is stopped.
     pub stop: Stop,
+    /// What the audit log gets to know.
+    pub record: Record,
+}
+
+impl Command {
+    /// The name under which a command stands in the audit log; none for those that only look at names and settings.
+    fn audited(&self) -> Option<&'static str> {
+        use hold::HoldAction::{Add, Release};
+        use key::KeyAction;
+        Some(match self {
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            Self::Rollback(args) if !args.list && !args.dry_run => "rollback",
+            Self::Validate(_) => "validate",
+            Self::Prune(args) if args.apply => "prune",
+            Self::Hold(args) if matches!(args.action, Add { .. }) => "hold add",
+            Self::Hold(args) if matches!(args.action, Release { .. }) => "hold release",
+            Self::Verify(_) => "verify",
+            Self::Cat(_) => "cat",
+            Self::Diff(_) => "diff",
+            Self::Test(_) => "test",
+            Self::Drill(_) => "drill",
+            Self::Copy(_) => "copy",
+            Self::Keygen(_) => "keygen",
+            Self::Key(args) if matches!(args.action, KeyAction::Add(_)) => "key add",
+            _ => return None,
+        })
+    }
 }
 
 /// Runs the command line of this process.
@@ -123,6 +156,7 @@ pub fn main() -> ExitCode {
         printer: Printer { json: cli.output.json, verbosity },
         bar: !cli.output.no_progress && !cli.output.json,
         stop: Stop::default(),
+        record: Record::default(),
     };
     if let Err(error) = adopt_env_file() {
         context.printer.failure(&error);
@@ -185,24 +219,35 @@ fn configured(command: Command, file: Option<&Path>, context: &Context) -> Resul
 
 async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<Exit> {
     watch_signals(&context)?;
-    match configured(command, file, &context)? {
-        Command::Backup(args) => args.run(&context).await,
-        Command::Restore(args) => args.run(&context).await,
-        Command::Rollback(args) => args.run(&context).await,
-        Command::Validate(args) => args.run(&context).await,
-        Command::List(args) => args.run(&context).await,
-        Command::Prune(args) => Box::pin(args.run(&context)).await,
-        Command::Hold(args) => args.run(&context).await,
-        Command::Show(args) => args.run(&context).await,
-        Command::Verify(args) => args.run(&context).await,
-        Command::Test(args) => args.run(&context).await,
-        Command::Drill(args) => args.run(&context).await,
-        Command::Cat(args) => args.run(&context).await,
-        Command::Diff(args) => args.run(&context).await,
-        Command::Copy(args) => args.run(&context).await,
-        Command::Keygen(args) => args.run(&context),
-        Command::Key(args) => args.run(&context).await,
-        Command::Config(args) => args.run(file, &context).await,
+    let command = configured(command, file, &context)?;
+    let (operation, began) = (command.audited(), Instant::now());
+    let outcome = Box::pin(carry_out(command, file, &context)).await;
+    if let Some(operation) = operation {
+        context.record.write(operation, &outcome, began, context.printer).await;
+    }
+    outcome
+}
+
+async fn carry_out(command: Command, file: Option<&Path>, context: &Context) -> Result<Exit> {
+    match command {
+        Command::Backup(args) => args.run(context).await,
+        Command::Restore(args) => args.run(context).await,
+        Command::Rollback(args) => args.run(context).await,
+        Command::Validate(args) => args.run(context).await,
+        Command::List(args) => args.run(context).await,
+        Command::Prune(args) => Box::pin(args.run(context)).await,
+        Command::Hold(args) => args.run(context).await,
+        Command::Audit(args) => args.run(context).await,
+        Command::Show(args) => args.run(context).await,
+        Command::Verify(args) => args.run(context).await,
+        Command::Test(args) => args.run(context).await,
+        Command::Cat(args) => args.run(context).await,
+        Command::Diff(args) => args.run(context).await,
+        Command::Copy(args) => args.run(context).await,
+        Command::Keygen(args) => args.run(context),
+        Command::Key(args) => args.run(context).await,
+        Command::Config(args) => args.run(file, context).await,
+        Command::Drill(args) => args.run(context).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "pgcask", &mut script);

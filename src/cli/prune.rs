@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Span, Timestamp};
 use super::Context;
 use super::args::{FindArgs, actor, located, span_ahead, store_needed, table};
 use super::printer::{Printer, human_bytes, human_count};
+use super::record::Record;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::exit::Exit;
@@ -136,6 +137,7 @@ impl PruneArgs {
         let printer = context.printer;
         let place = store_needed(self.store.as_deref(), "--store")?;
         let store = Location::parse(place)?.open_existing()?;
+        context.record.store(&store);
         let find = FindArgs { store: self.store.clone(), before: None };
         let mut named = Vec::new();
         for backup in &self.backups {
@@ -159,6 +161,7 @@ impl PruneArgs {
         } else {
             Ok(())
         };
+        note(&context.record, &plan);
         show(printer, &plan)?;
         done?;
         versions(printer, &store, &plan).await;
@@ -183,8 +186,24 @@ pub(super) async fn after_backup(
         actor: actor(),
     };
     let mut plan = plan(store, &options, Clock::System.now()).await?;
-    apply(store, &mut plan, &options, Clock::System, &context.stop).await?;
-    Ok(plan)
+    let done = apply(store, &mut plan, &options, Clock::System, &context.stop).await;
+    note(&context.record, &plan);
+    done.map(|()| plan)
+}
+
+/// What the audit log has of a prune: what was marked and removed, by id.
+fn note(record: &Record, plan: &Plan) {
+    for (step, name) in [(Step::Mark, "marked"), (Step::Remove, "removed")] {
+        let done = |one: &&Planned| one.step == step && one.outcome == Some(Outcome::Done);
+        let ids: Vec<&str> = plan.backups.iter().filter(done).map(|one| one.id.as_str()).collect();
+        if !ids.is_empty() {
+            record.detail(name, &ids.join(" "));
+        }
+    }
+    let leftovers = plan.leftovers.iter().filter(|one| one.outcome == Some(Outcome::Done)).count();
+    if leftovers > 0 {
+        record.detail("leftovers_removed", &leftovers);
+    }
 }
 
 /// A bucket that keeps versions gives back no space for what is removed.

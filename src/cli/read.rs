@@ -133,9 +133,10 @@ pub(super) async fn open(archive: &str, unlock: &UnlockArgs) -> Result<OpenArchi
 pub(super) async fn open_to_read(
     archive: &str,
     unlock: &UnlockArgs,
-    printer: Printer,
+    context: &Context,
 ) -> Result<OpenArchive> {
-    announce(archive, printer).await?;
+    context.record.archive(archive);
+    announce(archive, context.printer).await?;
     open(archive, unlock).await
 }
 
@@ -264,6 +265,7 @@ impl VerifyArgs {
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
         let place = self.find.place(&self.archive).await?;
+        context.record.archive(&place);
         let source = Source::open(&place).await?;
         let mut refused = None;
         let verifier = if self.no_key {
@@ -338,7 +340,7 @@ impl CatArgs {
             .hint("leave TABLE out, and give --table, for a script of some tables"));
         }
         let place = self.find.place(&self.archive).await?;
-        let archive = open_to_read(&place, &self.unlock, context.printer).await?;
+        let archive = open_to_read(&place, &self.unlock, context).await?;
         if self.globals {
             globals::cat(printer, &archive, self.show_secrets, &wanted).await?;
         } else if let Some(table) = &self.table {

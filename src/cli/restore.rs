@@ -135,9 +135,10 @@ impl RestoreArgs {
     async fn open(&self, context: &Context) -> Result<OpenArchive> {
         let place = self.find.place(&self.archive).await?;
         if self.dry_run {
+            context.record.nothing();
             open(&place, &self.unlock).await
         } else {
-            open_to_read(&place, &self.unlock, context.printer).await
+            open_to_read(&place, &self.unlock, context).await
         }
     }
 

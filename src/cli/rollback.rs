@@ -152,7 +152,7 @@ impl RollbackArgs {
             other => opened.display(&other?.key),
         };
         context.printer.info(&format!("the newest safety backup is {archive}"));
-        let archive = super::read::open_to_read(&archive, &self.unlock, context.printer).await?;
+        let archive = super::read::open_to_read(&archive, &self.unlock, context).await?;
         let options = super::restore::whole(target, default_jobs());
         let swap = SwapArgs { swap: true, safety_to: Some(store.to_owned()), ..SwapArgs::default() };
         if self.dry_run {

@@ -159,6 +159,7 @@ impl SwapArgs {
             printer.warning("the safety backup is not encrypted, as the archive is not");
             Vec::new()
         };
+        let store = Location::parse(&store)?.open()?;
         let options = backup::Options {
             source: options.target.clone(),
             kind: Kind::PreRestore,
@@ -175,8 +176,9 @@ impl SwapArgs {
             profile: crate::catalog::profile::Wish::Detect,
             lock_timeout: std::time::Duration::from_mins(1),
             serializable_deferrable: false,
+            audit: super::record::head(&store),
         };
-        Ok(Some(Safety { options, store: Location::parse(&store)?.open()? }))
+        Ok(Some(Safety { options, store }))
     }
 }
 
@@ -189,8 +191,11 @@ pub(super) struct Safety {
 impl Safety {
     pub(super) fn take<'a>(self, observer: &SharedObserver, context: &Context) -> SafetyBackup<'a> {
         let (observer, stop) = (Arc::clone(observer), context.stop.clone());
+        let record = context.record.clone();
         Box::pin(async move {
             let made = backup::run(&self.options, &self.store, Clock::System, &observer, &stop).await?;
+            record.detail("safety_backup", &made.archive);
+            record.detail("safety_backup_digest", &made.sha256);
             Ok(made.archive)
         })
     }

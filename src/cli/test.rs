@@ -68,6 +68,7 @@ impl TestArgs {
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
         let place = self.find.place(&self.archive).await?;
+        context.record.archive(&place);
         let options = QuickOptions { rpo_seconds: self.rpo, read_all: !self.no_read };
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);

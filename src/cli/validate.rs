@@ -97,7 +97,7 @@ impl ValidateArgs {
             return print_keys(printer, &keys?);
         };
         let place = self.find.place(against).await?;
-        let archive = super::read::open_to_read(&place, &self.unlock, context.printer).await?;
+        let archive = super::read::open_to_read(&place, &self.unlock, context).await?;
         let options = Options {
             wanted: self.wanted.resolve()?,
             verify: !self.no_rows,

@@ -69,6 +69,16 @@ pub const VARIABLES: &[Variable] = &[
         "With `SUPABASE_DB_PASSWORD`, and where no database is named: the direct host of this Supabase project.",
     ),
     variable("SUPABASE_DB_PASSWORD", "", "Password of its database."),
+    variable(
+        "PGCASK_AUDIT",
+        "",
+        "Where entries of the audit log go: `store`, `local` (this host alone) or `off`; `store` without it.",
+    ),
+    variable(
+        "XDG_STATE_HOME",
+        "",
+        "Where this host keeps its own copy of the audit log; `~/.local/state` without it.",
+    ),
     variable("NO_COLOR", "", "No colours."),
     variable("PG*", "", "libpq's variables (`PGHOST`, `PGUSER`, `PGPASSWORD` …), as in psql."),
     variable(

@@ -101,6 +101,7 @@ async fn restored(
         profile: Wish::Detect,
         lock_timeout: Duration::from_secs(10),
         serializable_deferrable: false,
+        audit: None,
         unlogged_rows: true,
     };
     let store = Location::Directory(folder.to_owned()).open()?;

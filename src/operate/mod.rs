@@ -1,5 +1,6 @@
 //! What keeps backups in order: how long each is kept, what nobody may remove, and who did what.
 
+pub mod audit;
 pub mod hold;
 pub mod prune;
 pub mod reading;

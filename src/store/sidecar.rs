@@ -64,6 +64,20 @@ pub struct Metadata {
     /// Only a part of the database is in it: chosen tables or schemas, definitions alone, rows alone.
     #[serde(default)]
     pub partial: bool,
+    /// The head of the audit log's chain of the host that made it, before the backup.
+    #[serde(default)]
+    pub audit: Option<AuditHead>,
+}
+
+/// An entry of the audit log, by which a chain that lost its end is noticed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    /// The chain.
+    pub chain: String,
+    /// The entry's place in it.
+    pub number: u64,
+    /// SHA-256 of the entry's line.
+    pub hash: String,
 }
 
 /// Reads the `.json` of the archive at `key`; `None` for one that is no such sidecar.

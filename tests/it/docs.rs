@@ -167,6 +167,7 @@ pub(crate) fn walk(
     psql.get_envs().filter_map(|(key, value)| Some((key, value?))).for_each(|(key, value)| {
         bash.env(key, value);
     });
+    bash.env("XDG_STATE_HOME", folder.join("state"));
     bash.env("PATH", path.unwrap()).envs(variables.iter().map(|(name, value)| (name, value)));
     output(&mut bash)
 }
@@ -220,4 +221,62 @@ fn the_runbook_brings_the_whole_database_back() {
     assert_eq!(crate::swap::databases(&server).len(), kept - 1);
     let first = crate::swap::databases(&server).into_iter().find(|name| name.starts_with("shop_before_"));
     assert!(first.is_some() && wrecked != content(&server, "golden"));
+}
+
+/// The chapters of a page, walked in their order on one store.
+fn walk_page(page: &str) -> Vec<(String, String)> {
+    let (server, folder) = (Server::start(newest()), tempfile::tempdir().unwrap());
+    server.sql("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.sql("shop", crate::swap::SHOP);
+    let variables = [("SHOP", server.url("shop"))];
+    let prepare = [
+        "pgcask keygen --output pgcask.key > recipient",
+        "pgcask backup \"$SHOP\" --to backups --recipient recipient",
+    ];
+    walk(&server, "shop", folder.path(), &prepare.map(str::to_owned), &variables);
+    let text = std::fs::read_to_string(repository().join(page)).unwrap();
+    let titles = text.lines().filter_map(|line| line.strip_prefix("## "));
+    let with_commands = titles.filter(|title| {
+        let (_, chapter) = text.split_once(&format!("\n## {title}\n")).unwrap();
+        !commands_of(chapter.split("\n## ").next().unwrap()).is_empty()
+    });
+    let walked = with_commands.map(|title| {
+        let printed = walk(&server, "shop", folder.path(), &chapter_of(page, title), &variables);
+        (title.to_owned(), printed)
+    });
+    walked.collect()
+}
+
+/// What a chapter printed.
+fn printed<'a>(walked: &'a [(String, String)], title: &str) -> &'a str {
+    &walked.iter().find(|(found, _)| found == title).unwrap_or_else(|| panic!("{title}: {walked:?}")).1
+}
+
+#[test]
+fn the_page_on_retention_can_be_walked() {
+    let walked = walk_page("docs/retention.md");
+    for (title, words) in [
+        ("What would go, and why", "nothing was touched"),
+        ("Every night", "3 kept"),
+        ("One backup, before its time", "1 removed"),
+        ("Legal hold", "held: "),
+        ("Legal hold", "released: "),
+    ] {
+        let printed = printed(&walked, title);
+        assert!(printed.contains(words), "{title}: {words}: {printed}");
+    }
+}
+
+#[test]
+fn the_page_on_compliance_can_be_walked() {
+    let walked = walk_page("docs/compliance.md");
+    for (title, words) in [
+        ("What was removed, and when", "prune"),
+        ("Is it whole, and can it be restored", ": sound, "),
+        ("Who did what", "whole: "),
+        ("Who did what", "hold release"),
+    ] {
+        let printed = printed(&walked, title);
+        assert!(printed.contains(words), "{title}: {words}: {printed}");
+    }
 }

@@ -11,7 +11,7 @@ fn into_mount(folder: &Path, url: &str, options: &str) -> (Run, Vec<String>) {
     let (store, left) = (folder.join("small"), folder.join("left"));
     std::fs::create_dir_all(&store).unwrap();
     let script = "mount -t tmpfs -o \"$1\" tmpfs \"$2\" || exit 99; left=$3 store=$2; shift 3; \"$@\"; code=$?; \
-        find \"$store\" -type f > \"$left\"; exit $code";
+        find \"$store\" -type f -not -path '*/.pgcask/*' > \"$left\"; exit $code";
     let mut command = Command::new("unshare");
     // Without root, a user namespace allows the mount.
     if !is_root() {

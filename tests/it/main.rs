@@ -13,6 +13,7 @@
 
 mod architecture;
 mod archive;
+mod audit;
 mod beyond;
 mod catalog;
 mod config;

@@ -29,6 +29,9 @@ impl Run {
 pub(crate) fn pgcask<I: AsRef<str>>(args: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgcask"));
     command.env_clear().env("HOME", "/nonexistent").env("PATH", std::env::var("PATH").unwrap());
+    // The host that a test process stands for; what it remembers of stores of the same name must not outlive them.
+    let state = format!("{}/state-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    command.env("XDG_STATE_HOME", state);
     for arg in args {
         command.arg(arg.as_ref());
     }

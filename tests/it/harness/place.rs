@@ -125,14 +125,22 @@ impl Place {
 
     /// All keys, sorted; those of the audit log left out.
     pub(crate) fn keys(&self) -> Vec<String> {
+        self.all_keys().into_iter().filter(|key| !key.starts_with(".pgcask/audit/")).collect()
+    }
+
+    /// The keys of the audit log, sorted.
+    pub(crate) fn audit_keys(&self) -> Vec<String> {
+        self.all_keys().into_iter().filter(|key| key.starts_with(".pgcask/audit/")).collect()
+    }
+
+    fn all_keys(&self) -> Vec<String> {
         let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
         let all: Vec<_> = block_on(self.client.list(prefix).try_collect()).unwrap();
         let key = |meta: &object_store::ObjectMeta| {
             let parts: Vec<_> = meta.location.prefix_match(&self.prefix).unwrap().collect();
             parts.iter().map(AsRef::as_ref).collect::<Vec<_>>().join("/")
         };
-        let mut keys: Vec<String> =
-            all.iter().map(key).filter(|key| !key.starts_with(".pgcask/audit/")).collect();
+        let mut keys: Vec<String> = all.iter().map(key).collect();
         keys.sort();
         keys
     }
