@@ -1,8 +1,10 @@
 //! Finding backups: what a store lists, and how one of them is named.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::harness::cli::{Run, backup, folder, pass, pgcask, run};
+use crate::harness::place::Place;
 use crate::harness::postgres::{Server, newest};
 use crate::harness::s3::S3Server;
 
@@ -53,7 +55,7 @@ fn backups_are_listed_newest_first_and_named_by_id_kind_time_and_database() {
     let made = |db: &str, more: &[&str]| {
         let made = backup(folder.path(), &server.url(db), more);
         // Names carry whole seconds.
-        std::thread::sleep(std::time::Duration::from_millis(1100));
+        std::thread::sleep(Duration::from_millis(1100));
         made["id"].as_str().unwrap().to_owned()
     };
     let first = made(&shop, &["--kind", "weekly"]);
@@ -153,4 +155,36 @@ fn a_bucket_is_listed_and_searched_as_a_directory_is() {
         let shown = go(&["show", archive, "--store", &store, "--json", &pass(folder.path())]).json();
         assert_eq!(shown["manifest"]["database"], HOSTILE);
     }
+}
+
+/// Many backups are listed whole, in their order, whatever a page of the store's listing holds; `PGCASK_LIST_BACKUPS` sets how
+/// many (`cargo xtask list --backups 10000`).
+#[test]
+fn many_backups_are_listed_whole_and_soon() {
+    let count: usize = std::env::var("PGCASK_LIST_BACKUPS").map_or(1200, |text| text.parse().unwrap());
+    let place = Place::bucket();
+    let began = Instant::now();
+    let ids = place.plant_many(count);
+    eprintln!("{count} backups planted in {:.1} s", began.elapsed().as_secs_f64());
+    let timed = |args: &[&str]| {
+        let began = Instant::now();
+        let rows = place.run(args).expect(0).json();
+        let took = began.elapsed();
+        eprintln!("pgcask {}: {:.2} s", args.join(" "), took.as_secs_f64());
+        let rows = rows.as_array().unwrap().iter().map(|row| {
+            assert_eq!(row["metadata"]["rows"], 1, "{row}");
+            row["id"].as_str().unwrap().to_owned()
+        });
+        (rows.collect::<Vec<_>>(), took)
+    };
+    let (newest, took) = timed(&["list", "--json"]);
+    assert_eq!(newest, ids[..100], "newest first");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    let (all, took) = timed(&["list", "--json", "--limit", "0"]);
+    assert_eq!(all, ids);
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let began = Instant::now();
+    let plan = place.run(&["prune", "--json"]).expect(0).json();
+    eprintln!("pgcask prune: {:.2} s", began.elapsed().as_secs_f64());
+    assert_eq!(plan["backups"].as_array().unwrap().len(), count);
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -169,19 +169,51 @@ impl Place {
         change: impl FnOnce(&mut serde_json::Value),
     ) -> String {
         let taken = now() - SignedDuration::from_hours(24 * days);
-        let key = naming::key("shop", kind, taken, id);
-        let expires = taken.to_zoned(jiff::tz::TimeZone::UTC).checked_add(kind.keeps()).unwrap().timestamp();
-        let mut sidecar = serde_json::json!({"format": 1, "id": id, "kind": kind.name(), "database": "shop",
-            "server_version": "18.0", "archive": key.rsplit('/').next().unwrap(), "snapshot_at": taken.to_string(),
-            "finished_at": taken.to_string(), "seconds": 1.0, "bytes": 7, "plain_bytes": 7, "tables": 1, "rows": 1,
-            "objects": 1, "sha256": "00", "encrypted": false, "keys": [], "level": 1, "tool": "pgcask",
-            "expires_at": expires.to_string()});
+        let (key, mut sidecar) = forged(id, kind, taken);
         change(&mut sidecar);
         self.put(&key, "archive");
         self.put(&format!("{key}.sha256"), "00  archive\n");
         self.put(&format!("{key}.json"), &sidecar.to_string());
         key
     }
+
+    /// Plants so many backups, one an hour, a third of each of three kinds; gives their ids, newest first.
+    pub(crate) fn plant_many(&self, count: usize) -> Vec<String> {
+        let begin = now();
+        let planted = (0..count).map(|number| {
+            let kind = [Kind::Daily, Kind::Weekly, Kind::PreDeploy][number % 3];
+            let taken = begin - SignedDuration::from_hours(i64::try_from(number).unwrap());
+            let id = format!("{number:012}");
+            let (key, sidecar) = forged(&id, kind, taken);
+            (id, key, sidecar.to_string())
+        });
+        let planted: Vec<_> = planted.collect();
+        block_on(async {
+            let puts = planted.iter().flat_map(|(_, key, sidecar)| {
+                let beside = |suffix: &str| self.path(&format!("{key}{suffix}"));
+                let texts =
+                    [("", "archive".to_owned()), (".sha256", "00\n".to_owned()), (".json", sidecar.clone())];
+                texts.map(|(suffix, text)| (beside(suffix), text))
+            });
+            let put = |(path, text): (Path, String)| async move {
+                self.client.put(&path, text.into()).await.map(drop)
+            };
+            futures_util::stream::iter(puts).map(put).buffer_unordered(32).try_collect::<()>().await.unwrap();
+        });
+        planted.into_iter().map(|(id, ..)| id).collect()
+    }
+}
+
+/// A key, and a sidecar as a backup writes it.
+fn forged(id: &str, kind: Kind, taken: Timestamp) -> (String, serde_json::Value) {
+    let key = naming::key("shop", kind, taken, id);
+    let expires = taken.to_zoned(jiff::tz::TimeZone::UTC).checked_add(kind.keeps()).unwrap().timestamp();
+    let sidecar = serde_json::json!({"format": 1, "id": id, "kind": kind.name(), "database": "shop",
+            "server_version": "18.0", "archive": key.rsplit('/').next().unwrap(), "snapshot_at": taken.to_string(),
+            "finished_at": taken.to_string(), "seconds": 1.0, "bytes": 7, "plain_bytes": 7, "tables": 1, "rows": 1,
+            "objects": 1, "sha256": "00", "encrypted": false, "keys": [], "level": 1, "tool": "pgcask",
+            "expires_at": expires.to_string()});
+    (key, sidecar)
 }
 
 /// The present moment, whole seconds.

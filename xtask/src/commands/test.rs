@@ -56,6 +56,21 @@ pub(crate) fn run_crash(args: &[String]) -> Result<()> {
     run_with("cargo", &test, &environment)
 }
 
+/// `cargo xtask list`: how long it takes to list so many backups in a bucket.
+pub(crate) fn run_list(args: &[String]) -> Result<()> {
+    let mut count = "10000".to_owned();
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        match arg.as_str() {
+            "--backups" => count = value(arg, &mut rest)?,
+            other => unknown(other)?,
+        }
+    }
+    let test =
+        ["test", "--package", "pgcask", "--test", "it", "--", "many_backups_are_listed", "--nocapture"];
+    run_with("cargo", &test, &[("PGCASK_LIST_BACKUPS", count.as_str())])
+}
+
 /// `cargo xtask test --zoo`: every kind of object on every version there is, and no other test.
 fn run_zoo() -> Result<()> {
     let all = "13,14,15,16,17,18";
