@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::Span;
 use serde::Serialize;
 
@@ -19,14 +19,16 @@ use super::{Context, keys};
 use crate::backup::{Options, Parts, Summary};
 use crate::clock::Clock;
 use crate::copies::{self, Copied};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
+use crate::operate::lock;
 use crate::pg::{ConnectOptions, EnvLookup, PgError};
 use crate::seal::compress::Level;
 use crate::stop::Stop;
+use crate::store::beside::Place;
 use crate::store::naming::Kind;
-use crate::store::{Location, Store};
+use crate::store::{Location, LockMode, Store};
 
 /// Back up a database into one sealed archive
 #[derive(Debug, Clone, Args)]
@@ -75,6 +77,9 @@ pub struct BackupArgs {
     #[arg(long, value_name = "SPAN", value_parser = span_ahead)]
     pub keep_for: Option<Span>,
 
+    /// Lock the backup in the store until it expires; the bucket must have Object Lock
+    #[arg(long, value_enum, value_name = "MODE", help_heading = "Retention")]
+    pub object_lock: Option<ObjectLock>,
     /// Then prune the backups of this database in the store, as `pgcask prune --apply` does
     #[arg(long, help_heading = "Retention")]
     pub prune: bool,
@@ -148,6 +153,15 @@ impl BackupArgs {
     }
 }
 
+/// How strictly a bucket with Object Lock keeps a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ObjectLock {
+    /// Until its date, unless somebody with a special permission says otherwise
+    Governance,
+    /// Until its date; nobody can end it sooner
+    Compliance,
+}
+
 /// The default number of connections: one a processor, at most 8, since the server works as hard as we do.
 pub fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).min(8)
@@ -175,6 +189,9 @@ impl BackupArgs {
         let summary = result?;
         note(&context.record, &summary, &copies);
         tell(printer, &summary, &copies)?;
+        if let Some(mode) = self.object_lock {
+            lock(&store, &summary.archive, mode, context).await?;
+        }
         if self.prune {
             self.prune(&store, &summary.database, context).await;
         }
@@ -255,6 +272,21 @@ impl BackupArgs {
             }
         }
     }
+}
+
+/// Locks a backup that is made. It is a good one even if that fails, and not what was asked for.
+async fn lock(store: &Store, archive: &str, mode: ObjectLock, context: &Context) -> Result<()> {
+    let mode = match mode {
+        ObjectLock::Governance => LockMode::Governance,
+        ObjectLock::Compliance => LockMode::Compliance,
+    };
+    let key = Place::of(archive)?.key;
+    let until = Box::pin(lock::until_expiry(store, &key, mode)).await;
+    let until =
+        until.context(|| "lock the backup in the store; it is made, and can be deleted".to_owned())?;
+    context.record.detail("locked_until", &until);
+    context.printer.info(&format!("locked in the store until {until}"));
+    Ok(())
 }
 
 /// What the audit log has of a backup.

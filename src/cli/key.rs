@@ -194,6 +194,7 @@ impl KeyAddArgs {
         let printer = context.printer;
         let recipients = keys::new_recipients(&self.new)?;
         let archive = self.find.place(&self.archive).await?;
+        context.record.archive(&archive);
         let found = Found::locate(Source::open(&archive).await?).await?;
         let header = &found.located().header;
         if !header.encrypted {

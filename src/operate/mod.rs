@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod hold;
+pub mod lock;
 pub mod prune;
 pub mod reading;
 pub mod retention;

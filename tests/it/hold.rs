@@ -101,6 +101,49 @@ fn a_bucket_with_object_lock_holds_every_object_itself() {
     assert_eq!(s3.ask("DELETE", (&bucket, &path), &[("versionId", &version)], &[], "").0, 204);
 }
 
+#[test]
+fn a_backup_is_locked_in_the_store_until_it_expires() {
+    let (server, s3) = (Server::shared(newest()), S3Server::shared());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE t AS SELECT 42 AS answer");
+    let place = Place::in_bucket(s3.fresh_locked_bucket());
+    let bucket = place.bucket.clone().unwrap();
+    let pass = crate::harness::cli::pass(place.folder.path());
+    let backup = |place: &Place, mode: &str| {
+        let url = server.url(&source);
+        run(&mut place.command(&[
+            "backup",
+            &url,
+            "--to",
+            &place.store,
+            "--json",
+            "--object-lock",
+            mode,
+            &pass,
+        ]))
+    };
+    let made = backup(&place, "governance").expect(0).json();
+    let path = made["archive"].as_str().unwrap().strip_prefix(&format!("s3://{bucket}/")).unwrap().to_owned();
+    let expires = place.run(&["list", "--json"]).expect(0).json()[0]["metadata"]["expires_at"].clone();
+    let until = |suffix: &str| {
+        let answer = s3.ask("GET", (&bucket, &format!("{path}{suffix}")), &[("retention", "")], &[], "").1;
+        assert!(answer.contains("<Mode>GOVERNANCE</Mode>"), "{answer}");
+        answer.split("<RetainUntilDate>").nth(1).unwrap()[..20].to_owned()
+    };
+    for suffix in ["", ".sha256", ".json"] {
+        assert!(until(suffix).as_str() >= expires.as_str().unwrap(), "{} {expires}", until(suffix));
+    }
+    // A bucket without it: the backup is made, and that it is not locked is an error.
+    let plain = Place::bucket();
+    let failed = backup(&plain, "compliance").expect(1);
+    assert!(
+        failed.stderr.contains("has no Object Lock") && failed.stderr.contains("it is made"),
+        "{}",
+        failed.stderr
+    );
+    assert_eq!(plain.ids().len(), 1);
+}
+
 /// The backup host has credentials that allow to put, to list, and to get what it wrote as sidecars; and public keys alone.
 #[test]
 fn a_writer_can_neither_read_nor_destroy_what_it_wrote() {

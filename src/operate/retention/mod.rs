@@ -170,7 +170,7 @@ pub fn decide(
     for group in groups.values() {
         let mut members: Vec<(usize, &Candidate)> =
             group.iter().filter_map(|number| Some((*number, candidates.get(*number)?))).collect();
-        members.sort_by(|(_, a), (_, b)| (b.facts.taken, &b.facts.id).cmp(&(a.facts.taken, &a.facts.id)));
+        members.sort_by(|(_, a), (_, b)| age(b).cmp(&age(a)));
         for (number, reason) in
             protected(&members, policy, now).into_iter().chain(counted(&members, policy, now))
         {
@@ -180,6 +180,12 @@ pub fn decide(
         }
     }
     candidates.iter().zip(reasons).map(|(one, given)| verdict(one, given, policy, now, grace)).collect()
+}
+
+/// By what the newest is told: names carry whole seconds, sidecars more.
+fn age(candidate: &Candidate) -> (Timestamp, Option<Timestamp>, &str) {
+    let finished = candidate.sidecar.as_ref().ok().map(|sidecar| sidecar.finished);
+    (candidate.facts.taken, finished, candidate.facts.id.as_str())
 }
 
 fn verdict(
