@@ -138,7 +138,9 @@ fn a_stopped_backup_leaves_nothing() {
         signal(&child, name);
         let ended = wait(child);
         assert_eq!(ended.code, code, "{name}: {}", ended.stderr);
-        let left = files(&store);
+        let mut left = files(&store);
+        // The audit log has the entry of a backup that was stopped.
+        left.retain(|file| !file.contains("/.pgcask/audit/"));
         // A killed process cannot tidy up: its staging file stays, and its name says that it is no archive.
         assert!(
             left.iter()

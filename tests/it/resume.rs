@@ -42,7 +42,7 @@ fn a_killed_restore_goes_on_where_it_was() {
         let target = server.adopt(server.fresh_name());
         let url = server.url(&target);
         let mut child = spawn(&["restore", &archive, "--into", &url, "--create"], folder.path());
-        until(&mut child, "create INDEX \"public\".\"big_a\"");
+        until(&mut child, "index public.big_a:");
         signal(&child, "KILL");
         wait(child);
 
