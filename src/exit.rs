@@ -32,6 +32,15 @@ pub enum Exit {
     Terminated = 143,
 }
 
+impl Exit {
+    /// `pgcask check` alone: WARNING, as monitoring plug-ins say it.
+    pub const MONITOR_WARNING: Self = Self::Failed;
+    /// `pgcask check` alone: CRITICAL.
+    pub const MONITOR_CRITICAL: Self = Self::Usage;
+    /// `pgcask check` alone: UNKNOWN.
+    pub const MONITOR_UNKNOWN: Self = Self::Damaged;
+}
+
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {

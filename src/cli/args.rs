@@ -246,6 +246,12 @@ pub(super) fn seconds(text: &str) -> std::result::Result<f64, String> {
     read.ok_or_else(|| "a length of time is written as 24h, 7d, 1h 30m, 90s".to_owned())
 }
 
+/// How long a recovery may take, in seconds, unless something else is said.
+pub(super) const RTO: f64 = 3_600.0;
+
+/// How old the newest backup may be, in seconds, unless something else is said.
+pub(super) const RPO: f64 = 86_400.0;
+
 /// The store that a command cannot do without.
 pub(super) fn store_needed<'a>(given: Option<&'a str>, flag: &str) -> Result<&'a str> {
     given.ok_or_else(|| {

@@ -8,17 +8,19 @@ use jiff::Span;
 use serde::Serialize;
 
 use super::args::{
-    KeyCommandArgs, PassphraseArgs, ProfileArgs, SELECTION, SelectionArgs, span_ahead, store_needed,
+    KeyCommandArgs, PassphraseArgs, ProfileArgs, RTO, SELECTION, SelectionArgs, seconds, span_ahead,
+    store_needed,
 };
 use super::globals::BackupGlobalsArgs;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::prune::{self, PolicyArgs};
 use super::record::{self, Record};
-use super::{Context, keys};
+use super::{Context, estimate, keys};
 use crate::backup::{Options, Parts, Summary};
 use crate::clock::Clock;
 use crate::copies::{self, Copied};
+use crate::drill::ForecastFacts;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -138,6 +140,9 @@ pub struct BackupArgs {
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub profile: ProfileArgs,
 
+    /// How long a restore may take: a warning when its forecast comes near [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub rto: Option<f64>,
     /// Wait at most so many seconds for each table's lock [default: 60]
     #[arg(long, value_name = "SECONDS", help_heading = "Snapshot")]
     pub lock_timeout: Option<u64>,
@@ -172,6 +177,7 @@ impl BackupArgs {
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
         let mut options = self.options(printer)?;
+        context.about.database(&options.source.database);
         let store = Location::parse(store_needed(self.to.as_deref(), "--to")?)?.open()?;
         context.record.store(&store);
         options.audit = record::head(&store);
@@ -188,7 +194,10 @@ impl BackupArgs {
         progress.finish();
         let summary = result?;
         note(&context.record, &summary, &copies);
-        tell(printer, &summary, &copies)?;
+        context.about.archive(&summary.archive, Some(summary.bytes));
+        let forecast = estimate::of_backup(&summary.database, summary.plain_bytes);
+        tell(printer, &Made { summary: &summary, copies: &copies, forecast: &forecast })?;
+        estimate::warn(printer, &forecast, self.rto.unwrap_or(RTO));
         if let Some(mode) = self.object_lock {
             lock(&store, &summary.archive, mode, context).await?;
         }
@@ -315,10 +324,11 @@ pub(super) fn in_one_line(error: &Error) -> String {
 }
 
 /// Says what was made.
-fn tell(printer: Printer, summary: &Summary, copies: &[Copied]) -> Result<()> {
+fn tell(printer: Printer, made: &Made<'_>) -> Result<()> {
     if printer.json {
-        return printer.json(&Made { summary, copies });
+        return printer.json(made);
     }
+    let Made { summary, copies, forecast } = made;
     printer.line(&summary.archive)?;
     printer.info(&format!(
         "{} rows of {} tables, {} → {} in {} ({}/s)",
@@ -329,7 +339,8 @@ fn tell(printer: Printer, summary: &Summary, copies: &[Copied]) -> Result<()> {
         human_seconds(summary.seconds),
         rate(summary.plain_bytes, summary.seconds),
     ));
-    for copied in copies {
+    estimate::tell(printer, forecast);
+    for copied in *copies {
         printer.line(&copied.archive)?;
         super::copy::tell(printer, copied);
     }
@@ -342,6 +353,8 @@ struct Made<'a> {
     #[serde(flatten)]
     summary: &'a Summary,
     copies: &'a [Copied],
+    /// How long a restore would take.
+    forecast: &'a ForecastFacts,
 }
 
 /// Copies the backup that was just made.

@@ -3,15 +3,20 @@
 
 use std::path::PathBuf;
 
+use jiff::{Span, SpanRelativeTo, Unit};
+
 use super::Command;
 use super::args::{FindArgs, PassphraseArgs, ProfileArgs, SelectionArgs, UnlockArgs};
 use super::audit::AuditAction;
 use super::backup::BackupArgs;
-use super::drill::WheretoArgs;
+use super::drill::{DrillArgs, WheretoArgs};
+use super::estimate::EstimateArgs;
 use super::hold::HoldAction;
 use super::key::KeyAction;
 use super::restore::RestoreArgs;
 use super::rollback::RollbackArgs;
+use super::status::DemandedArgs;
+use super::test::TestArgs;
 use super::validate::{DemandArgs, ValidateArgs};
 use crate::config::{Config, Origin, Settings, Sourced};
 use crate::error::Result;
@@ -40,16 +45,11 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
         Command::Show(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
         Command::Verify(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
         Command::Cat(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
-        Command::Test(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
-        Command::Drill(args) => {
-            let of = database_of(&args.archive, config).or_else(|| config.default_database());
-            // Of a sample not all can be demanded.
-            if args.selection.tables.is_empty() && args.selection.schemas.is_empty() {
-                demands(&mut args.demands, &config.settings(of.as_deref())?);
-            }
-            server(&mut args.whereto, config)?;
-            archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?;
-        }
+        Command::Test(args) => tested(args, config)?,
+        Command::Drill(args) => drill(args, config)?,
+        Command::Estimate(args) => estimate(args, config)?,
+        Command::Status(args) => demanded(&mut args.demanded, config)?,
+        Command::Check(args) => demanded(&mut args.demanded, config)?,
         Command::Diff(args) => {
             dburl(&mut args.against, config)?;
             archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?;
@@ -86,6 +86,51 @@ fn server(whereto: &mut WheretoArgs, config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// What is configured for the database that an archive is of.
+fn settings_of(archive: &str, config: &Config) -> Result<Settings> {
+    let database = database_of(archive, config).or_else(|| config.default_database());
+    Ok(config.settings(database.as_deref())?)
+}
+
+fn tested(args: &mut TestArgs, config: &Config) -> Result<()> {
+    set(&mut args.rpo, seconds(settings_of(&args.archive, config)?.rpo));
+    archive(&mut args.archive, &mut args.find, &mut args.unlock, config)
+}
+
+fn drill(args: &mut DrillArgs, config: &Config) -> Result<()> {
+    let settings = settings_of(&args.archive, config)?;
+    // Of a sample not all can be demanded.
+    if args.selection.tables.is_empty() && args.selection.schemas.is_empty() {
+        demands(&mut args.demands, &settings);
+    }
+    set(&mut args.rto, seconds(settings.rto));
+    set(&mut args.rpo, seconds(settings.rpo));
+    set(&mut args.next_in, settings.drill_every);
+    set(&mut args.jobs, settings.jobs);
+    server(&mut args.whereto, config)?;
+    archive(&mut args.archive, &mut args.find, &mut args.unlock, config)
+}
+
+fn estimate(args: &mut EstimateArgs, config: &Config) -> Result<()> {
+    let settings = settings_of(&args.archive, config)?;
+    if args.priorities.is_empty() {
+        args.priorities.clone_from(&settings.priorities);
+    }
+    set(&mut args.rto, seconds(settings.rto));
+    set(&mut args.jobs, settings.jobs);
+    server(&mut args.whereto, config)?;
+    archive(&mut args.archive, &mut args.find, &mut args.unlock, config)
+}
+
+/// What is demanded of a store's databases.
+fn demanded(args: &mut DemandedArgs, config: &Config) -> Result<()> {
+    let settings = config.settings(args.database.clone().or_else(|| config.default_database()).as_deref())?;
+    listed(&mut args.database, &mut args.store, config)?;
+    set(&mut args.rpo, seconds(settings.rpo));
+    set(&mut args.drill_every, settings.drill_every);
+    Ok(())
+}
+
 fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {
     let name = dburl(&mut args.source, config)?;
     let settings = config.settings(name.as_deref())?;
@@ -96,6 +141,7 @@ fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {
     set(&mut args.jobs, settings.jobs);
     set(&mut args.level, settings.level);
     set(&mut args.lock_timeout, settings.lock_timeout);
+    set(&mut args.rto, seconds(settings.rto));
     args.globals.role_passwords |=
         value(settings.role_passwords).unwrap_or(false) && !args.globals.no_globals;
     let none_given = args.recipients.is_empty() && args.key_command.key_command.is_none();
@@ -275,6 +321,13 @@ fn set<T>(slot: &mut Option<T>, configured: Option<Sourced<T>>) {
     if slot.is_none() {
         *slot = value(configured);
     }
+}
+
+/// A configured span in seconds; a day has 24 hours.
+fn seconds(configured: Option<Sourced<Span>>) -> Option<Sourced<f64>> {
+    let configured = configured?;
+    let seconds = configured.value.total((Unit::Second, SpanRelativeTo::days_are_24_hours())).ok()?;
+    Some(configured.map(|_| seconds))
 }
 
 fn value<T>(configured: Option<Sourced<T>>) -> Option<T> {

@@ -8,7 +8,7 @@ use jiff::Span;
 use serde::Serialize;
 
 use super::Context;
-use super::args::{FindArgs, SelectionArgs, UnlockArgs, seconds, span_ahead};
+use super::args::{FindArgs, RPO, RTO, SelectionArgs, UnlockArgs, seconds, span_ahead};
 use super::backup::default_jobs;
 use super::printer::Printer;
 use super::progress::Progress;
@@ -105,18 +105,18 @@ pub struct DrillArgs {
     /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
     #[arg(value_name = "ARCHIVE", default_value = "latest")]
     pub archive: String,
-    /// How long a recovery may take
-    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "1h")]
-    pub rto: f64,
-    /// How old the backup may be; an older one is told, and does not fail alone
-    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "24h")]
-    pub rpo: f64,
+    /// How long a recovery may take [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub rto: Option<f64>,
+    /// How old the backup may be; an older one is told, and does not fail alone [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub rpo: Option<f64>,
     /// Connections that load at the same time [default: the number of processors, at most 8]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<usize>,
-    /// When the next drill is due, from now
-    #[arg(long, value_name = "SPAN", value_parser = span_ahead, default_value = "3mo")]
-    pub next_in: Span,
+    /// When the next drill is due, from now [default: 3mo]
+    #[arg(long, value_name = "SPAN", value_parser = span_ahead)]
+    pub next_in: Option<Span>,
     /// The folder for log, record, report and register
     #[arg(long, value_name = "DIR", default_value = "backup-tests", help_heading = "Evidence")]
     pub evidence: PathBuf,
@@ -158,13 +158,13 @@ impl DrillArgs {
         let place = self.find.place(&self.archive).await?;
         context.record.archive(&place);
         let options = DrillOptions {
-            quick: QuickOptions { rpo_seconds: self.rpo, read_all: true },
+            quick: QuickOptions { rpo_seconds: self.rpo.unwrap_or(RPO), read_all: true },
             wanted: Wanted { selection: self.selection.resolve()?, ..Wanted::all() },
             demands: self.demands.resolve()?,
             jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
-            rto_seconds: self.rto,
+            rto_seconds: self.rto.unwrap_or(RTO),
             whereto: self.whereto.resolve()?,
-            next_after: self.next_in,
+            next_after: self.next_in.unwrap_or_else(|| Span::new().months(3)),
             who: this_machine(),
         };
         let progress = Progress::new(printer, context.bar);
@@ -175,6 +175,8 @@ impl DrillArgs {
         let drilled = Box::pin(drill(&place, &options, &given, &basis, &observer, &context.stop)).await;
         progress.finish();
         let drilled = drilled?;
+        context.about.database(&drilled.record.archive.database);
+        context.about.archive(&place, Some(drilled.record.archive.bytes));
         let files = self.keep(&drilled, printer).await?;
         let record = &drilled.record;
         if printer.json {

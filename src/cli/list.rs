@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Context;
 use super::args::{moment, store_needed, table};
 use super::printer::{human_bytes, human_count};
+use crate::drill::evidence::last_mark;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::pg::quote::printable;
@@ -74,6 +75,16 @@ struct Row<'a> {
     marked_at: Option<Timestamp>,
     /// What the sidecar says; `null` for one that cannot be read.
     metadata: Option<Metadata>,
+    /// The last drill that restored it; `null` where there was none.
+    last_drill: Option<LastDrill>,
+}
+
+/// A drill, by the mark that it left beside the archive.
+#[derive(Debug, Serialize)]
+struct LastDrill {
+    at: Timestamp,
+    result: String,
+    recovery_seconds: Option<f64>,
 }
 
 impl ListArgs {
@@ -126,6 +137,7 @@ impl ListArgs {
 
 async fn row<'a>(store: &Store, backup: &'a Backup) -> Result<Row<'a>> {
     let metadata = sidecar::read(store, &backup.key).await?;
+    let mark = last_mark(store, &backup.key, &backup.later).await?;
     Ok(Row {
         archive: store.display(&backup.key),
         id: &backup.facts.id,
@@ -136,11 +148,17 @@ async fn row<'a>(store: &Store, backup: &'a Backup) -> Result<Row<'a>> {
         holds: notes::holds(&backup.notes),
         marked_at: notes::mark(&backup.notes).map(|(time, _)| time),
         metadata,
+        last_drill: mark.map(|mark| LastDrill {
+            at: mark.entry.at,
+            result: mark.entry.result,
+            recovery_seconds: mark.entry.rto_measured_seconds,
+        }),
     })
 }
 
 fn lines(rows: &[Row<'_>]) -> Vec<String> {
-    let heads = ["TAKEN (UTC)", "KIND", "DATABASE", "SIZE", "ROWS", "SEALED", "EXPIRES", "KEPT", "ID"];
+    let heads =
+        ["TAKEN (UTC)", "KIND", "DATABASE", "SIZE", "ROWS", "SEALED", "EXPIRES", "KEPT", "DRILLED", "ID"];
     let mut cells = vec![heads.map(str::to_owned)];
     cells.extend(rows.iter().map(|row| {
         let say = |of: &dyn Fn(&Metadata) -> String| row.metadata.as_ref().map_or_else(|| "?".to_owned(), of);
@@ -154,6 +172,10 @@ fn lines(rows: &[Row<'_>]) -> Vec<String> {
             say(&|metadata| (if metadata.encrypted { "yes" } else { "no" }).to_owned()),
             say(&|metadata| metadata.expires_at.as_deref().map_or_else(|| "never".to_owned(), day)),
             kept(row),
+            row.last_drill.as_ref().map_or_else(
+                || "–".to_owned(),
+                |drill| format!("{} {}", drill.at.strftime("%Y-%m-%d"), printable(&drill.result)),
+            ),
             row.id.to_owned(),
         ]
     }));

@@ -8,6 +8,7 @@ mod configured;
 pub mod copy;
 pub mod diff;
 pub mod drill;
+pub mod estimate;
 pub mod globals;
 pub mod hold;
 mod in_place;
@@ -24,7 +25,8 @@ pub mod record;
 pub mod restore;
 pub mod rollback;
 pub mod rows;
-mod state;
+pub mod state;
+pub mod status;
 pub mod swap;
 pub mod test;
 pub mod validate;
@@ -81,6 +83,9 @@ pub enum Command {
     Verify(read::VerifyArgs),
     Test(test::TestArgs),
     Drill(Box<drill::DrillArgs>),
+    Estimate(Box<estimate::EstimateArgs>),
+    Status(status::StatusArgs),
+    Check(status::CheckArgs),
     Cat(read::CatArgs),
     Diff(diff::DiffArgs),
     Copy(Box<copy::CopyArgs>),
@@ -111,6 +116,8 @@ pub struct Context {
     pub stop: Stop,
     /// What the audit log gets to know.
     pub record: Record,
+    /// What the run is about, for the history of runs.
+    pub about: state::About,
 }
 
 impl Command {
@@ -157,7 +164,9 @@ pub fn main() -> ExitCode {
         bar: !cli.output.no_progress && !cli.output.json,
         stop: Stop::default(),
         record: Record::default(),
+        about: state::About::default(),
     };
+    let (name, began) = (cli.command.remembered(), Instant::now());
     if let Err(error) = adopt_env_file() {
         context.printer.failure(&error);
         return Exit::from(error.kind()).into();
@@ -173,6 +182,9 @@ pub fn main() -> ExitCode {
             runtime.shutdown_timeout(std::time::Duration::from_secs(2));
             result
         });
+    if let Some(name) = name {
+        context.remember(name, &result, began.elapsed().as_secs_f64());
+    }
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -217,6 +229,22 @@ fn configured(command: Command, file: Option<&Path>, context: &Context) -> Resul
     configured::fill(command, &config)
 }
 
+impl Command {
+    /// The name under which a run is remembered; those that only look are not.
+    const fn remembered(&self) -> Option<&'static str> {
+        match self {
+            Self::Backup(_) => Some("backup"),
+            Self::Restore(_) => Some("restore"),
+            Self::Rollback(_) => Some("rollback"),
+            Self::Validate(_) => Some("validate"),
+            Self::Verify(_) => Some("verify"),
+            Self::Test(_) => Some("test"),
+            Self::Drill(_) => Some("drill"),
+            _ => None,
+        }
+    }
+}
+
 async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<Exit> {
     watch_signals(&context)?;
     let command = configured(command, file, &context)?;
@@ -228,6 +256,7 @@ async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<
     outcome
 }
 
+#[expect(clippy::cognitive_complexity, reason = "one arm for each command, and nothing else")]
 async fn carry_out(command: Command, file: Option<&Path>, context: &Context) -> Result<Exit> {
     match command {
         Command::Backup(args) => args.run(context).await,
@@ -248,18 +277,25 @@ async fn carry_out(command: Command, file: Option<&Path>, context: &Context) -> 
         Command::Key(args) => args.run(context).await,
         Command::Config(args) => args.run(file, context).await,
         Command::Drill(args) => args.run(context).await,
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "pgcask", &mut script);
-            context.printer.bytes(&script)?;
-            Ok(Exit::Good)
-        }
-        Command::Man { directory } => {
-            clap_mangen::generate_to(Cli::command(), &directory)
-                .map_err(|error| Error::with_source(ErrorKind::Failed, "write the manual pages", error))?;
-            Ok(Exit::Good)
-        }
+        Command::Estimate(args) => args.run(context).await,
+        Command::Status(args) => args.run(context).await,
+        Command::Check(args) => args.run(context).await,
+        Command::Completions { shell } => completions(shell, context),
+        Command::Man { directory } => manual(&directory),
     }
+}
+
+fn completions(shell: Shell, context: &Context) -> Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "pgcask", &mut script);
+    context.printer.bytes(&script)?;
+    Ok(Exit::Good)
+}
+
+fn manual(directory: &Path) -> Result<Exit> {
+    clap_mangen::generate_to(Cli::command(), directory)
+        .map_err(|error| Error::with_source(ErrorKind::Failed, "write the manual pages", error))?;
+    Ok(Exit::Good)
 }
 
 /// Ctrl-C and SIGTERM ask the operation to stop cleanly.

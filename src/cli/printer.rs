@@ -52,6 +52,16 @@ impl Printer {
         self.line(&text)
     }
 
+    /// Text of a result in a style, where results are coloured.
+    pub fn styled(self, style: anstyle::Style, text: &str) -> String {
+        let choice = anstream::AutoStream::choice(&io::stdout());
+        if choice == anstream::ColorChoice::Never {
+            text.to_owned()
+        } else {
+            format!("{style}{text}{style:#}")
+        }
+    }
+
     /// Something that a person wants to know.
     pub fn info(self, text: &str) {
         if self.verbosity >= Verbosity::Normal {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::args::{FindArgs, UnlockArgs, seconds};
+use super::args::{FindArgs, RPO, UnlockArgs, seconds};
 use super::printer::Printer;
 use super::progress::Progress;
 use super::{Context, keys};
@@ -38,9 +38,9 @@ pub struct TestArgs {
     /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
     #[arg(value_name = "ARCHIVE", default_value = "latest")]
     pub archive: String,
-    /// How old it may be: as much time as you can bear to lose
-    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "24h")]
-    pub rpo: f64,
+    /// How old it may be: as much time as you can bear to lose [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub rpo: Option<f64>,
     /// Read only the archive's ends and its sidecars, not every byte
     #[arg(long)]
     pub no_read: bool,
@@ -69,13 +69,15 @@ impl TestArgs {
         let printer = context.printer;
         let place = self.find.place(&self.archive).await?;
         context.record.archive(&place);
-        let options = QuickOptions { rpo_seconds: self.rpo, read_all: !self.no_read };
+        let options = QuickOptions { rpo_seconds: self.rpo.unwrap_or(RPO), read_all: !self.no_read };
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
         let given = |located: &Located| given_keys(&self.unlock, located);
         let tested = quick(&place, &options, &given, Clock::System, &observer, &context.stop).await;
         progress.finish();
         let tested = tested?;
+        context.about.database(&tested.facts.database);
+        context.about.archive(&place, Some(tested.facts.bytes));
         let verdict = Verdict::of(&tested.checks);
         let Quick { checks, facts, age_seconds, .. } = &tested;
         let stale = checks.iter().any(|check| check.check == crate::drill::AGE && check.is_failed());

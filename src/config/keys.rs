@@ -261,6 +261,27 @@ pub const KEYS: &[Key] = &[
         "chosen by the server's memory",
         "Memory of the server for one index build in a restore.",
     ),
+    key(
+        EACH,
+        "rto",
+        Form::Span,
+        "1h",
+        "How long a recovery may take: drills fail beyond it, backups warn near it.",
+    ),
+    key(
+        EACH,
+        "rpo",
+        Form::Span,
+        "24h",
+        "How old the newest backup may be, for `test`, `status` and `check`.",
+    ),
+    key(
+        EACH,
+        "drill_every",
+        Form::Span,
+        "3mo",
+        "How long a drill counts, and after what time the next is due.",
+    ),
     key(EACH, "max_rate", Form::Bytes, "none", "Most bytes of rows that a restore loads in a second."),
     // Stores.
     key(

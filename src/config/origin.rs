@@ -50,7 +50,7 @@ pub struct Sourced<T> {
 
 impl<T> Sourced<T> {
     /// The same origin, another value.
-    pub(super) fn map<U>(self, into: impl FnOnce(T) -> U) -> Sourced<U> {
+    pub fn map<U>(self, into: impl FnOnce(T) -> U) -> Sourced<U> {
         Sourced { value: into(self.value), origin: self.origin }
     }
 }

@@ -54,6 +54,12 @@ pub struct Settings {
     pub role_passwords: Set<bool>,
     /// Memory for index builds.
     pub maintenance_work_mem: Set<String>,
+    /// How long a recovery may take.
+    pub rto: Set<jiff::Span>,
+    /// How old the newest backup may be.
+    pub rpo: Set<jiff::Span>,
+    /// How long a drill counts.
+    pub drill_every: Set<jiff::Span>,
     /// Bytes a second.
     pub max_rate: Set<u64>,
     /// `P0=pattern,…`, as `--priority` takes them.
@@ -74,10 +80,7 @@ impl Config {
         Ok(Settings {
             store: of.text("store")?,
             kind: of.text("kind")?,
-            keep_for: of.text("keep_for")?.and_then(|text| {
-                let span = text.value.parse().ok()?;
-                Some(text.map(|_| span))
-            }),
+            keep_for: of.span("keep_for")?,
             recipients: of.recipients()?,
             passphrase_file: of.path("passphrase_file")?,
             passphrase_command: of.text("passphrase_command")?,
@@ -96,6 +99,9 @@ impl Config {
             profile: of.text("profile")?,
             role_passwords: of.flag("role_passwords")?,
             maintenance_work_mem: of.text("maintenance_work_mem")?,
+            rto: of.span("rto")?,
+            rpo: of.span("rpo")?,
+            drill_every: of.span("drill_every")?,
             max_rate: of.text("max_rate")?.and_then(|text| {
                 let bytes = super::file::bytes(&text.value)?;
                 Some(text.map(|_| bytes))
@@ -114,6 +120,13 @@ pub(super) struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
+    fn span(&self, name: &str) -> Result<Set<jiff::Span>, ConfigError> {
+        Ok(self.text(name)?.and_then(|text| {
+            let span = text.value.parse().ok()?;
+            Some(text.map(|_| span))
+        }))
+    }
+
     /// The value of a key: the environment's, the database's own, that of `[defaults]`.
     pub(super) fn value(&self, name: &str) -> Result<Set<Value>, ConfigError> {
         if let Some(key) = keys::find("defaults", name)

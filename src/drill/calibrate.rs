@@ -96,7 +96,7 @@ async fn restored(
         selection: Selection::default(),
         strict_names: false,
         parts: backup::Parts::All,
-        globals: backup::Globals::Skip,
+        globals: backup::Globals::IfAllowed,
         role_passwords: false,
         profile: Wish::Detect,
         lock_timeout: Duration::from_secs(10),

@@ -198,7 +198,10 @@ impl Run<'_> {
     ) -> Result<()> {
         let DrillOptions { wanted, demands, jobs, .. } = self.options;
         let mut options = restore_options(target, wanted.clone(), demands.clone(), *jobs);
-        if let Err(findings) = self.preflight(&mut options, target, archive, stop).await? {
+        if archive.globals().await?.is_none() {
+            options.globals = None;
+        }
+        if let Err(findings) = self.preflight(&mut options, archive, stop).await? {
             let problem = |finding: &Finding| match &finding.hint {
                 Some(hint) => format!("{} (hint: {hint})", finding.message),
                 None => finding.message.clone(),
@@ -245,12 +248,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Looks for what stands in the way. On a server of others, owners and privileges are left out when their roles are not
-    /// there; on a private one the roles are made.
+    /// Looks for what stands in the way. On a private server the roles are made, if the archive has them; otherwise owners and
+    /// privileges are left out when their roles are not there.
     async fn preflight(
         &mut self,
         options: &mut restore::Options,
-        target: &Target,
         archive: &OpenArchive,
         stop: &Stop,
     ) -> Result<std::result::Result<(), Vec<Finding>>> {
@@ -268,9 +270,7 @@ impl Run<'_> {
         if findings.is_empty() {
             return Ok(Ok(()));
         }
-        if target.is_private() {
-            return Ok(Err(findings));
-        }
+        // Where roles are missing, the rest can still be proven.
         (options.wanted.no_owner, options.wanted.no_acl) = (true, true);
         let without = match restore::dry_run(options, archive).await {
             Ok(plan) => fatal(plan),

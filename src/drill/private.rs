@@ -192,11 +192,10 @@ pub(super) fn remove_leftovers(folder: &Path) -> usize {
         let Some(owner) = std::fs::read_to_string(path.join(OWNER)).ok().filter(|_| is_folder) else {
             continue;
         };
-        let same_user = entry.metadata().ok().is_some_and(|found| {
-            std::fs::metadata(path.join(OWNER))
-                .is_ok_and(|owner| owner.uid() == own_uid() || owner.uid() == found.uid())
-        });
-        if !same_user || owner.trim() == identity_of(owner.split_whitespace().next().unwrap_or_default()) {
+        // Written by us, so that nobody else can have a folder of theirs taken for one of ours.
+        let by_us = std::fs::metadata(path.join(OWNER)).is_ok_and(|file| file.uid() == own_uid());
+        let alive = owner.trim() == identity_of(owner.split_whitespace().next().unwrap_or_default());
+        if !by_us || alive {
             continue;
         }
         if let Some(pid) = postmaster_of(&path.join("data")) {

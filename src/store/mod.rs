@@ -14,6 +14,7 @@ pub mod objects;
 mod patience;
 pub mod publish;
 pub mod put;
+pub mod room;
 mod s3;
 pub mod sidecar;
 pub mod unfinished;

@@ -21,35 +21,42 @@ const LOSING: &str = "
     CREATE MATERIALIZED VIEW losing AS SELECT public.lose() AS one;";
 
 /// The programs of a server under test.
-fn bin() -> String {
+pub(super) fn bin() -> String {
     Build::Major(newest()).bin().unwrap().display().to_string()
 }
 
 /// A folder for a test: key, store, evidence, the private servers' folders, the machine's memory.
-struct Place {
+pub(super) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = folder();
         // The private server's account must get through.
         output_of(Command::new("chmod").arg("755").arg(folder.path()));
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// A command in the folder, with its memory, for people.
+    pub(super) fn plain(&self, args: &[&str]) -> Command {
         let mut command = pgcask(args);
-        command.arg("--json").env("XDG_STATE_HOME", self.path("state")).current_dir(self.folder.path());
+        command.env("XDG_STATE_HOME", self.path("state")).current_dir(self.folder.path());
+        command
+    }
+
+    pub(super) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.plain(args);
+        command.arg("--json");
         command
     }
 
     /// A drill on a private server.
-    fn private(&self, archive: &str, more: &[&str]) -> Command {
+    pub(super) fn private(&self, archive: &str, more: &[&str]) -> Command {
         let work = self.path("work").display().to_string();
         let mut command =
             self.command(&["drill", archive, "--pg-bin", &bin(), "--work-dir", &work, "--jobs", "2"]);
@@ -58,25 +65,25 @@ impl Place {
     }
 
     /// A drill in a database of a server.
-    fn named(&self, archive: &str, server: &Server, more: &[&str]) -> Command {
+    pub(super) fn named(&self, archive: &str, server: &Server, more: &[&str]) -> Command {
         let mut command =
             self.command(&["drill", archive, "--server", &server.url("postgres"), "--jobs", "2"]);
         command.args(["--evidence", "evidence"]).args(more);
         command
     }
 
-    fn pass(&self) -> String {
+    pub(super) fn pass(&self) -> String {
         pass(self.folder.path())
     }
 
-    fn archive(&self, server: &Server, sql: &str) -> String {
+    pub(super) fn archive(&self, server: &Server, sql: &str) -> String {
         let source = server.create_db();
         server.sql(&source, sql);
         backup(self.folder.path(), &server.url(&source), &[])["archive"].as_str().unwrap().to_owned()
     }
 
     /// What was written of the last drill: the record, the page, the register's last line and its table.
-    fn evidence(&self) -> Evidence {
+    pub(super) fn evidence(&self) -> Evidence {
         let evidence = self.path("evidence");
         let last = |part: &str| {
             let files = std::fs::read_dir(evidence.join(part)).unwrap().map(|entry| entry.unwrap().path());
@@ -96,7 +103,7 @@ impl Place {
     }
 
     /// That nothing is left of private servers.
-    fn assert_clean(&self) {
+    pub(super) fn assert_clean(&self) {
         let left: Vec<_> = std::fs::read_dir(self.path("work")).into_iter().flatten().collect();
         assert!(left.is_empty(), "{left:?}");
     }
@@ -106,8 +113,8 @@ fn output_of(command: &mut Command) -> String {
     crate::harness::output(command)
 }
 
-struct Evidence {
-    record: Value,
+pub(super) struct Evidence {
+    pub(super) record: Value,
     page: String,
     log: String,
     entry: Value,
@@ -147,6 +154,7 @@ fn assert_marked(place: &Place, archive: &str) {
     let listed =
         run(&mut place.command(&["list", "--store", place.path("store").to_str().unwrap()])).expect(0);
     assert_eq!(listed.json().as_array().unwrap().len(), 1);
+    assert_eq!(listed.json()[0]["last_drill"]["result"], "passed");
     assert!(!listed.stderr.contains("leftovers"), "{}", listed.stderr);
 }
 

@@ -1,6 +1,8 @@
 //! Tests of backups: each way in which one can be bad is found by the check that is there for it.
 
+mod estimate;
 mod full;
+mod health;
 mod quick;
 mod schema;
 

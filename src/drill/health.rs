@@ -1,0 +1,299 @@
+//! The health of a store's databases: is there a good backup that is young enough, was it ever restored, is its size as
+//! usual, is there room for the next?
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use jiff::{Span, Timestamp};
+use serde::Serialize;
+
+use super::evidence::{Mark, last_mark};
+use super::record::{TestType, due};
+use super::state::Run;
+use super::text;
+use crate::error::{Error, Result};
+use crate::store::list::{Backup, Filter, Listing, list};
+use crate::store::naming::Kind;
+use crate::store::room::Room;
+use crate::store::{Location, Store, room};
+
+/// So many of a database's backups are looked at for the mark of a drill. A drill leaves its mark beside the archive that it
+/// restored; with daily backups and drills each quarter it is among these.
+const MARKED: usize = 200;
+
+/// Earlier backups that say which size is usual.
+const HISTORY: usize = 10;
+const LEAST_HISTORY: usize = 2;
+const SIZE_BAND: (f64, f64) = (0.5, 2.0);
+
+/// With room for fewer backups than this in a store's file system there is a warning.
+const SCARCE: u64 = 10;
+
+/// Marks read at the same time.
+const READS: usize = 16;
+
+/// What is demanded.
+#[derive(Debug, Clone)]
+pub struct HealthOptions {
+    /// How old the newest backup may be, in seconds.
+    pub rpo_seconds: f64,
+    /// How long a drill counts.
+    pub drill_every: Span,
+    /// Only this database.
+    pub database: Option<String>,
+}
+
+/// How bad it is; the order is that of monitoring plug-ins' exit codes, but `Unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Nothing to do.
+    Ok,
+    /// To be looked at.
+    Warning,
+    /// To be mended now.
+    Critical,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// How bad it is.
+    pub level: Level,
+    /// What kind of thing: `backup`, `drill`, `size`, `run`, `room`.
+    pub about: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
+/// One database.
+#[derive(Debug, Clone, Serialize)]
+pub struct DatabaseHealth {
+    /// Its name.
+    pub database: String,
+    /// The worst of its problems.
+    pub level: Level,
+    /// When the newest backup was taken; safety backups do not count.
+    pub newest_at: Option<Timestamp>,
+    /// Its age.
+    pub age_seconds: Option<f64>,
+    /// Its id.
+    pub newest_id: Option<String>,
+    /// Its kind.
+    pub newest_kind: Option<Kind>,
+    /// Its length.
+    pub newest_bytes: Option<u64>,
+    /// How many backups there are.
+    pub backups: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// When the last full drill was.
+    pub drilled_at: Option<Timestamp>,
+    /// Whether it passed.
+    pub drill_passed: Option<bool>,
+    /// The recovery time that it measured.
+    pub drill_seconds: Option<f64>,
+    /// When the next is due.
+    pub drill_due: Option<Timestamp>,
+    /// What is not as it should be.
+    pub problems: Vec<Problem>,
+}
+
+/// A store.
+#[derive(Debug, Clone, Serialize)]
+pub struct Health {
+    /// Path or URL.
+    pub store: String,
+    /// The worst of all.
+    pub level: Level,
+    /// Its databases, by name.
+    pub databases: Vec<DatabaseHealth>,
+    /// Leftovers of backups that failed.
+    pub orphans: u64,
+    /// Free and all bytes of the file system, where it is one.
+    pub room: Option<Room>,
+    /// What is not as it should be with the store.
+    pub problems: Vec<Problem>,
+}
+
+/// Looks at a store. `runs` are what this machine remembers.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn health(
+    location: &Location,
+    options: &HealthOptions,
+    runs: &[Run],
+    now: Timestamp,
+) -> Result<Health> {
+    let store = location.open_existing()?;
+    let filter = Filter { database: options.database.clone(), ..Filter::default() };
+    let Listing { backups, orphans } = list(&store, &filter).await?;
+    let mut by_database: BTreeMap<String, Vec<Backup>> = BTreeMap::new();
+    for backup in backups {
+        by_database.entry(backup.facts.database.clone()).or_default().push(backup);
+    }
+    if let Some(database) = &options.database {
+        by_database.entry(database.clone()).or_default();
+    }
+    let looks = by_database
+        .into_iter()
+        .map(|(database, backups)| look(&store, database, backups, options, runs, now));
+    let databases: Vec<DatabaseHealth> = stream::iter(looks).buffered(READS).try_collect().await?;
+    let room = room::of(location).map_err(Error::from)?;
+    let mut problems = Vec::new();
+    if databases.is_empty() {
+        problems.push(problem(Level::Critical, "backup", "there is no backup in the store".to_owned()));
+    }
+    let next: u64 = databases.iter().filter_map(|database| database.newest_bytes).max().unwrap_or_default();
+    problems.extend(room.and_then(|room| tight(room, next)));
+    let levels =
+        databases.iter().map(|database| database.level).chain(problems.iter().map(|problem| problem.level));
+    Ok(Health {
+        store: store.display(""),
+        level: levels.max().unwrap_or(Level::Ok),
+        databases,
+        orphans: u64::try_from(orphans.len()).unwrap_or(u64::MAX),
+        room,
+        problems,
+    })
+}
+
+fn problem(level: Level, about: &'static str, message: String) -> Problem {
+    Problem { level, about, message }
+}
+
+/// Whether there is room for the next backup, as large as the largest of the newest.
+fn tight(room: Room, next: u64) -> Option<Problem> {
+    let (free, all) = (text::bytes(room.free), text::bytes(room.all));
+    let message = format!(
+        "{free} of {all} are free in the store, and the next backup takes about {}",
+        text::bytes(next)
+    );
+    if room.free < next {
+        return Some(problem(Level::Critical, "room", message));
+    }
+    let scarce = room.free < next.saturating_mul(SCARCE);
+    scarce.then(|| problem(Level::Warning, "room", message))
+}
+
+async fn look(
+    store: &Store,
+    database: String,
+    backups: Vec<Backup>,
+    options: &HealthOptions,
+    runs: &[Run],
+    now: Timestamp,
+) -> Result<DatabaseHealth> {
+    let mut problems = Vec::new();
+    let newest = backups.iter().find(|backup| backup.facts.kind != Kind::PreRestore);
+    let age_seconds = newest.map(|backup| now.duration_since(backup.facts.taken).as_secs_f64());
+    match age_seconds {
+        None => problems.push(problem(Level::Critical, "backup", "there is no backup".to_owned())),
+        Some(age) if age > options.rpo_seconds => {
+            let (age, rpo) = (text::seconds(age), text::seconds(options.rpo_seconds));
+            problems.push(problem(
+                Level::Critical,
+                "backup",
+                format!("the newest backup is {age} old, and may be {rpo}"),
+            ));
+        }
+        Some(_) => {}
+    }
+    problems.extend(newest.and_then(|newest| unusual(newest, &backups)));
+    problems.extend(failed_run(&database, newest, runs));
+    let mark = last_drill(store, &backups).await?;
+    let due_at = mark.as_ref().map(|mark| due(mark.entry.at, options.drill_every));
+    problems.extend(drill_problem(mark.as_ref(), due_at, now));
+    Ok(DatabaseHealth {
+        level: problems.iter().map(|problem| problem.level).max().unwrap_or(Level::Ok),
+        newest_at: newest.map(|backup| backup.facts.taken),
+        age_seconds,
+        newest_id: newest.map(|backup| backup.facts.id.clone()),
+        newest_kind: newest.map(|backup| backup.facts.kind),
+        newest_bytes: newest.map(|backup| backup.bytes),
+        backups: u64::try_from(backups.len()).unwrap_or(u64::MAX),
+        bytes: backups.iter().map(|backup| backup.bytes).sum(),
+        drilled_at: mark.as_ref().map(|mark| mark.entry.at),
+        drill_passed: mark.as_ref().map(|mark| mark.entry.is_passed()),
+        drill_seconds: mark.as_ref().and_then(|mark| mark.entry.rto_measured_seconds),
+        drill_due: due_at,
+        database,
+        problems,
+    })
+}
+
+/// A size far from that of earlier backups of the same kind.
+fn unusual(newest: &Backup, backups: &[Backup]) -> Option<Problem> {
+    let earlier = backups
+        .iter()
+        .filter(|other| other.facts.kind == newest.facts.kind && other.facts.taken < newest.facts.taken);
+    let mut sizes: Vec<u64> = earlier.take(HISTORY).map(|backup| backup.bytes).collect();
+    sizes.sort_unstable();
+    let median = sizes.get(sizes.len() / 2).copied().filter(|_| sizes.len() >= LEAST_HISTORY)?;
+    let share = text::float(newest.bytes) / text::float(median).max(1.0);
+    (!(SIZE_BAND.0..=SIZE_BAND.1).contains(&share)).then(|| {
+        let (found, usual) = (text::bytes(newest.bytes), text::bytes(median));
+        problem(Level::Warning, "size", format!("the newest backup has {found}, and {usual} are usual"))
+    })
+}
+
+/// A backup on this machine that failed, and none that came after it.
+fn failed_run(database: &str, newest: Option<&Backup>, runs: &[Run]) -> Option<Problem> {
+    let of_it = |run: &&Run| run.command == "backup" && run.database.as_deref() == Some(database);
+    let last = runs.iter().rev().find(of_it).filter(|run| run.exit_code != 0)?;
+    if newest.is_some_and(|newest| newest.facts.taken > last.at) {
+        return None;
+    }
+    let why = last.error.as_deref().unwrap_or("see its log");
+    let at = last.at.strftime("%Y-%m-%d %H:%M UTC");
+    Some(problem(Level::Warning, "run", format!("the last backup, at {at}, failed: {why}")))
+}
+
+/// The mark of the last full drill.
+async fn last_drill(store: &Store, backups: &[Backup]) -> Result<Option<Mark>> {
+    let marked = backups.iter().take(MARKED).filter(|backup| !backup.later.is_empty());
+    let marks: Vec<Option<Mark>> =
+        stream::iter(marked.map(|backup| last_mark(store, &backup.key, &backup.later)))
+            .buffered(READS)
+            .try_collect()
+            .await?;
+    let full = marks.into_iter().flatten().filter(|mark| mark.entry.kind == TestType::Full);
+    Ok(full.max_by_key(|mark| mark.entry.at))
+}
+
+fn drill_problem(mark: Option<&Mark>, due_at: Option<Timestamp>, now: Timestamp) -> Option<Problem> {
+    let Some(mark) = mark else {
+        return Some(problem(
+            Level::Warning,
+            "drill",
+            "it was never restored on trial: `pgcask drill` does that".to_owned(),
+        ));
+    };
+    let day = mark.entry.at.strftime("%Y-%m-%d");
+    if !mark.entry.is_passed() {
+        let issues = mark.entry.issues.join("; ");
+        return Some(problem(
+            Level::Critical,
+            "drill",
+            format!("the last drill, on {day}, failed: {issues}"),
+        ));
+    }
+    let overdue = due_at.is_some_and(|due| due < now);
+    overdue.then(|| {
+        problem(Level::Warning, "drill", format!("the last drill was on {day}: the next is overdue"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_scarce_before_it_is_gone() {
+        let level = |free, all, next| tight(Room { free, all }, next).map(|problem| problem.level);
+        assert_eq!([level(1000, 5000, 100), level(0, 5000, 0)], [None, None]);
+        assert_eq!(level(999, 5000, 100), Some(Level::Warning));
+        assert_eq!(level(99, 5000, 100), Some(Level::Critical));
+    }
+}
