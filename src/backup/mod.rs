@@ -15,6 +15,7 @@ mod options;
 mod packing;
 mod pipeline;
 mod relations;
+pub mod turn;
 mod worker;
 
 use std::sync::atomic::{AtomicU32, Ordering};

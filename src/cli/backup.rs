@@ -146,6 +146,9 @@ pub struct BackupArgs {
     /// Wait at most so many seconds for each table's lock [default: 60]
     #[arg(long, value_name = "SECONDS", help_heading = "Snapshot")]
     pub lock_timeout: Option<u64>,
+    /// Refuse to run while another run with this flag backs up the same database, from whatever host
+    #[arg(long, help_heading = "Snapshot")]
+    pub no_overlap: bool,
     /// Wait for a snapshot that is serializable beyond doubt
     #[arg(long, help_heading = "Snapshot")]
     pub serializable_deferrable: bool,
@@ -184,9 +187,12 @@ impl BackupArgs {
         // What cannot be a place is told before anything is done; what cannot be reached must not keep a backup from being made.
         let places = self.copy_to.iter().map(|place| Location::parse(place));
         let copy_to = places.collect::<std::result::Result<Vec<_>, _>>()?;
+        let turn =
+            if self.no_overlap { Some(crate::backup::turn::take(&options.source).await?) } else { None };
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
         let result = crate::backup::run(&options, &store, Clock::System, &observer, &context.stop).await;
+        drop(turn);
         let (copies, failed) = match &result {
             Ok(summary) => self.copy(summary, &copy_to, &observer, &context.stop).await,
             Err(_) => (Vec::new(), None),
@@ -194,6 +200,7 @@ impl BackupArgs {
         progress.finish();
         let summary = result?;
         note(&context.record, &summary, &copies);
+        context.tell(&summary);
         context.about.archive(&summary.archive, Some(summary.bytes));
         let forecast = estimate::of_backup(&summary.database, summary.plain_bytes);
         tell(printer, &Made { summary: &summary, copies: &copies, forecast: &forecast })?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::{Span, SpanRelativeTo, Unit};
 
 use super::Command;
-use super::args::{FindArgs, PassphraseArgs, ProfileArgs, SelectionArgs, UnlockArgs};
+use super::args::{FindArgs, PassphraseArgs, ProfileArgs, SelectionArgs, UnlockArgs, WantedArgs};
 use super::audit::AuditAction;
 use super::backup::BackupArgs;
 use super::drill::{DrillArgs, WheretoArgs};
@@ -63,7 +63,13 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
             KeyAction::Add(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
             KeyAction::Remove(_) => {}
         },
-        Command::Keygen(_) | Command::Config(_) | Command::Completions { .. } | Command::Man { .. } => {}
+        Command::Keygen(_)
+        | Command::Init(_)
+        | Command::Config(_)
+        | Command::Schedule(_)
+        | Command::Notify(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => {}
     }
     Ok(command)
 }
@@ -180,13 +186,26 @@ fn restore(args: &mut RestoreArgs, config: &Config) -> Result<()> {
     reference(&mut args.archive, config);
     unlock(&mut args.unlock, &source);
     // What is restored in part, or row by row, is not what those demands and classes are about.
-    let selection = &args.wanted.selection;
-    let part = args.rows.is_given() || !selection.tables.is_empty() || !selection.schemas.is_empty();
+    let WantedArgs { selection, schema_only, data_only, sections, .. } = &args.wanted;
+    let selected = [
+        &selection.tables,
+        &selection.schemas,
+        &selection.exclude_tables,
+        &selection.exclude_schemas,
+        &selection.exclude_data,
+    ];
+    let part = args.rows.is_given()
+        || *schema_only
+        || *data_only
+        || !sections.is_empty()
+        || selected.into_iter().any(|list| !list.is_empty());
     if !part {
         if args.order.priorities.is_empty() {
             args.order.priorities.clone_from(&source.priorities);
         }
-        demands(&mut args.demands, &source);
+        if args.order.stop_after.is_none() {
+            demands(&mut args.demands, &source);
+        }
     }
     store(&mut args.find.store, &source, config);
     if let Some(place) = &mut args.swap.safety_to {

@@ -48,17 +48,9 @@ struct Made<'a> {
 impl KeygenArgs {
     /// Runs the command.
     pub fn run(&self, context: &Context) -> Result<Exit> {
-        let (secret, recipient) = generate_identity();
-        let created = Clock::System.now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        let text = zeroize::Zeroizing::new(format!(
-            "# created: {created}\n# public key: {recipient}\n{}\n",
-            *secret
-        ));
+        let (text, recipient) = identity();
         if let Some(path) = &self.output {
-            let doing = || format!("write the identity to {}", path.display());
-            let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-                .map_err(|error| Error::with_source(ErrorKind::Failed, doing(), error))?;
+            write_identity(path, &text)?;
             if context.printer.json {
                 context.printer.json(&Made { recipient: &recipient, identity_file: Some(path) })?;
             } else {
@@ -70,6 +62,23 @@ impl KeygenArgs {
         }
         Ok(Exit::Good)
     }
+}
+
+/// A new identity, as the text of its file, and its recipient.
+pub(super) fn identity() -> (zeroize::Zeroizing<String>, String) {
+    let (secret, recipient) = generate_identity();
+    let created = Clock::System.now().strftime("%Y-%m-%dT%H:%M:%SZ");
+    let text =
+        zeroize::Zeroizing::new(format!("# created: {created}\n# public key: {recipient}\n{}\n", *secret));
+    (text, recipient)
+}
+
+/// Writes an identity to a new file, readable by its owner alone.
+pub(super) fn write_identity(path: &Path, text: &str) -> Result<()> {
+    let doing = || format!("write the identity to {}", path.display());
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .map_err(|error| Error::with_source(ErrorKind::Failed, doing(), error))
 }
 
 /// For whom a backup is sealed: recipients, a key command, a passphrase, or several of them. A passphrase is asked for on a

@@ -12,9 +12,11 @@ pub mod estimate;
 pub mod globals;
 pub mod hold;
 mod in_place;
+pub mod init;
 pub mod key;
 pub mod keys;
 pub mod list;
+pub mod notify;
 pub mod order;
 pub mod printer;
 pub mod progress;
@@ -25,6 +27,7 @@ pub mod record;
 pub mod restore;
 pub mod rollback;
 pub mod rows;
+pub mod schedule;
 pub mod state;
 pub mod status;
 pub mod swap;
@@ -33,6 +36,7 @@ pub mod validate;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -44,6 +48,7 @@ use crate::exit::Exit;
 use crate::pg::EnvLookup;
 use crate::stop::Stop;
 use args::{Color, ConfigFileArgs, OutputArgs};
+use notify::Teller;
 use printer::{Printer, Verbosity};
 use record::Record;
 
@@ -91,7 +96,10 @@ pub enum Command {
     Copy(Box<copy::CopyArgs>),
     Keygen(keys::KeygenArgs),
     Key(Box<key::KeyArgs>),
+    Init(init::InitArgs),
     Config(config::ConfigArgs),
+    Schedule(schedule::ScheduleArgs),
+    Notify(notify::NotifyArgs),
     /// Write a completion script for a shell to stdout
     Completions {
         /// The shell
@@ -118,6 +126,21 @@ pub struct Context {
     pub record: Record,
     /// What the run is about, for the history of runs.
     pub about: state::About,
+    /// What the command's result is, for those who are told of it besides.
+    told: Arc<Mutex<Option<serde_json::Value>>>,
+}
+
+impl Context {
+    /// Says what the result is.
+    pub(super) fn tell(&self, result: &impl serde::Serialize) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = serde_json::to_value(result).ok();
+    }
+
+    /// What the result is, if there is one.
+    pub(super) fn told(&self) -> Option<serde_json::Value> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Command {
@@ -165,6 +188,7 @@ pub fn main() -> ExitCode {
         stop: Stop::default(),
         record: Record::default(),
         about: state::About::default(),
+        told: Arc::default(),
     };
     let (name, began) = (cli.command.remembered(), Instant::now());
     if let Err(error) = adopt_env_file() {
@@ -212,21 +236,25 @@ fn adopt_env_file() -> Result<()> {
     Err(failed(anew.exec()))
 }
 
-/// The command with what is configured; what the operator should know is said.
-fn configured(command: Command, file: Option<&Path>, context: &Context) -> Result<Command> {
+/// The configuration, for a command that needs one; what the operator should know is said.
+fn configuration(command: &Command, file: Option<&Path>, context: &Context) -> Result<Config> {
     let without = matches!(
         command,
-        Command::Config(_) | Command::Keygen(_) | Command::Completions { .. } | Command::Man { .. }
+        Command::Config(_)
+            | Command::Init(_)
+            | Command::Keygen(_)
+            | Command::Completions { .. }
+            | Command::Man { .. }
     );
     if without {
-        return Ok(command);
+        return Ok(Config::without_file(&EnvLookup::system()));
     }
     let config = Config::load(file, &EnvLookup::system())?;
     for warning in config.warnings() {
         context.printer.warning(warning);
     }
     crate::store::account::register(config.accounts()?);
-    configured::fill(command, &config)
+    Ok(config)
 }
 
 impl Command {
@@ -247,9 +275,23 @@ impl Command {
 
 async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<Exit> {
     watch_signals(&context)?;
-    let command = configured(command, file, &context)?;
+    let config = configuration(&command, file, &context)?;
+    let teller = Teller::of(&command, &config);
+    if let Some(teller) = &teller {
+        teller.begins(&context).await;
+    }
+    let outcome = Box::pin(recorded(command, file, &config, &context)).await;
+    if let Some(teller) = &teller {
+        teller.ended(&outcome, &context).await;
+    }
+    outcome
+}
+
+/// Carries a command out with what is configured, and writes it into the audit log.
+async fn recorded(command: Command, file: Option<&Path>, config: &Config, context: &Context) -> Result<Exit> {
+    let command = configured::fill(command, config)?;
     let (operation, began) = (command.audited(), Instant::now());
-    let outcome = Box::pin(carry_out(command, file, &context)).await;
+    let outcome = Box::pin(carry_out(command, file, config, context)).await;
     if let Some(operation) = operation {
         context.record.write(operation, &outcome, began, context.printer).await;
     }
@@ -257,7 +299,12 @@ async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<
 }
 
 #[expect(clippy::cognitive_complexity, reason = "one arm for each command, and nothing else")]
-async fn carry_out(command: Command, file: Option<&Path>, context: &Context) -> Result<Exit> {
+async fn carry_out(
+    command: Command,
+    file: Option<&Path>,
+    config: &Config,
+    context: &Context,
+) -> Result<Exit> {
     match command {
         Command::Backup(args) => args.run(context).await,
         Command::Restore(args) => args.run(context).await,
@@ -275,7 +322,10 @@ async fn carry_out(command: Command, file: Option<&Path>, context: &Context) -> 
         Command::Copy(args) => args.run(context).await,
         Command::Keygen(args) => args.run(context),
         Command::Key(args) => args.run(context).await,
+        Command::Init(args) => args.run(file, context).await,
         Command::Config(args) => args.run(file, context).await,
+        Command::Schedule(args) => args.run(config, context),
+        Command::Notify(args) => args.run(config, context).await,
         Command::Drill(args) => args.run(context).await,
         Command::Estimate(args) => args.run(context).await,
         Command::Status(args) => args.run(context).await,

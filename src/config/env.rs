@@ -77,7 +77,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "XDG_STATE_HOME",
         "",
-        "Where this host keeps its own copy of the audit log; `~/.local/state` without it.",
+        "Folder of what this host keeps of runs, drills and the audit log, in its `pgcask`; `~/.local/state` without it.",
     ),
     variable("NO_COLOR", "", "No colours."),
     variable("PG*", "", "libpq's variables (`PGHOST`, `PGUSER`, `PGPASSWORD` …), as in psql."),

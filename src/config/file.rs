@@ -234,6 +234,15 @@ impl Reading<'_> {
                 }
                 Err(format!("{word:?} is none of {}{}", words.join(", "), nearest(&word, words)))
             }
+            Form::Words(words) => {
+                let list = list(value)?;
+                match list.iter().find(|word| !words.contains(&word.as_str())) {
+                    Some(word) => {
+                        Err(format!("{word:?} is none of {}{}", words.join(", "), nearest(word, words)))
+                    }
+                    None => Ok(Value::List(list)),
+                }
+            }
             Form::Secret | Form::Reference => self.secret(form, value).map(Value::Secret),
         }
     }

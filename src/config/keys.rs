@@ -22,6 +22,8 @@ pub enum Form {
     Bytes,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Several of these words.
+    Words(&'static [&'static str]),
     /// A secret: a text, if nobody else may read the file, or `{ env = … }`, `{ file = … }`, `{ command = … }`.
     Secret,
     /// A secret that is never written into the file: `{ env = … }`, `{ file = … }` or `{ command = … }`.
@@ -44,6 +46,7 @@ impl Form {
             Self::Span => "span of time, as \"90d\" or \"1y 6mo\"".to_owned(),
             Self::Bytes => "bytes, as \"20M\" or \"1G\"".to_owned(),
             Self::Choice(words) => words.join(", "),
+            Self::Words(words) => format!("list of {}", words.join(", ")),
             Self::Secret => "secret".to_owned(),
             Self::Reference => "secret, by reference only".to_owned(),
             Self::DatabaseUrl => "URL".to_owned(),
@@ -83,6 +86,11 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("databases.*.priorities", "The same for one database; it takes the place of `[priorities]`."),
     ("validate", "What must hold in a restored database, besides what is always checked."),
     ("databases.*.validate", "The same for one database; it takes the place of `[validate]`."),
+    (
+        "schedule",
+        "When what runs, for `pgcask schedule print`; `\"off\"` switches a job off. See [schedules](schedule.md).",
+    ),
+    ("notify.*", "A channel that is told how runs go. See [notifications](notifications.md)."),
 ];
 
 const TOP: &[&str] = &[""];
@@ -92,6 +100,9 @@ const EACH: &[&str] = &["defaults", "databases.*"];
 const STORE: &[&str] = &["stores.*"];
 const PRIORITIES: &[&str] = &["priorities", "databases.*.priorities"];
 const VALIDATE: &[&str] = &["validate", "databases.*.validate"];
+
+const SCHEDULE: &[&str] = &["schedule"];
+const NOTIFY: &[&str] = &["notify.*"];
 
 const NO_BOUND: i64 = u32::MAX as i64;
 
@@ -332,6 +343,51 @@ pub const KEYS: &[Key] = &[
     key(PRIORITIES, "P9", Form::List, "", ""),
     key(VALIDATE, "critical", Form::List, "", "Patterns of tables that must have rows."),
     key(VALIDATE, "assertions", Form::List, "", "SQL queries that must give true."),
+    key(SCHEDULE, "daily", Form::Text, "03:15", "Daily backups: `03:15`."),
+    key(SCHEDULE, "weekly", Form::Text, "Sun 04:15", "Weekly backups: `Sun 04:15`."),
+    key(SCHEDULE, "monthly", Form::Text, "1 05:15", "Monthly backups: day, up to 28, and time."),
+    key(SCHEDULE, "prune", Form::Text, "06:30", "`pgcask prune --apply`, each day."),
+    key(SCHEDULE, "test", Form::Text, "07:45", "`pgcask test` of the newest backup, each day."),
+    // Notifications.
+    key(
+        NOTIFY,
+        "type",
+        Form::Choice(&["slack", "pagerduty", "webhook", "email", "ping"]),
+        "",
+        "What it is; needed.",
+    ),
+    key(
+        NOTIFY,
+        "on",
+        Form::Words(&["start", "success", "failure", "recovery", "stale"]),
+        "failure, recovery, stale; for `ping` all",
+        "What it is told of.",
+    ),
+    key(NOTIFY, "databases", Form::List, "all", "Of which databases it is told."),
+    key(
+        NOTIFY,
+        "url",
+        Form::Secret,
+        "",
+        "slack, webhook: where messages go. ping: called on success. pagerduty: another address.",
+    ),
+    key(NOTIFY, "start_url", Form::Secret, "", "ping: called when a run begins."),
+    key(NOTIFY, "fail_url", Form::Secret, "", "ping: called when it failed."),
+    key(NOTIFY, "routing_key", Form::Secret, "", "pagerduty: integration key of Events API v2."),
+    key(NOTIFY, "secret", Form::Secret, "none: not signed", "webhook: key of the signature (HMAC-SHA256)."),
+    key(NOTIFY, "smtp_host", Form::Text, "", "email: the mail server."),
+    key(NOTIFY, "smtp_port", Form::Whole(1, 65_535), "by `tls`: 587, 465, 25", "email: its port."),
+    key(
+        NOTIFY,
+        "tls",
+        Form::Choice(&["starttls", "implicit", "none"]),
+        "starttls",
+        "email: how the connection is secured.",
+    ),
+    key(NOTIFY, "user", Form::Text, "", "email: who logs in."),
+    key(NOTIFY, "password", Form::Secret, "", "email: with this password."),
+    key(NOTIFY, "from", Form::Text, "", "email: who writes."),
+    key(NOTIFY, "to", Form::List, "", "email: who gets it."),
 ];
 
 /// The key of a name in a section.

@@ -3,6 +3,7 @@
 //! Flags win over the environment, the environment over the file, the file over the defaults. What a named database or store
 //! says of itself holds as an argument would: the environment (`PG*`, `AWS_*`) only fills what it leaves open.
 
+pub mod channels;
 pub mod database;
 pub mod dotenv;
 pub mod env;
@@ -15,6 +16,7 @@ pub mod settings;
 pub mod show;
 pub mod stores;
 pub mod supabase;
+pub mod template;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -137,6 +139,7 @@ impl Config {
             }
         }
         self.check_stores(&mut problems);
+        self.check_channels(&mut problems);
         if problems.is_empty() {
             return Ok(());
         }

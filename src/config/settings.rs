@@ -186,8 +186,12 @@ impl Lookup<'_> {
             let in_file = matches!(list.origin, Origin::File { .. });
             let placed = |text: String| {
                 let path = self.config.path(&text);
-                let is_path = text.contains('/') || (!text.starts_with("age1") && path.is_file());
-                if in_file && is_path && !text.contains(' ') { path.display().to_string() } else { text }
+                let is_path = text.contains('/') || path.is_file();
+                if in_file && is_path && !text.starts_with("openpgp:") && !text.contains(' ') {
+                    path.display().to_string()
+                } else {
+                    text
+                }
             };
             list.map(|texts| texts.into_iter().map(placed).collect())
         }))
@@ -233,7 +237,9 @@ impl Lookup<'_> {
 fn from_variable(key: &Key, variable: &str, text: &str) -> Result<Value, ConfigError> {
     let wrong = |why: String| ConfigError::Value { key: variable.to_owned(), why };
     Ok(match key.form {
-        Form::List => Value::List(text.split(',').map(|part| part.trim().to_owned()).collect()),
+        Form::List | Form::Words(_) => {
+            Value::List(text.split(',').map(|part| part.trim().to_owned()).collect())
+        }
         Form::Paths => Value::List(text.split(':').map(str::to_owned).collect()),
         Form::Whole(least, most) => {
             let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));

@@ -48,7 +48,7 @@ impl Config {
                 shown.extend(line(&section, key, found, all));
             }
         }
-        for section in ["stores", "priorities", "validate"] {
+        for section in ["stores", "priorities", "validate", "schedule", "notify"] {
             self.show_entries(section, &mut shown);
         }
         Ok(shown)

@@ -1,11 +1,13 @@
-//! What keeps backups in order: how long each is kept, what nobody may remove, and who did what.
+//! The daily life of backups: when they run, how long each is kept, what nobody may remove, who did what, and who is told.
 
 pub mod audit;
 pub mod hold;
 pub mod lock;
+pub mod notify;
 pub mod prune;
 pub mod reading;
 pub mod retention;
+pub mod schedule;
 
 use serde::{Deserialize, Serialize};
 

@@ -12,6 +12,7 @@ pub mod naming;
 pub mod notes;
 pub mod objects;
 mod patience;
+pub mod probe;
 pub mod publish;
 pub mod put;
 pub mod room;

@@ -58,6 +58,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("anstream", &["cli"]),
     ("reqwest", &["operate"]),
+    ("lettre", &["operate"]),
 ];
 
 /// Places that turn bytes into bytes, or are pure: no runtime there.

@@ -284,6 +284,35 @@ fn an_env_file_adds_what_is_known_and_overrides_nothing() {
     assert!(refused.stderr.contains("everybody may write"), "{}", refused.stderr);
 }
 
+/// Variables that the sources name are in the list that the reference is written from.
+#[test]
+fn every_variable_is_listed() {
+    let all = run(&mut pgcask(["config", "keys", "--json"])).expect(0).json();
+    let listed: Vec<&str> = all["variables"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|variable| variable["name"].as_str().unwrap())
+        .collect();
+    let mut found = std::collections::BTreeSet::new();
+    for source in crate::architecture::sources() {
+        for (start, _) in source.code.match_indices("\"PGCASK_") {
+            let name: String = source.code[start + 1..]
+                .chars()
+                .take_while(|c| c.is_ascii_uppercase() || *c == '_')
+                .collect();
+            found.insert(name);
+        }
+    }
+    // What the program says to itself when it starts anew, and to a command in front of keys.
+    for said in [pgcask::config::dotenv::MARK, "PGCASK_ARCHIVE_ID", "PGCASK_KEY_OPERATION"] {
+        found.remove(said);
+    }
+    assert!(found.contains("PGCASK_STORE") && found.contains("PGCASK_IDENTITY"), "{found:?}");
+    let missing: Vec<_> = found.iter().filter(|name| !listed.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "not in src/config/env.rs: {missing:?}");
+}
+
 #[test]
 fn the_file_is_looked_for_in_its_places() {
     let folder = folder();

@@ -1,0 +1,294 @@
+//! `pgcask notify`, and telling how other commands went.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, Subcommand};
+use serde_json::Map;
+
+use super::{Command, Context};
+use crate::clock::Clock;
+use crate::config::channels::ChannelConfig;
+use crate::config::{Config, ConfigError};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exit::Exit;
+use crate::operate::notify::{
+    Channel, Email, Event, Notice, PagerDuty, Ping, Sent, Slack, Tls, Via, Webhook, send,
+};
+use crate::pg::{ConnectOptions, EnvLookup, Secret};
+
+/// Try out the channels that are told how backups go
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Channels are configured as [notify.NAME] in pgcask.toml; `pgcask backup` tells them how it went.
+
+EXIT STATUS
+  0 each channel was told · 1 one was not · 2 usage")]
+pub struct NotifyArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: NotifyCommand,
+}
+
+/// What can be done with channels.
+#[derive(Debug, Clone, Subcommand)]
+pub enum NotifyCommand {
+    /// Send a test to each channel, or to those named
+    Test {
+        /// The channels
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+}
+
+impl NotifyArgs {
+    /// Runs the command.
+    pub async fn run(&self, config: &Config, context: &Context) -> Result<Exit> {
+        let printer = context.printer;
+        let NotifyCommand::Test { names } = &self.command;
+        let all = config.channels();
+        let known: Vec<&str> = all.iter().map(|channel| channel.name).collect();
+        if let Some(stranger) = names.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("there is no [notify.{stranger}] in the configuration"),
+            ));
+        }
+        if all.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, "no channel is configured")
+                .hint("add [notify.NAME] to pgcask.toml; docs/notifications.md has examples"));
+        }
+        let wanted = all
+            .into_iter()
+            .filter(|channel| names.is_empty() || names.iter().any(|name| name == channel.name));
+        let (channels, mut sent) = open(config, wanted.collect());
+        let notice = notice(Event::Test, "test", "", None);
+        sent.extend(send(&channels, &notice).await);
+        if printer.json {
+            printer.json(&sent)?;
+        } else {
+            for Sent { channel, error } in &sent {
+                let end =
+                    error.as_deref().map_or_else(|| "told".to_owned(), |why| format!("NOT TOLD: {why}"));
+                printer.line(&format!("{channel}: {end}"))?;
+            }
+        }
+        Ok(if sent.iter().any(|sent| sent.error.is_some()) { Exit::Failed } else { Exit::Good })
+    }
+}
+
+/// Tells the channels how one run goes.
+pub(super) struct Teller {
+    channels: Vec<Channel>,
+    /// Channels that cannot be used, and why.
+    unusable: Vec<Sent>,
+    operation: &'static str,
+    database: String,
+    began: Instant,
+    /// The file that is there while the last run failed.
+    mark: Option<PathBuf>,
+}
+
+impl Teller {
+    /// For a command that channels are told of; before its names are replaced by what they stand for.
+    pub(super) fn of(command: &Command, config: &Config) -> Option<Self> {
+        let (operation, named) = match command {
+            Command::Backup(args) => ("backup", args.source.clone()),
+            Command::Test(args) => ("test", args.archive.rsplit_once('/').map(|(name, _)| name.to_owned())),
+            Command::Prune(args) if args.apply => ("prune", args.database.clone()),
+            _ => return None,
+        };
+        let configured = config.channels();
+        if configured.is_empty() {
+            return None;
+        }
+        let (channels, unusable) = open(config, configured);
+        let database = database(config, named.as_deref());
+        let mark = state_folder(config.env()).map(|folder| {
+            let name = format!("{operation}-{database}").replace(['/', '\0'], "_");
+            folder.join("failing").join(name)
+        });
+        Some(Self { channels, unusable, operation, database, began: Instant::now(), mark })
+    }
+
+    /// It begins.
+    pub(super) async fn begins(&self, context: &Context) {
+        let notice = notice(Event::Start, self.operation, &self.database, None);
+        self.tell(&notice, context).await;
+    }
+
+    /// It ended so.
+    pub(super) async fn ended(&self, result: &Result<Exit>, context: &Context) {
+        let failed_before = self.mark.as_ref().is_some_and(|mark| mark.exists());
+        let event = match result {
+            // Who pressed Ctrl-C knows.
+            Err(error) if error.kind() == ErrorKind::Interrupted => return,
+            Ok(Exit::Good) if failed_before => Event::Recovery,
+            Ok(Exit::Good) => Event::Success,
+            Ok(Exit::Stale) => Event::Stale,
+            _ => Event::Failure,
+        };
+        let mut notice = notice(event, self.operation, &self.database, Some(self.began));
+        match result {
+            Err(error) => {
+                notice.error = Some(chain(error));
+                notice.hints = error.hints().to_vec();
+            }
+            Ok(Exit::Good) => {}
+            Ok(exit) => notice.error = Some(format!("it ended with status {}", *exit as u8)),
+        }
+        if let Some(serde_json::Value::Object(result)) = context.told() {
+            notice.result = result;
+        }
+        self.remember(!matches!(event, Event::Success | Event::Recovery), context);
+        self.tell(&notice, context).await;
+    }
+
+    async fn tell(&self, notice: &Notice, context: &Context) {
+        let sent = send(&self.channels, notice).await;
+        let at_the_end = if notice.event == Event::Start { &[] } else { self.unusable.as_slice() };
+        for Sent { channel, error } in sent.iter().chain(at_the_end) {
+            if let Some(why) = error {
+                context
+                    .printer
+                    .warning(&format!("the channel {channel} was not told of the {}: {why}", notice.event));
+            }
+        }
+    }
+
+    /// Keeps in mind whether the last run failed, so that the next good one is a recovery.
+    fn remember(&self, failing: bool, context: &Context) {
+        let Some(mark) = &self.mark else { return };
+        let done = match (failing, mark.parent()) {
+            (true, Some(folder)) => std::fs::create_dir_all(folder).and_then(|()| std::fs::write(mark, "")),
+            _ if mark.exists() => std::fs::remove_file(mark),
+            _ => Ok(()),
+        };
+        if let Err(error) = done {
+            let what = format!("{}: {error}; a recovery may not be told as one", mark.display());
+            context.printer.warning(&what);
+        }
+    }
+}
+
+/// `$XDG_STATE_HOME/pgcask`, by default `~/.local/state/pgcask` (XDG base directory specification).
+fn state_folder(env: &EnvLookup) -> Option<PathBuf> {
+    let given = env.var("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    given.or_else(|| env.in_home(".local/state")).map(|folder| folder.join("pgcask"))
+}
+
+/// The database's name in messages: the configured one, else its own.
+fn database(config: &Config, named: Option<&str>) -> String {
+    let names = config.databases();
+    match named {
+        Some(name) if names.contains(&name) => name.to_owned(),
+        Some(text) => ConnectOptions::parse(text).map_or_else(|_| "?".to_owned(), |options| options.database),
+        None => {
+            let meant = config.default_database();
+            let variable = |name: &str| config.env().var(name).filter(|value| !value.is_empty());
+            variable("PGCASK_DATABASE")
+                .or_else(|| variable("PGDATABASE"))
+                .or(meant)
+                .unwrap_or_else(|| "?".to_owned())
+        }
+    }
+}
+
+fn notice(event: Event, operation: &str, database: &str, began: Option<Instant>) -> Notice {
+    Notice {
+        event,
+        operation: operation.to_owned(),
+        database: database.to_owned(),
+        host: whoami::hostname().unwrap_or_else(|_| "unknown host".to_owned()),
+        time: Clock::System.now(),
+        seconds: began.map(|began| began.elapsed().as_secs_f64()),
+        error: None,
+        hints: Vec::new(),
+        result: Map::new(),
+    }
+}
+
+/// A failure and its causes in one line.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}
+
+/// Channels with their secrets, and those whose secrets cannot be had.
+fn open(config: &Config, configured: Vec<ChannelConfig<'_>>) -> (Vec<Channel>, Vec<Sent>) {
+    let mut channels = Vec::new();
+    let mut unusable = Vec::new();
+    for channel in configured {
+        match via(config, channel) {
+            Ok(via) => channels.push(Channel {
+                name: channel.name.to_owned(),
+                events: events(channel),
+                databases: channel.list("databases").unwrap_or_default().to_vec(),
+                via,
+            }),
+            Err(error) => {
+                unusable.push(Sent { channel: channel.name.to_owned(), error: Some(error.to_string()) });
+            }
+        }
+    }
+    (channels, unusable)
+}
+
+fn events(channel: ChannelConfig<'_>) -> Vec<Event> {
+    use Event::{Failure, Recovery, Stale, Start, Success};
+    match channel.list("on") {
+        Some(words) => {
+            let all = [Start, Success, Failure, Recovery, Stale];
+            all.into_iter().filter(|event| words.iter().any(|word| word == event.word())).collect()
+        }
+        None if channel.text("type") == Some("ping") => vec![Start, Success, Failure, Recovery, Stale],
+        None => vec![Failure, Recovery, Stale],
+    }
+}
+
+fn via(config: &Config, channel: ChannelConfig<'_>) -> std::result::Result<Via, ConfigError> {
+    let optional = |key: &str| -> std::result::Result<Option<Secret>, ConfigError> {
+        let source = channel.secret(key);
+        source.map(|source| config.take(&format!("notify.{}.{key}", channel.name), source)).transpose()
+    };
+    let needed = |key: &str| {
+        let missing = || ConfigError::Value {
+            key: format!("notify.{}.{key}", channel.name),
+            why: "it is not set".to_owned(),
+        };
+        optional(key)?.ok_or_else(missing)
+    };
+    Ok(match channel.text("type").unwrap_or_default() {
+        "slack" => Via::Slack(Slack { url: needed("url")? }),
+        "pagerduty" => {
+            Via::PagerDuty(PagerDuty { routing_key: needed("routing_key")?, url: optional("url")? })
+        }
+        "webhook" => Via::Webhook(Webhook { url: needed("url")?, secret: optional("secret")? }),
+        "ping" => Via::Ping(Ping {
+            success: needed("url")?,
+            start: optional("start_url")?,
+            fail: optional("fail_url")?,
+        }),
+        _ => {
+            let text = |key: &str| channel.text(key).unwrap_or_default().to_owned();
+            let login = channel.text("user").map(str::to_owned).zip(optional("password")?);
+            Via::Email(Email {
+                host: text("smtp_host"),
+                port: channel.whole("smtp_port").and_then(|port| u16::try_from(port).ok()),
+                tls: match channel.text("tls") {
+                    Some("implicit") => Tls::Implicit,
+                    Some("none") => Tls::None,
+                    _ => Tls::StartTls,
+                },
+                login,
+                from: text("from"),
+                to: channel.list("to").unwrap_or_default().to_vec(),
+            })
+        }
+    })
+}

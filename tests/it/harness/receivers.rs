@@ -1,0 +1,179 @@
+//! Small servers that take what the program sends, and keep it: HTTP and SMTP.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// What an HTTP server was asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Request {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// An HTTP server on 127.0.0.1 that answers 200, or for some paths something else.
+#[derive(Debug)]
+pub(crate) struct HttpReceiver {
+    port: u16,
+    taken: Arc<Mutex<Vec<Request>>>,
+}
+
+impl HttpReceiver {
+    /// `answer`: the status for a path and the how-manieth request it is there, from 1.
+    pub(crate) fn start(answer: impl Fn(&str, usize) -> u16 + Send + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let taken: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let kept = Arc::clone(&taken);
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let Some(request) = read_request(&connection) else { continue };
+                let mut taken = kept.lock().unwrap();
+                let count = taken.iter().filter(|other| other.path == request.path).count() + 1;
+                let status = answer(&request.path, count);
+                taken.push(request);
+                drop(taken);
+                let text =
+                    format!("HTTP/1.1 {status} Answer\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+                drop((&connection).write_all(text.as_bytes()));
+            }
+        });
+        Self { port, taken }
+    }
+
+    /// A URL of it.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// What was taken so far at a path.
+    pub(crate) fn at(&self, path: &str) -> Vec<Request> {
+        self.taken.lock().unwrap().iter().filter(|request| request.path == path).cloned().collect()
+    }
+
+    /// Forgets what was taken.
+    pub(crate) fn clear(&self) {
+        self.taken.lock().unwrap().clear();
+    }
+}
+
+fn read_request(connection: &TcpStream) -> Option<Request> {
+    let mut reader = BufReader::new(connection);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut words = line.split_whitespace();
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim().split_once(": ") else { break };
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+    }
+    let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Request { method, path, headers, body: String::from_utf8(body).ok()? })
+}
+
+/// A mail as it was handed over.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mail {
+    pub(crate) login: Option<String>,
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
+    pub(crate) data: String,
+}
+
+/// An SMTP server on 127.0.0.1 without TLS, which takes any login.
+#[derive(Debug)]
+pub(crate) struct SmtpReceiver {
+    pub(crate) port: u16,
+    taken: Arc<Mutex<Vec<Mail>>>,
+}
+
+impl SmtpReceiver {
+    /// The first `refused` mails are put off with a temporary failure.
+    pub(crate) fn start(refused: usize) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let taken: Arc<Mutex<Vec<Mail>>> = Arc::default();
+        let kept = Arc::clone(&taken);
+        std::thread::spawn(move || {
+            let mut left = refused;
+            for connection in listener.incoming().flatten() {
+                if let Some(mail) = smtp_dialogue(&connection, &mut left) {
+                    kept.lock().unwrap().push(mail);
+                }
+            }
+        });
+        Self { port, taken }
+    }
+
+    /// What was taken so far.
+    pub(crate) fn mails(&self) -> Vec<Mail> {
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+/// One dialogue (RFC 5321), to its end; the mail, if one was taken.
+fn smtp_dialogue(connection: &TcpStream, refuse: &mut usize) -> Option<Mail> {
+    let mut reader = BufReader::new(connection);
+    let say = |text: &str| drop((&*connection).write_all(format!("{text}\r\n").as_bytes()));
+    let (mut mail, mut whole) = (Mail::default(), false);
+    say("220 receiver");
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            break;
+        }
+        let line = line.trim_end();
+        match line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase().as_str() {
+            "EHLO" => say("250-receiver\r\n250 AUTH PLAIN"),
+            "AUTH" => {
+                mail.login = line.rsplit(' ').next().map(str::to_owned);
+                say("235 ok");
+            }
+            "MAIL" if *refuse > 0 => {
+                *refuse -= 1;
+                say("451 later");
+            }
+            "MAIL" => {
+                line.clone_into(&mut mail.from);
+                say("250 ok");
+            }
+            "RCPT" => {
+                mail.to.push(line.to_owned());
+                say("250 ok");
+            }
+            "DATA" => {
+                say("354 go on");
+                loop {
+                    let mut line = String::new();
+                    if reader.read_line(&mut line).ok()? == 0 || line == ".\r\n" {
+                        break;
+                    }
+                    mail.data.push_str(&line);
+                }
+                whole = true;
+                say("250 taken");
+            }
+            "QUIT" => {
+                say("221 bye");
+                break;
+            }
+            _ => say("250 ok"),
+        }
+    }
+    whole.then_some(mail)
+}

@@ -1,0 +1,216 @@
+//! Who is told what of a run, and that telling never costs the run.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::cli::{Run, folder, pgcask, run};
+use crate::harness::output;
+use crate::harness::postgres::{Server, newest};
+use crate::harness::receivers::{HttpReceiver, Request, SmtpReceiver};
+
+/// Runs the program in a folder with this configuration.
+fn with(folder: &Path, toml: &str, args: &[&str]) -> Run {
+    let file = folder.join("pgcask.toml");
+    std::fs::write(&file, toml).unwrap();
+    output(Command::new("chmod").arg("600").arg(&file));
+    let mut command = pgcask(args);
+    command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state"));
+    run(&mut command)
+}
+
+/// A database that can be backed up, and one that cannot.
+fn databases(server: &Server, db: &str) -> String {
+    format!(
+        "[defaults]\nstore = \"./backups\"\npassphrase_file = \"pass\"\n[databases.shop]\nurl = \"{}\"\n\
+         [databases.gone]\nurl = \"{}\"\n",
+        server.url(db),
+        server.url("there_is_none")
+    )
+}
+
+/// HMAC-SHA256 as another program computes it.
+fn hmac(key: &str, message: &str) -> String {
+    let program = "import hmac,hashlib,sys; print(hmac.new(sys.argv[1].encode(), sys.argv[2].encode(), hashlib.sha256).hexdigest())";
+    output(Command::new("python3").args(["-c", program, key, message])).trim().to_owned()
+}
+
+/// The message about a failed backup, in the form of Slack.
+fn assert_slack_blocks(taken: &[Request]) {
+    assert_eq!((taken.len(), taken[0].method.as_str()), (1, "POST"));
+    let message = taken[0].json();
+    assert!(message["text"].as_str().unwrap().contains("backup of shop FAILED"), "{message}");
+    let blocks = message["blocks"].as_array().unwrap();
+    let kinds: Vec<&str> = blocks.iter().map(|block| block["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["section", "section", "context"]);
+    let fields: Vec<&str> =
+        blocks[1]["fields"].as_array().unwrap().iter().map(|field| field["text"].as_str().unwrap()).collect();
+    let reason = |field: &&str| field.starts_with("*error*\n") && field.contains("there_is_none");
+    assert!(fields.iter().any(reason), "{fields:?}");
+}
+
+/// The signature of a webhook's message is that of its body and time.
+fn assert_signed(hook: &Request) {
+    let signature = &hook.headers["x-pgcask-signature"];
+    let (time, sign) = signature.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+    assert_eq!(sign, hmac("shared", &format!("{time}.{}", hook.body)));
+    assert_eq!(hook.headers["x-pgcask-event"], hook.json()["event"]);
+}
+
+fn events(of: &[Request]) -> Vec<String> {
+    of.iter().map(|request| request.json()["event"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn channels_are_told_of_failure_recovery_and_success_in_their_own_forms() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let db = server.create_db();
+    server.sql(&db, "CREATE TABLE t AS SELECT generate_series(1, 10) AS n");
+    let http = HttpReceiver::start(|_, _| 202);
+    let toml = |shop: &str| {
+        format!(
+            "{}[notify.chat]\ntype = \"slack\"\nurl = \"{}\"\n[notify.oncall]\ntype = \"pagerduty\"\nrouting_key = \"R0UT1NG\"\nurl = \"{}\"\n\
+             [notify.bus]\ntype = \"webhook\"\nurl = \"{}\"\nsecret = \"shared\"\non = [\"start\", \"success\", \"failure\", \"recovery\"]\n\
+             [notify.switch]\ntype = \"ping\"\nurl = \"{}\"\nstart_url = \"{}\"\nfail_url = \"{}\"\n",
+            databases(server, shop),
+            http.url("/slack"),
+            http.url("/v2/enqueue"),
+            http.url("/hook"),
+            http.url("/ping"),
+            http.url("/ping/start"),
+            http.url("/ping/fail"),
+        )
+    };
+    // It fails: all are told, with the reason.
+    let failed = with(folder.path(), &toml("there_is_none"), &["backup", "shop"]);
+    assert_eq!(failed.code, 7, "{failed:?}");
+    assert_slack_blocks(&http.at("/slack"));
+    let triggered = http.at("/v2/enqueue")[0].json();
+    assert_eq!(
+        (&triggered["event_action"], &triggered["routing_key"]),
+        (&"trigger".into(), &"R0UT1NG".into())
+    );
+    assert_eq!(triggered["payload"]["severity"], "critical");
+    assert!(
+        ["summary", "source", "timestamp"].iter().all(|key| triggered["payload"][key].is_string()),
+        "{triggered}"
+    );
+    let hooks = http.at("/hook");
+    assert_eq!(events(&hooks), ["start", "failure"]);
+    hooks.iter().for_each(assert_signed);
+    assert_eq!(
+        (http.at("/ping/start").len(), http.at("/ping/fail").len(), http.at("/ping").len()),
+        (1, 1, 0)
+    );
+    assert!(http.at("/ping/fail")[0].body.contains("there_is_none"));
+    // It succeeds again: a recovery, which closes the same incident.
+    http.clear();
+    with(folder.path(), &toml(&db), &["backup", "shop"]).expect(0);
+    let resolved = http.at("/v2/enqueue")[0].json();
+    assert_eq!(
+        (&resolved["event_action"], &resolved["dedup_key"]),
+        (&"resolve".into(), &triggered["dedup_key"])
+    );
+    assert!(http.at("/slack")[0].json()["text"].as_str().unwrap().contains("succeeds again"));
+    let told = http.at("/hook").last().unwrap().json();
+    assert_eq!(told["event"], "recovery");
+    assert_eq!((&told["result"]["rows"], &told["database"]), (&Value::from(10), &"shop".into()));
+    assert_eq!((http.at("/ping").len(), http.at("/ping/fail").len()), (1, 0));
+    // And again: who wants to know of success only.
+    http.clear();
+    with(folder.path(), &toml(&db), &["backup", "shop"]).expect(0);
+    assert_eq!(events(&http.at("/hook")), ["start", "success"]);
+    assert_eq!((http.at("/slack").len(), http.at("/ping").len()), (0, 1));
+}
+
+#[test]
+fn a_channel_that_cannot_be_told_is_named_and_costs_nothing() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let db = server.create_db();
+    let http = HttpReceiver::start(|path, count| match path {
+        "/busy/planted-secret" if count < 3 => 503,
+        "/wrong/planted-secret" => 404,
+        _ => 200,
+    });
+    let channel = |name: &str, url: &str| {
+        format!("[notify.{name}]\ntype = \"slack\"\non = [\"success\"]\nurl = {url}\n")
+    };
+    let toml = [
+        databases(server, &db),
+        channel("busy", &format!("\"{}\"", http.url("/busy/planted-secret"))),
+        channel("wrong", &format!("\"{}\"", http.url("/wrong/planted-secret"))),
+        channel("dead", "\"http://127.0.0.1:1/planted-secret\""),
+        channel("keyless", "{ env = \"NOT_SET\" }"),
+        format!("{}databases = [\"gone\"]\n", channel("other", &format!("\"{}\"", http.url("/other")))),
+    ];
+    let ran = with(folder.path(), &toml.concat(), &["backup", "shop", "--json"]).expect(0);
+    assert!(ran.json()["archive"].is_string());
+    for expected in [
+        "the channel wrong was not told of the success: 127.0.0.1: it answered 404",
+        "the channel dead was not told of the success: 127.0.0.1: ",
+        "the channel keyless was not told of the success: notify.keyless.url: the variable NOT_SET is not set",
+    ] {
+        assert!(ran.stderr.contains(expected), "{expected}\n{}", ran.stderr);
+    }
+    assert!(!ran.stderr.contains("planted-secret") && !ran.stderr.contains("channel busy"), "{}", ran.stderr);
+    assert_eq!((http.at("/busy/planted-secret").len(), http.at("/wrong/planted-secret").len()), (3, 1));
+    assert!(http.at("/other").is_empty());
+}
+
+#[test]
+fn a_mail_is_handed_over_also_at_the_second_attempt() {
+    let (server, folder, smtp) = (Server::shared(newest()), folder(), SmtpReceiver::start(1));
+    let db = server.create_db();
+    let toml = format!(
+        "{}[notify.mail]\ntype = \"email\"\nsmtp_host = \"127.0.0.1\"\nsmtp_port = {}\ntls = \"none\"\nuser = \"robot\"\npassword = \"pw\"\n\
+         from = \"Backups <pgcask@example.org>\"\nto = [\"ops@example.org\", \"dba@example.org\"]\n",
+        databases(server, &db),
+        smtp.port
+    );
+    assert_eq!(with(folder.path(), &toml, &["backup", "gone"]).code, 7);
+    let mails = smtp.mails();
+    assert_eq!(mails.len(), 1, "{mails:?}");
+    let mail = &mails[0];
+    // "\0robot\0pw" in base64.
+    assert_eq!(mail.login.as_deref(), Some("AHJvYm90AHB3"));
+    assert!(mail.from.contains("<pgcask@example.org>"), "{mail:?}");
+    assert_eq!(mail.to.len(), 2);
+    assert!(mail.data.contains("Subject: backup of gone FAILED on "), "{}", mail.data);
+    assert!(mail.data.contains("there_is_none"), "{}", mail.data);
+}
+
+#[test]
+fn channels_can_be_tried_out() {
+    let (folder, http) = (folder(), HttpReceiver::start(|path, _| if path == "/bad" { 403 } else { 200 }));
+    let toml = format!(
+        "[notify.good]\ntype = \"webhook\"\nurl = \"{}\"\n[notify.oncall]\ntype = \"pagerduty\"\nrouting_key = \"k\"\nurl = \"{}\"\n\
+         [notify.bad]\ntype = \"slack\"\nurl = \"{}\"\n",
+        http.url("/good"),
+        http.url("/oncall"),
+        http.url("/bad")
+    );
+    let tried = with(folder.path(), &toml, &["notify", "test", "--json"]).expect(1).json();
+    let told: Vec<_> =
+        tried.as_array().unwrap().iter().map(|sent| (&sent["channel"], sent["error"].is_null())).collect();
+    assert_eq!(told, [(&"bad".into(), false), (&"good".into(), true), (&"oncall".into(), true)]);
+    // Nobody is left awake by a test.
+    let actions: Vec<_> =
+        http.at("/oncall").iter().map(|request| request.json()["event_action"].clone()).collect();
+    assert_eq!(actions, ["trigger", "resolve"]);
+    with(folder.path(), &toml, &["notify", "test", "good"]).expect(0);
+    with(folder.path(), &toml, &["notify", "test", "nobody"]).expect(2);
+    let wrong = "[notify.a]\nurl = \"x\"\n[notify.b]\ntype = \"email\"\n[notify.c]\ntype = \"slack\"\nurl = \"x\"\nto = [\"y\"]\n\
+                 [notify.d]\ntype = \"slack\"\nurl = \"x\"\non = [\"sucess\"]\n";
+    let refused = with(folder.path(), wrong, &["config", "check"]).expect(2).stderr;
+    assert!(refused.contains("did you mean success?"), "{refused}");
+    let refused =
+        with(folder.path(), wrong.split("[notify.d]").next().unwrap(), &["config", "check"]).expect(2).stderr;
+    for expected in [
+        "[notify.a] lacks its type",
+        "[notify.b] of the type email needs smtp_host",
+        "to means nothing for the type slack",
+    ] {
+        assert!(refused.contains(expected), "{expected}\n{refused}");
+    }
+}
