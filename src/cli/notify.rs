@@ -1,7 +1,7 @@
 //! `pgcask notify`, and telling how other commands went.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde_json::Map;
@@ -77,6 +77,10 @@ impl NotifyArgs {
     }
 }
 
+/// The operation that looks again and again.
+const CHECK: &str = "check";
+const DAY: Duration = Duration::from_hours(24);
+
 /// Tells the channels how one run goes.
 pub(super) struct Teller {
     channels: Vec<Channel>,
@@ -95,6 +99,8 @@ impl Teller {
         let (operation, named) = match command {
             Command::Backup(args) => ("backup", args.source.clone()),
             Command::Test(args) => ("test", args.archive.rsplit_once('/').map(|(name, _)| name.to_owned())),
+            Command::Drill(args) => ("drill", args.archive.rsplit_once('/').map(|(name, _)| name.to_owned())),
+            Command::Check(args) => ("check", args.demanded.database.clone()),
             Command::Prune(args) if args.apply => ("prune", args.database.clone()),
             _ => return None,
         };
@@ -126,6 +132,9 @@ impl Teller {
             Ok(Exit::Good) if failed_before => Event::Recovery,
             Ok(Exit::Good) => Event::Success,
             Ok(Exit::Stale) => Event::Stale,
+            // It looks each hour: what is known is told again only after a day.
+            Ok(_) if self.operation == CHECK && self.failed_within(DAY) => return,
+            Ok(_) if self.operation == CHECK => Event::Stale,
             _ => Event::Failure,
         };
         let mut notice = notice(event, self.operation, &self.database, Some(self.began));
@@ -137,8 +146,10 @@ impl Teller {
             Ok(Exit::Good) => {}
             Ok(exit) => notice.error = Some(format!("it ended with status {}", *exit as u8)),
         }
-        if let Some(serde_json::Value::Object(result)) = context.told() {
-            notice.result = result;
+        match context.told() {
+            Some(serde_json::Value::Object(result)) => notice.result = result,
+            Some(serde_json::Value::String(said)) if notice.error.is_some() => notice.error = Some(said),
+            _ => {}
         }
         self.remember(!matches!(event, Event::Success | Event::Recovery), context);
         self.tell(&notice, context).await;
@@ -154,6 +165,13 @@ impl Teller {
                     .warning(&format!("the channel {channel} was not told of the {}: {why}", notice.event));
             }
         }
+    }
+
+    /// Whether a failure was remembered, and told, so short a time ago.
+    fn failed_within(&self, time: Duration) -> bool {
+        let facts = self.mark.as_ref().and_then(|mark| std::fs::metadata(mark).ok());
+        let age = facts.and_then(|facts| facts.modified().ok()?.elapsed().ok());
+        age.is_some_and(|age| age < time)
     }
 
     /// Keeps in mind whether the last run failed, so that the next good one is a recovery.

@@ -119,7 +119,9 @@ const OF_DATABASES: &[(&str, &str, Read)] = &[
     ("weekly", "Sun 04:15", When::weekly),
     ("monthly", "1 05:15", When::monthly),
     ("prune", "06:30", When::daily),
+    ("check", ":50", When::hourly),
     ("test", "07:45", When::daily),
+    ("drill", "2 08:15", When::quarterly),
 ];
 
 fn plan(config: &Config, program: Option<&str>, image: &str) -> Result<Plan> {
@@ -171,6 +173,11 @@ fn of_database(job: &str, name: &str, when: When) -> Job {
         "prune" => {
             (format!("remove the backups of {name} whose time has come"), words(&["prune", name, "--apply"]))
         }
+        "check" => (format!("are the backups of {name} as they should be?"), words(&["check", name])),
+        "drill" => (
+            format!("restore the newest backup of {name} on trial, and prove it"),
+            words(&["drill", &newest]),
+        ),
         "test" => (
             format!("is the newest backup of {name} whole and young enough?"),
             words(&["test", &newest, "--rpo", "28h"]),

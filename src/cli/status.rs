@@ -188,6 +188,7 @@ impl CheckArgs {
                 return Ok(Exit::MONITOR_UNKNOWN);
             }
         };
+        context.tell(&one_line(&health));
         if printer.json {
             printer.json(&health)?;
         } else {

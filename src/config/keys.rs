@@ -347,6 +347,14 @@ pub const KEYS: &[Key] = &[
     key(SCHEDULE, "weekly", Form::Text, "Sun 04:15", "Weekly backups: `Sun 04:15`."),
     key(SCHEDULE, "monthly", Form::Text, "1 05:15", "Monthly backups: day, up to 28, and time."),
     key(SCHEDULE, "prune", Form::Text, "06:30", "`pgcask prune --apply`, each day."),
+    key(SCHEDULE, "check", Form::Text, ":50", "`pgcask check`, each hour at this minute."),
+    key(
+        SCHEDULE,
+        "drill",
+        Form::Text,
+        "2 08:15",
+        "`pgcask drill` of the newest backup, on this day of each quarter.",
+    ),
     key(SCHEDULE, "test", Form::Text, "07:45", "`pgcask test` of the newest backup, each day."),
     // Notifications.
     key(

@@ -214,3 +214,30 @@ fn channels_can_be_tried_out() {
         assert!(refused.contains(expected), "{expected}\n{refused}");
     }
 }
+
+#[test]
+fn what_check_finds_is_told_once() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let db = server.create_db();
+    let http = HttpReceiver::start(|_, _| 202);
+    let toml = format!(
+        "{}[notify.oncall]\ntype = \"pagerduty\"\nrouting_key = \"k\"\nurl = \"{}\"\n",
+        databases(server, &db),
+        http.url("/oncall")
+    );
+    with(folder.path(), &toml, &["backup", "shop"]).expect(0);
+    http.clear();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    // The same finding twice.
+    for _ in 0..2 {
+        with(folder.path(), &toml, &["check", "shop", "--rpo", "1s"]).expect(2);
+    }
+    let told: Vec<Value> = http.at("/oncall").iter().map(Request::json).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        (&told[0]["event_action"], &told[0]["dedup_key"]),
+        (&"trigger".into(), &"pgcask/shop/check".into())
+    );
+    let error = told[0]["payload"]["custom_details"]["error"].as_str().unwrap();
+    assert!(error.starts_with("PGCASK CRITICAL"), "{error}");
+}

@@ -41,7 +41,7 @@ fn a_crontab_has_a_line_for_each_database_and_job() {
     let folder = folder();
     let text = print(folder.path(), &["cron", "--program", "/opt/pg cask/100%/pgcask"]);
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
-    assert_eq!(lines.len(), 8, "{text}");
+    assert_eq!(lines.len(), 12, "{text}");
     assert!(lines[0].starts_with("5 2 * * * '/opt/pg cask/100\\%/pgcask' backup "), "{text}");
     assert!(text.contains("15 4 * * 0 ") && !text.contains("monthly"), "{text}");
     // What cron would hand to the shell is what the program takes.
@@ -63,7 +63,7 @@ fn units_of_systemd_are_valid() {
     print(folder.path(), &["systemd", "--program", program, "--output", units.to_str().unwrap()]);
     let mut files: Vec<_> = std::fs::read_dir(&units).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert_eq!(files.len(), 16, "{files:?}");
+    assert_eq!(files.len(), 24, "{files:?}");
     let verified = Command::new("systemd-analyze").arg("verify").args(&files).output();
     let verified = verified.expect("systemd-analyze is needed (apt-get install systemd)");
     let said = String::from_utf8_lossy(&verified.stderr);
@@ -118,9 +118,9 @@ fn a_workflow_of_github_actions_runs_each_job_at_its_time() {
     let folder = folder();
     let text = print(folder.path(), &["github-actions"]);
     assert!(text.contains("      SHOP_PASSWORD: ${{ secrets.SHOP_PASSWORD }}\n"), "{text}");
-    assert_eq!(text.matches("    - cron: ").count(), 4, "{text}");
+    assert_eq!(text.matches("    - cron: ").count(), 6, "{text}");
     let steps = text.matches("        run: \"./pgcask ").count();
-    assert_eq!(steps, 8, "{text}");
+    assert_eq!(steps, 12, "{text}");
     assert!(
         text.contains(
             "if: \"!cancelled() && (github.event.schedule == '5 2 * * *' || inputs.job == 'daily-shop')\""
@@ -138,10 +138,10 @@ fn a_workflow_of_github_actions_runs_each_job_at_its_time() {
     ]));
     let documents = yaml(&file);
     let job = &documents[0]["jobs"]["pgcask"];
-    assert_eq!(job["steps"].as_array().unwrap().len(), 2 + 8);
+    assert_eq!(job["steps"].as_array().unwrap().len(), 2 + 12);
     assert_eq!(
         documents[0]["on"]["workflow_dispatch"]["inputs"]["job"]["options"].as_array().unwrap().len(),
-        8
+        12
     );
     for step in job["steps"].as_array().unwrap().iter().skip(2) {
         let command = step["run"].as_str().unwrap().strip_prefix("./pgcask ").unwrap();
@@ -159,10 +159,10 @@ fn cron_jobs_of_kubernetes_are_of_their_form() {
         .skip(1)
         .map(|part| serde_json::from_str(part.split_once('\n').unwrap().1).unwrap())
         .collect();
-    assert_eq!(documents.len(), 8);
+    assert_eq!(documents.len(), 12);
     let file = folder.path().join("pgcask.yaml");
     std::fs::write(&file, &text).unwrap();
-    assert_eq!(yaml(&file).len(), 8);
+    assert_eq!(yaml(&file).len(), 12);
     let program = "import sys; from kubernetes_validate import __main__ as m; sys.exit(m.main())";
     output(&mut python(&["-c", program, "--strict", file.to_str().unwrap()]));
     let mut names = std::collections::BTreeSet::new();

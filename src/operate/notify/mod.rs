@@ -96,6 +96,9 @@ impl Notice {
             Event::Success => format!("{operation} of {database} succeeded on {host}"),
             Event::Failure => format!("{operation} of {database} FAILED on {host}"),
             Event::Recovery => format!("{operation} of {database} succeeds again on {host}"),
+            Event::Stale if operation == "check" => {
+                format!("the backups of {database} are not as they should be, says {host}")
+            }
             Event::Stale => format!("the newest good backup of {database} is too old, says {host}"),
             Event::Test => format!("a test of pgcask's notifications from {host}"),
         }
