@@ -174,11 +174,14 @@ impl Stream {
 }
 
 /// What is known only at the end of a backup.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Closing {
     /// The sequences' values, read last: they are not part of any snapshot.
     #[serde(default)]
     pub sequences: Vec<SequenceValue>,
+    /// How long the rows took to be read, over all connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// Whether the catalog changed while it was read and copied.
     #[serde(default)]
     pub catalog_changed: bool,

@@ -94,10 +94,12 @@ pub(super) async fn make(
     let bytes = shared.open.lock().await.iter().map(|unit| unit.bytes).sum();
     observer.event(Event::Total { bytes, rows: 0 });
     observer.event(Event::Phase { name: "copying rows" });
+    let copying = Instant::now();
     let (mut writer, session) =
         copy_all(&shared, &snapshot, sessions, session, writer, output.clone(), stop).await?;
     observer.event(Event::Phase { name: "closing the archive" });
-    let closing = close(options, &session, &access, observer).await?;
+    let seconds = copying.elapsed().as_secs_f64();
+    let closing = Closing { seconds: Some(seconds), ..close(options, &session, &access, observer).await? };
     send(&output, section(&mut writer, manifest::CLOSING_TAG, &json(&closing)?)?).await?;
     session.execute("COMMIT").await?;
     let finished = writer.finish()?;
@@ -370,7 +372,7 @@ async fn close(
             return Err(Error::new(ErrorKind::Failed, message).hint("back up again"));
         }
     }
-    Ok(Closing { sequences, catalog_changed })
+    Ok(Closing { sequences, seconds: None, catalog_changed })
 }
 
 fn section(writer: &mut Writer, tag: [u8; 4], bytes: &[u8]) -> Result<Vec<Bytes>> {

@@ -150,6 +150,12 @@ pub struct WantedArgs {
         conflicts_with_all = ["schema_only", "data_only"]
     )]
     pub sections: Vec<Section>,
+    /// Fail when a pattern matches nothing
+    #[arg(long, help_heading = SELECTION)]
+    pub strict_names: bool,
+    /// Not what the chosen tables need besides: types, functions, schemas. Else it is created where it is missing
+    #[arg(long, help_heading = SELECTION)]
+    pub no_dependencies: bool,
     /// Do not set owners
     #[arg(short = 'O', long, help_heading = SELECTION)]
     pub no_owner: bool,
@@ -182,6 +188,8 @@ impl WantedArgs {
             no_acl: self.no_acl,
             no_tablespaces: self.no_tablespaces,
             priorities: Priorities::default(),
+            strict_names: self.strict_names,
+            dependencies: !self.no_dependencies,
         })
     }
 }

@@ -6,6 +6,7 @@ use super::Context;
 use super::args::UnlockArgs;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
+use super::restore::estimate;
 use super::swap::{SwapArgs, ask, end_of_dry_run, refusal};
 use crate::error::Result;
 use crate::event::SharedObserver;
@@ -106,6 +107,7 @@ fn words(plan: &InPlacePlan, safety: bool) -> Vec<String> {
         human_bytes(restore.bytes),
         human_bytes(restore.read_bytes),
     ));
+    lines.extend(estimate(restore).map(|line| format!("  {line}")));
     lines.push("  other than with --swap:".to_owned());
     lines.push(
         "    from the moment it is emptied until the end the database is not usable; keep applications away"

@@ -288,6 +288,15 @@ pub(super) fn whole(target: ConnectOptions, jobs: usize) -> Options {
     }
 }
 
+/// How long the rows may take, in words.
+pub(super) fn estimate(plan: &Plan) -> Option<String> {
+    let seconds = plan.estimated_seconds.filter(|_| plan.bytes > 0)?;
+    Some(format!(
+        "about {} for the rows, as fast as they were read when the backup was made (an estimate: indexes, keys and the proof come on top)",
+        human_seconds(seconds)
+    ))
+}
+
 fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
     let refused = plan.findings.iter().any(|finding| finding.fatal);
     if printer.json {
@@ -308,6 +317,15 @@ fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
             human_bytes(plan.bytes),
             human_bytes(plan.read_bytes),
         ))?;
+        if !plan.needed.is_empty() {
+            printer.line("  needed by what was chosen, and created where the target lacks it:")?;
+            for name in &plan.needed {
+                printer.line(&format!("    {name}"))?;
+            }
+        }
+        if let Some(line) = estimate(plan) {
+            printer.line(&format!("  {line}"))?;
+        }
         for finding in &plan.findings {
             let lead = if finding.fatal { "refused" } else { "note" };
             printer.line(&format!("  {lead}: {}", quote::printable(&finding.message)))?;

@@ -11,13 +11,16 @@ use super::classes::Classes;
 use super::definitions::Definitions;
 use super::failures::Failures;
 use super::globals::Globals;
-use super::options::{Options, Summary, Wanted};
+use super::options::{Options, Summary};
 use super::platform_rows::PlatformLoad;
+use super::preflight::Finding;
 use super::prepare::{self, Means, Prepared};
 use super::progress::{self, Begun, Claim, Ledger, PROVEN};
 use super::steps::Steps;
 use super::swap::Replaced;
-use super::{exclusive, execute, open_if_exists, platform, platform_rows, preflight, proof};
+use super::{
+    exclusive, execute, finish, open_if_exists, platform, platform_rows, preflight, proof, requirements,
+};
 use crate::budget::ByteBudget;
 use crate::catalog::database::DatabaseInfo;
 use crate::catalog::kind::Target;
@@ -85,9 +88,7 @@ pub(super) async fn fill(
     let findings =
         preflight::check(options, &mut prepared, &globals, existing.as_ref(), begun.is_some()).await?;
     preflight::refuse(&findings)?;
-    for finding in &findings {
-        observer.event(Event::Warning { message: finding.message.clone() });
-    }
+    tell(&prepared, &findings, observer);
     stop.check()?;
     let not_restored = Failures::new(options.keep_going);
     let globals = globals.restore(options, existing.as_ref(), &not_restored, observer, stop).await?;
@@ -127,6 +128,19 @@ pub(super) async fn fill(
     // What stops early is resumed by its marks.
     let has_marks = work.steps.ledger.is_some() && options.stop_after.is_none();
     Ok(Filled { summary, has_marks })
+}
+
+/// Says what comes along, and what was found.
+fn tell(prepared: &Prepared, findings: &[Finding], observer: &SharedObserver) {
+    let needed = prepared.needed_names();
+    if !needed.is_empty() {
+        let message =
+            format!("created besides, where the target lacks them: {}", requirements::listed(&needed));
+        observer.event(Event::Notice { message });
+    }
+    for finding in findings {
+        observer.event(Event::Warning { message: finding.message.clone() });
+    }
 }
 
 fn no_session() -> Error {
@@ -191,7 +205,7 @@ fn make_work(
     ledger: Option<Ledger>,
 ) -> Work {
     let objects = prepared.created().count();
-    let Prepared { model, loads, sequences, plan, needed, sectioned, platform, .. } = prepared;
+    let Prepared { model, loads, sequences, plan, needed, sectioned, platform, publications, .. } = prepared;
     let by_id = model.positions();
     let steps = Arc::new(Steps {
         archive: archive.clone(),
@@ -217,6 +231,7 @@ fn make_work(
         rows: AtomicU64::new(0),
         failures: Failures::new(options.keep_going),
         attaching: tokio::sync::Mutex::default(),
+        publications,
         analyzes: options.analyze && options.wanted.sections.data,
         classes: Classes::new(),
         ledger,
@@ -309,10 +324,10 @@ impl Work {
         }
         let first = sessions.first().ok_or_else(no_session)?;
         if options.wanted.sections.data {
-            set_sequences(first, steps, &self.sequences).await?;
+            finish::set_sequences(first, steps, &self.sequences).await?;
         }
         if self.set_properties {
-            finish_database(first, options, &self.database, steps).await?;
+            finish::finish_database(first, options, &self.database, steps).await?;
         }
         let clock = Instant::now();
         let checks = self.check(options, &sessions, stop).await?;
@@ -456,44 +471,12 @@ async fn run_plan(
     steps.reset_defaults(session).await?;
     execute::serial(steps, session, last, stop).await?;
     steps.privileges(session, stop).await?;
+    let Definitions { target, entries, .. } = &steps.definitions;
+    steps.publications.put_back(session, target, entries, &steps.failures, observer).await?;
     if steps.analyzes {
         steps.analyze_parents(session, stop).await?;
     }
     sessions = execute::parallel(steps, sessions, refresh.clone(), stop).await?;
     phases.insert("finishing", clock.elapsed().as_secs_f64());
     Ok(sessions)
-}
-
-/// Makes a created database what the source's was: owner, privileges, settings.
-async fn finish_database(
-    session: &Session,
-    options: &Options,
-    database: &DatabaseInfo,
-    steps: &Steps,
-) -> Result<()> {
-    let Wanted { no_owner, no_acl, .. } = options.wanted;
-    let name = &options.target.database;
-    for statement in database.finish(name, &steps.definitions.target, !no_owner, !no_acl) {
-        let done = session.execute(&statement).await;
-        if let Err(error) = done.context(|| "set the properties of the database".to_owned()) {
-            steps.failures.keep(None, error, steps.observer())?;
-        }
-    }
-    Ok(())
-}
-
-async fn set_sequences(session: &Session, steps: &Steps, sequences: &[SequenceValue]) -> Result<()> {
-    let statements: Vec<String> = sequences.iter().map(SequenceValue::set).collect();
-    for batch in statements.chunks(200) {
-        if !steps.failures.are_kept() {
-            session.execute(&batch.join("; ")).await?;
-            continue;
-        }
-        for statement in batch {
-            if let Err(error) = session.execute(statement).await {
-                steps.failures.keep(None, error.into(), steps.observer())?;
-            }
-        }
-    }
-    Ok(())
 }

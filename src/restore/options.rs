@@ -59,6 +59,10 @@ pub struct Wanted {
     pub no_tablespaces: bool,
     /// Which tables come first.
     pub priorities: Priorities,
+    /// Fail when a pattern of the selection matches nothing, instead of warning.
+    pub strict_names: bool,
+    /// Create also what the chosen objects need and the target lacks.
+    pub dependencies: bool,
 }
 
 impl Wanted {
@@ -71,6 +75,8 @@ impl Wanted {
             no_acl: false,
             no_tablespaces: false,
             priorities: Priorities::default(),
+            strict_names: false,
+            dependencies: true,
         }
     }
 }
@@ -166,6 +172,12 @@ pub struct Plan {
     pub bytes: u64,
     /// Bytes to be read from the store.
     pub read_bytes: u64,
+    /// How long the rows take, if they go in as fast as they were read when the backup was made; an estimate, without
+    /// indexes and keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_seconds: Option<f64>,
+    /// Objects that are created, where the target lacks them, because what was chosen needs them.
+    pub needed: Vec<String>,
     /// What would be done with roles and tablespaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub globals: Option<GlobalsReport>,

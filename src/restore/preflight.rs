@@ -81,9 +81,7 @@ pub(super) async fn check(
     {
         findings.extend(requirements::tables(session, prepared, options.keep_going).await?);
     }
-    if options.wanted.sections.data {
-        findings.extend(foreign_rows(options, prepared));
-    }
+    findings.extend(chosen(options, prepared));
     findings.extend(globals.unwritable().map(|name| {
         fatal(
             format!(
@@ -103,6 +101,20 @@ pub(super) async fn check(
         });
     }
     Ok(findings)
+}
+
+/// What the selection leaves out, or does not find.
+fn chosen(options: &Options, prepared: &Prepared) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !prepared.unmatched.is_empty() {
+        let message = format!("nothing in the archive matches {}", printable(&prepared.unmatched.join(", ")));
+        let hint = Some("--strict-names makes that a failure".to_owned());
+        findings.push(Finding { fatal: false, message, hint });
+    }
+    if options.wanted.sections.data {
+        findings.extend(foreign_rows(options, prepared));
+    }
+    findings
 }
 
 /// Rows of foreign tables that the archive has and that stay there: where they came from they may be still.

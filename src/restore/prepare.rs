@@ -6,6 +6,8 @@ use super::load_plan::LoadPlan;
 use super::options::{GlobalsReport, Options, Plan, Wanted};
 use super::platform::Platform;
 use super::preflight::Finding;
+use super::publications::Publications;
+use super::selected;
 use crate::archive::Totals;
 use crate::catalog::database::DatabaseInfo;
 use crate::catalog::encode::FORMAT;
@@ -55,6 +57,12 @@ pub(super) struct Prepared {
     /// What is done differently on the target's platform.
     pub(super) platform: Platform,
     sealed_bytes: u64,
+    /// Patterns that mean nothing in the archive.
+    pub(super) unmatched: Vec<String>,
+    /// Publications that the chosen tables were part of.
+    pub(super) publications: Publications,
+    /// Bytes of rows a second, as they were read when the backup was made.
+    rate: Option<f64>,
 }
 
 /// Reads and plans.
@@ -65,7 +73,9 @@ pub(super) async fn prepare(
     existing: Option<&Session>,
 ) -> Result<Prepared> {
     let manifest = archive.manifest().await?;
-    let mut sequences = archive.closing().await?.sequences;
+    let closing = archive.closing().await?;
+    let rate = selected::rate(archive, &manifest, &closing);
+    let mut sequences = closing.sequences;
     let mut model = match archive.model().await? {
         Some(model) => model,
         None if !wanted.sections.defines() => empty_model(&manifest),
@@ -75,14 +85,9 @@ pub(super) async fn prepare(
         }
     };
     let has_definitions = !model.entries.is_empty();
-    if wanted.no_acl {
-        let grants = |entry: &Entry| matches!(entry.object, Object::DefaultAcl(_) | Object::SystemAcl(_));
-        model.entries.retain(|entry| !grants(entry));
-    }
-    if wanted.no_tablespaces {
-        model.database.tablespace = None;
-        model.entries.iter_mut().for_each(|entry| entry.object.forget_tablespace());
-    }
+    forget(wanted, &mut model);
+    let unmatched = selected::unmatched(wanted, &model, &manifest)?;
+    let publications = Publications::of(wanted, &model);
     let needed = select(wanted, &mut model, existing).await?;
     if !wanted.sections.data {
         sequences.clear();
@@ -115,7 +120,32 @@ pub(super) async fn prepare(
     let sectioned = keep_sections(wanted, &mut model);
     let plan = make_plan(wanted, means, &model, &sectioned, &loads)?;
     let platform = Platform::default();
-    Ok(Prepared { manifest, model, sequences, loads, plan, needed, sectioned, platform, sealed_bytes })
+    Ok(Prepared {
+        manifest,
+        model,
+        sequences,
+        loads,
+        plan,
+        needed,
+        sectioned,
+        platform,
+        sealed_bytes,
+        unmatched,
+        publications,
+        rate,
+    })
+}
+
+/// Takes out what is not wanted of each object.
+fn forget(wanted: &Wanted, model: &mut Model) {
+    if wanted.no_acl {
+        let grants = |entry: &Entry| matches!(entry.object, Object::DefaultAcl(_) | Object::SystemAcl(_));
+        model.entries.retain(|entry| !grants(entry));
+    }
+    if wanted.no_tablespaces {
+        model.database.tablespace = None;
+        model.entries.iter_mut().for_each(|entry| entry.object.forget_tablespace());
+    }
 }
 
 /// Which entries another restore creates, in whole or in part.
@@ -182,7 +212,12 @@ async fn select(
         }
         _ => BTreeSet::new(),
     };
-    Ok(choose(model, &wanted.selection, &present))
+    let needed = choose(model, &wanted.selection, &present);
+    if !wanted.dependencies {
+        model.entries.retain(|entry| !needed.contains(&entry.head.id));
+        return Ok(BTreeSet::new());
+    }
+    Ok(needed)
 }
 
 /// The relations of the model that the target has already, by name, and what is said of those alone.
@@ -443,6 +478,8 @@ impl Prepared {
             rows: self.rows(),
             bytes: self.bytes(),
             read_bytes: self.sealed_bytes,
+            estimated_seconds: self.rate.map(|rate| selected::seconds_at(rate, self.bytes())),
+            needed: self.needed_names(),
             globals,
             findings,
         }

@@ -10,6 +10,7 @@ use super::failures::Failures;
 use super::load_plan::LoadPlan;
 use super::loader;
 use super::progress::Ledger;
+use super::publications::Publications;
 use super::refresh;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -51,6 +52,8 @@ pub(super) struct Steps {
     /// Whose turn it is to attach an index to a partitioned one. Servers before the minor releases of November 2026 do not
     /// notice that it is whole when its last two parts are attached at the same time, and it stays invalid.
     pub(super) attaching: Mutex<()>,
+    /// Publications that tables are put back into.
+    pub(super) publications: Publications,
     /// Statistics are gathered.
     pub(super) analyzes: bool,
     /// When the classes of priority are complete.

@@ -56,6 +56,7 @@ mod s3;
 mod schedule;
 mod script;
 mod sections;
+mod selective;
 mod standby;
 mod store_down;
 mod surroundings;

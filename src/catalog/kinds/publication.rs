@@ -119,6 +119,14 @@ impl Publication {
     }
 }
 
+impl Publication {
+    /// The statement that adds one of its tables to a publication of the same name; none where the target could only add
+    /// more of it than was published.
+    pub fn addition(&self, head: &Head, table: &PublishedTable, target: &Target) -> Option<String> {
+        table.known(target).then(|| format!("ALTER {} ADD {}", self.identity(head), table.sql()))
+    }
+}
+
 impl Kind for Publication {
     const NAME: &'static str = "publication";
     const CATALOGS: &'static [&'static str] =

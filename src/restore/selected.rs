@@ -1,0 +1,50 @@
+//! What a selection means in an archive: patterns that mean nothing, what is needed besides, how long it may take.
+
+use super::options::Wanted;
+use super::prepare::Prepared;
+use crate::catalog::kinds::schema::PUBLIC;
+use crate::catalog::model::{Entry, Model};
+use crate::catalog::registry::Object;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Closing, Manifest};
+use crate::opened::OpenArchive;
+use crate::pg::quote;
+
+/// The patterns that mean no relation of the archive.
+pub(super) fn unmatched(wanted: &Wanted, model: &Model, manifest: &Manifest) -> Result<Vec<String>> {
+    let entries =
+        model.entries.iter().filter_map(|entry| Some((entry.head.schema.clone()?, entry.head.name.clone())));
+    let streams = manifest.streams.iter().map(|stream| (stream.schema.clone(), stream.name.clone()));
+    let names: Vec<(String, String)> = entries.chain(streams).collect();
+    let unmatched: Vec<String> = wanted.selection.unmatched(&names).into_iter().map(str::to_owned).collect();
+    if unmatched.is_empty() || !wanted.strict_names && unmatched.len() < wanted.selection.included() {
+        return Ok(unmatched);
+    }
+    Err(Error::new(ErrorKind::Usage, format!("nothing in the archive matches {}", unmatched.join(", ")))
+        .hint("patterns are those of psql, folded to lower case; `pgcask show ARCHIVE --toc` lists what is there"))
+}
+
+/// Bytes of COPY text a second, as they were read when the backup was made; nothing of an archive that does not tell.
+#[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+pub(super) fn rate(archive: &OpenArchive, manifest: &Manifest, closing: &Closing) -> Option<f64> {
+    let entries = manifest.streams.iter().filter_map(|stream| archive.root().stream(stream.id));
+    let bytes = entries.map(|entry| entry.totals.plain_bytes).sum::<u64>() as f64;
+    closing.seconds.map(|seconds| bytes / seconds.max(0.001))
+}
+
+/// How long so many bytes take at this rate.
+#[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+pub(super) fn seconds_at(rate: f64, bytes: u64) -> f64 {
+    bytes as f64 / rate.max(1.0)
+}
+
+impl Prepared {
+    /// What is created only because what was chosen needs it.
+    pub(super) fn needed_names(&self) -> Vec<String> {
+        let needed = self.created().filter(|entry| self.needed.contains(&entry.head.id));
+        // Every database has it.
+        let public = |entry: &&Entry| matches!(entry.object, Object::Schema(_)) && entry.head.name == PUBLIC;
+        let needed = needed.filter(|entry| !public(entry));
+        needed.map(|entry| quote::printable(&entry.object.identity(&entry.head))).collect()
+    }
+}
