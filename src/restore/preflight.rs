@@ -126,7 +126,8 @@ fn foreign_rows(options: &Options, prepared: &Prepared) -> Option<Finding> {
         }
         _ => false,
     });
-    let names: Vec<String> = left.map(Stream::display).collect();
+    let mut names: Vec<String> = left.map(Stream::display).collect();
+    names.sort_unstable();
     (!names.is_empty()).then(|| Finding {
         fatal: false,
         message: format!("rows of foreign tables are not restored: {}", requirements::listed(&names)),
