@@ -155,6 +155,29 @@ impl Fields {
         })
     }
 
+    /// The places of one column's values, row by row.
+    #[inline]
+    pub fn column(&self, column: usize) -> impl Iterator<Item = Span> {
+        let mut start = 0;
+        self.ends.as_slice().chunks_exact(self.columns.max(1)).map(move |ends| {
+            let row = Row { start, ends };
+            start = row.end() + 1;
+            row.value(column).unwrap_or_default()
+        })
+    }
+
+    /// Appends one column's values, each ended by a newline.
+    pub fn append_column(&self, text: &[u8], column: usize, out: &mut Vec<u8>) {
+        let length: usize = self.column(column).map(|(start, end)| end + 1 - start).sum();
+        let mut at = out.len();
+        let limit = at + length;
+        out.resize(limit, 0);
+        for span in self.column(column) {
+            copy(text, span, out, at, limit, b'\n');
+            at += span.1 + 1 - span.0;
+        }
+    }
+
     /// Writes the text column by column, every value ended by a newline. The length stays the same. False when this is
     /// not the text that was looked at.
     pub fn to_columns(&self, text: &[u8], out: &mut Vec<u8>) -> bool {

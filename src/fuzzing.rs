@@ -11,6 +11,7 @@ use crate::archive::{
 use crate::catalog::acting::Acting;
 use crate::catalog::encode;
 use crate::catalog::kind::Target;
+use crate::columns::{self, Laid, Plan};
 use crate::extract::{Extractor, Form};
 use crate::fields::Fields;
 use crate::pg::copy::{ZoneColumn, ZoneMap, ZoneTracker, ZoneType, rows};
@@ -112,6 +113,7 @@ pub fn copy_rows(data: &[u8]) {
             map.bounds.iter().flatten().count()
         );
         let rows = fields.rows();
+        encoded(data, &fields);
         assert!(fields.to_columns(data, &mut turned) && fields.to_rows(&turned, rows, &mut back));
         assert_eq!(back, data);
     }
@@ -120,6 +122,18 @@ pub fn copy_rows(data: &[u8]) {
     for form in [Form::Csv, Form::Jsonl, Form::Sql, Form::Copy] {
         drop(Extractor::new(form, "t".to_owned(), names.clone()).block(data));
     }
+}
+
+/// Every row comes back from the encodings that are best for it; and hostile bytes are refused.
+fn encoded(data: &[u8], fields: &Fields) {
+    let (mut laid, mut turned, mut back) = (Laid::default(), Vec::new(), Vec::new());
+    let (width, rows) = (fields.columns(), fields.rows());
+    let Ok(plan) = Plan::choose(data, fields, |bytes, _| Ok::<_, std::convert::Infallible>(bytes.len()));
+    assert!(columns::lay_out(&plan, data, fields, &mut laid));
+    assert!(columns::bring_back(laid.bytes(), width, rows, data.len(), &mut turned));
+    assert!(Fields::default().to_rows(&turned, rows, &mut back));
+    assert_eq!(back, data);
+    columns::bring_back(data, width, rows, data.len(), &mut turned);
 }
 
 /// One zone column of each order.

@@ -16,6 +16,7 @@ pub mod budget;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
+pub mod columns;
 pub mod config;
 pub mod copies;
 pub mod custody;

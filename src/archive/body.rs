@@ -1,7 +1,7 @@
 //! What a frame's body is before encryption.
 //!
 //! ```text
-//! 0  1  codec (0 stored, 1 zstd, 2 zstd of columns)    1  1  length of the prefix    2  2  zero
+//! 0  1  codec (0 stored, 1 zstd, 2 columns, 3 encoded columns)    1  1  length of the prefix    2  2  zero
 //! 4  4  length of the plain data
 //! 8  …  the prefix, never compressed: what the kind of frame says about its data
 //! …  …  the data, by the codec
@@ -23,14 +23,22 @@ pub(super) enum Codec {
     Zstd,
     /// One zstd frame of a chunk's values, column by column.
     Columns,
+    /// A length, a count, and zstd frames of a chunk's values, each column in an encoding of its own.
+    Encoded,
 }
 
 impl Codec {
+    /// Whether the values lie column by column.
+    pub(super) const fn is_columnar(self) -> bool {
+        matches!(self, Self::Columns | Self::Encoded)
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Stored => 0,
             Self::Zstd => 1,
             Self::Columns => 2,
+            Self::Encoded => 3,
         }
     }
 }
@@ -56,6 +64,7 @@ impl Envelope {
             0 => Codec::Stored,
             1 => Codec::Zstd,
             2 => Codec::Columns,
+            3 => Codec::Encoded,
             _ => return Err(reader.error("unknown codec")),
         };
         let prefix_bytes = reader.u8()?;
@@ -69,7 +78,7 @@ impl Envelope {
         }
         let prefix = reader.take(usize::from(prefix_bytes))?;
         let packed = reader.take(reader.left())?;
-        if codec == Codec::Columns && to_usize(u64::from(plain_bytes)) > MAX_COLUMNAR_BYTES {
+        if codec.is_columnar() && to_usize(u64::from(plain_bytes)) > MAX_COLUMNAR_BYTES {
             return Err(reader.error("the plain length is over the limit of columns"));
         }
         if codec == Codec::Stored && packed.len() != to_usize(u64::from(plain_bytes)) {

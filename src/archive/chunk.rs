@@ -6,6 +6,7 @@
 //! ```
 
 use super::codec::{Decode, Encode, Malformed, Reader};
+use crate::columns::Plan;
 use crate::fields::Fields;
 
 /// Length of a chunk's prefix in bytes.
@@ -52,9 +53,9 @@ pub struct Chunk<'a> {
 pub enum Layout<'a> {
     /// Row by row, as they came.
     Rows,
-    /// Column by column; the places of the values are known.
-    Columns(&'a Fields),
-    /// Whichever is smaller: both are tried.
+    /// Column by column, as planned; the places of the values are known.
+    Columns(&'a Fields, &'a Plan),
+    /// Whichever is smaller: all is tried, and the frame tells what was best.
     Smaller(&'a Fields),
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::body::{Codec, Envelope};
 use super::chunk::{Chunk, ChunkHead};
-use super::codec::{Decode as _, to_usize};
+use super::codec::{Decode as _, Reader, to_usize};
 use super::error::{Damage, Error};
 use super::frame::{self, FrameHeader, FrameKind, FrameRef};
 use super::header::{ArchiveId, Header};
 use super::index::{ChunkEntry, Page};
 use super::root::{Root, SectionEntry};
 use super::section::PartHead;
+use crate::columns;
 use crate::fields::Fields;
 use crate::limits::CHUNK_BYTES;
 use crate::seal::SealError;
@@ -35,11 +36,17 @@ struct Shared {
 /// What a thread keeps between two frames: a decompression context and buffers.
 #[derive(Debug)]
 pub struct OpenScratch {
-    decompressor: Decompressor,
     sealed: Vec<u8>,
-    plain: Vec<u8>,
+    unpacking: UnpackScratch,
+}
+
+#[derive(Debug)]
+struct UnpackScratch {
+    decompressor: Decompressor,
+    laid: Vec<u8>,
     columns: Vec<u8>,
     fields: Fields,
+    plain: Vec<u8>,
 }
 
 impl OpenScratch {
@@ -48,23 +55,75 @@ impl OpenScratch {
     /// # Errors
     /// [`Error::Seal`] when there is no memory for it.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self {
+        let unpacking = UnpackScratch {
             decompressor: Decompressor::new()?,
-            sealed: Vec::new(),
-            plain: Vec::new(),
+            laid: Vec::new(),
             columns: Vec::new(),
             fields: Fields::default(),
-        })
+            plain: Vec::new(),
+        };
+        Ok(Self { sealed: Vec::new(), unpacking })
     }
 
     /// Gives back the memory of a huge row, so that it does not stay for the rest of the run.
     fn forget_the_huge(&mut self) {
-        for buffer in [&mut self.sealed, &mut self.plain, &mut self.columns] {
+        let UnpackScratch { laid, columns, plain, .. } = &mut self.unpacking;
+        for buffer in [&mut self.sealed, laid, columns, plain] {
             if buffer.capacity() > KEPT_BYTES {
                 *buffer = Vec::new();
             }
         }
     }
+}
+
+/// Why data could not be unpacked.
+enum Unpacking {
+    Seal(SealError),
+    Columns,
+}
+
+impl From<SealError> for Unpacking {
+    fn from(error: SealError) -> Self {
+        Self::Seal(error)
+    }
+}
+
+/// Unpacks data to `scratch.plain`, which then has `length` bytes.
+fn unpack(
+    codec: Codec,
+    packed: &[u8],
+    rows: usize,
+    length: usize,
+    scratch: &mut UnpackScratch,
+) -> Result<(), Unpacking> {
+    let UnpackScratch { decompressor, laid, columns, fields, plain } = scratch;
+    let whole = match codec {
+        Codec::Stored | Codec::Zstd => {
+            decompressor.expand(packed, length, plain)?;
+            return Ok(());
+        }
+        Codec::Columns => {
+            decompressor.expand(packed, length, columns)?;
+            true
+        }
+        Codec::Encoded => {
+            let (count, laid_bytes, frames) = encoded_head(packed, length).ok_or(Unpacking::Columns)?;
+            decompressor.expand(frames, laid_bytes, laid)?;
+            columns::bring_back(laid, count, rows, length, columns)
+        }
+    };
+    let whole = whole && columns.len() == length && fields.to_rows(columns, rows, plain);
+    if whole { Ok(()) } else { Err(Unpacking::Columns) }
+}
+
+/// The number of columns, the length of what the frames unpack to, and the frames. An encoding never makes values longer.
+fn encoded_head(packed: &[u8], length: usize) -> Option<(usize, usize, &[u8])> {
+    let mut reader = Reader::new(packed);
+    let laid_bytes = to_usize(u64::from(reader.u32().ok()?));
+    let count = usize::from(reader.u16().ok()?);
+    reader.zeros::<2>().ok()?;
+    let most = length + count * columns::HEAD_BYTES_PER_COLUMN;
+    (laid_bytes <= most).then_some((count, laid_bytes, reader.take(reader.left()).ok()?))
 }
 
 /// An opened frame, borrowed from the scratch.
@@ -141,7 +200,7 @@ impl Opener {
         let frame = header.at(offset);
         let place = frame.place();
         scratch.forget_the_huge();
-        let OpenScratch { decompressor, sealed, plain, columns, fields } = scratch;
+        let OpenScratch { sealed, unpacking } = scratch;
         sealed.clear();
         sealed.extend_from_slice(body);
         let associated = header.associated(&self.0.id);
@@ -155,25 +214,28 @@ impl Opener {
         if envelope.codec == Codec::Stored {
             return Ok(Opened { frame, prefix, plain: packed });
         }
-        let turned = envelope.codec == Codec::Columns;
-        let into = if turned { &mut *columns } else { &mut *plain };
-        decompressor.expand(packed, to_usize(u64::from(envelope.plain_bytes)), into).map_err(|error| {
-            match error {
-                SealError::Zstd(_) | SealError::PlainLength { .. } => {
+        let rows = if envelope.codec.is_columnar() {
+            let head = ChunkHead::from_bytes(prefix).map_err(|problem| Error::damaged(place, problem))?;
+            Some(to_usize(u64::from(head.rows)))
+        } else {
+            None
+        };
+        if rows.is_some() && header.kind != FrameKind::Chunk {
+            return Err(Error::damaged(place, Damage::Contradiction("only chunks have columns")));
+        }
+        let length = to_usize(u64::from(envelope.plain_bytes));
+        unpack(envelope.codec, packed, rows.unwrap_or_default(), length, unpacking).map_err(|problem| {
+            match problem {
+                Unpacking::Seal(SealError::Zstd(_) | SealError::PlainLength { .. }) => {
                     Error::damaged(place, Damage::Decompression)
                 }
-                other => Error::Seal(other),
+                Unpacking::Seal(other) => Error::Seal(other),
+                Unpacking::Columns => {
+                    Error::damaged(place, Damage::Contradiction("its columns are not those of so many rows"))
+                }
             }
         })?;
-        if turned {
-            let head = ChunkHead::from_bytes(prefix).map_err(|problem| Error::damaged(place, problem))?;
-            if header.kind != FrameKind::Chunk
-                || !fields.to_rows(columns, to_usize(u64::from(head.rows)), plain)
-            {
-                let damage = Damage::Contradiction("its columns are not those of so many rows");
-                return Err(Error::damaged(place, damage));
-            }
-        }
+        let plain = &unpacking.plain;
         Ok(Opened { frame, prefix, plain })
     }
 
@@ -211,10 +273,10 @@ impl Opener {
         entry: &ChunkEntry,
         scratch: &mut OpenScratch,
     ) -> Result<Vec<u8>, Error> {
-        scratch.plain.clear();
+        scratch.unpacking.plain.clear();
         let length = self.open_chunk(bytes, stream, entry, scratch)?.text.len();
-        if scratch.plain.len() == length {
-            return Ok(std::mem::take(&mut scratch.plain));
+        if scratch.unpacking.plain.len() == length {
+            return Ok(std::mem::take(&mut scratch.unpacking.plain));
         }
         // Stored without compression: the text lies within the decrypted frame.
         Ok(self.open_chunk(bytes, stream, entry, scratch)?.text.to_vec())

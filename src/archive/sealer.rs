@@ -11,13 +11,20 @@ use super::error::Error;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use super::header::ArchiveId;
 use super::section::PartHead;
+use crate::columns::{self, Effort, Laid, Plan};
+use crate::fields::Fields;
 use crate::limits::{CHUNK_BYTES, MAX_COLUMNAR_BYTES, MAX_ZONE_MAP_BYTES};
+use crate::seal::SealError;
 use crate::seal::aead::FrameCipher;
 use crate::seal::compress::{Compressor, Level};
 use crate::seal::nonce::Tickets;
 
 /// A scratch buffer that grew beyond this, for one huge row, is handed on instead of being kept.
 const SCRATCH_KEPT_BYTES: usize = 4 * CHUNK_BYTES;
+
+/// Below this, what the frames of each column cost is more than their encodings gain, and a database of many small tables
+/// would be tried for longer than it is read.
+const MIN_ENCODED_BYTES: usize = 8 << 10;
 
 /// Seals payloads into frames of one archive. Cheap to clone; every clone numbers frames from the same counter.
 #[derive(Debug, Clone)]
@@ -31,12 +38,29 @@ struct Shared {
     level: Level,
 }
 
-/// What a thread keeps between two frames: a compression context and a buffer.
+/// What a thread keeps between two frames: compression contexts and buffers.
 #[derive(Debug)]
 pub struct SealScratch {
-    compressor: Compressor,
+    packers: Packers,
     buffer: Vec<u8>,
     columns: Vec<u8>,
+    laid: Laid,
+}
+
+/// The compression contexts, one for each effort.
+#[derive(Debug)]
+struct Packers {
+    search: Compressor,
+    count: Compressor,
+}
+
+impl Packers {
+    fn append(&mut self, plain: &[u8], effort: Effort, out: &mut Vec<u8>) -> Result<(), SealError> {
+        match effort {
+            Effort::Search => self.search.append(plain, out),
+            Effort::Count => self.count.append(plain, out),
+        }
+    }
 }
 
 /// A sealed frame on its way to the writer. It has a number, so it must be pushed, or the archive cannot be finished.
@@ -48,6 +72,7 @@ pub struct SealedFrame {
     pub(super) bytes: Bytes,
     pub(super) note: Note,
     codec: Codec,
+    plan: Option<Plan>,
 }
 
 /// What the index must know about a sealed frame.
@@ -70,9 +95,14 @@ impl SealedFrame {
         &self.bytes
     }
 
-    /// Whether its rows lie column by column.
-    pub fn is_columnar(&self) -> bool {
-        self.codec == Codec::Columns
+    /// Whether its values lie column by column.
+    pub const fn is_columnar(&self) -> bool {
+        self.codec.is_columnar()
+    }
+
+    /// How its columns were laid out, when that was to be found out and they were.
+    pub const fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
     }
 }
 
@@ -87,9 +117,10 @@ impl Sealer {
     /// [`Error::Seal`] when there is no memory for it.
     pub fn scratch(&self) -> Result<SealScratch, Error> {
         Ok(SealScratch {
-            compressor: Compressor::new(self.0.level)?,
+            packers: Packers { search: Compressor::new(self.0.level)?, count: Compressor::counting()? },
             buffer: Vec::new(),
             columns: Vec::new(),
+            laid: Laid::default(),
         })
     }
 
@@ -155,7 +186,7 @@ impl Sealer {
         if plain.bytes.len() > kind.max_plain_bytes() {
             return Err(Error::limit("plain bytes of a frame", plain.bytes.len(), kind.max_plain_bytes()));
         }
-        let codec = pack(prefix, plain, scratch)?;
+        let (codec, plan) = pack(prefix, plain, scratch)?;
         let buffer = &mut scratch.buffer;
         let Shared { id, cipher, tickets, .. } = &*self.0;
         let body_length = buffer.len() - FRAME_HEADER_BYTES + cipher.tag_bytes();
@@ -168,7 +199,7 @@ impl Sealer {
             *front = header.encode();
         }
         debug_assert_eq!(buffer.len(), header.frame_bytes());
-        Ok(SealedFrame { id: *id, header, bytes: take(buffer), note, codec })
+        Ok(SealedFrame { id: *id, header, bytes: take(buffer), note, codec, plan })
     }
 }
 
@@ -185,16 +216,20 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// Fills the scratch's buffer with room for the header, envelope, prefix, and the packed data.
-fn pack(prefix: &dyn Encode, plain: Plain<'_>, scratch: &mut SealScratch) -> Result<Codec, Error> {
+/// Fills the scratch's buffer with room for the header, envelope, prefix, and the packed data. Gives the plan that was
+/// found best, if one was to be found.
+fn pack(
+    prefix: &dyn Encode,
+    plain: Plain<'_>,
+    scratch: &mut SealScratch,
+) -> Result<(Codec, Option<Plan>), Error> {
     const START: usize = FRAME_HEADER_BYTES + ENVELOPE_BYTES;
     let out = &mut scratch.buffer;
     out.clear();
     out.resize(START, 0);
     prefix.encode(out);
     let prefix_bytes = out.len() - START;
-    let packed_from = out.len();
-    let codec = pack_data(plain, packed_from, scratch)?;
+    let (codec, plan) = pack_data(plain, scratch)?;
     let envelope = Envelope {
         codec,
         prefix_bytes: u8::try_from(prefix_bytes).unwrap_or(u8::MAX),
@@ -203,37 +238,91 @@ fn pack(prefix: &dyn Encode, plain: Plain<'_>, scratch: &mut SealScratch) -> Res
     if let Some(room) = scratch.buffer.get_mut(FRAME_HEADER_BYTES..START) {
         room.copy_from_slice(&envelope.encode());
     }
-    Ok(codec)
+    Ok((codec, plan))
 }
 
 /// Appends the data, compressed in the layout that is asked for, or as it is where that is not smaller.
-fn pack_data(plain: Plain<'_>, from: usize, scratch: &mut SealScratch) -> Result<Codec, Error> {
-    let SealScratch { compressor, buffer, columns } = scratch;
-    let (fields, both) = match plain.layout {
-        Layout::Rows => (None, false),
-        Layout::Columns(fields) => (Some(fields), false),
-        Layout::Smaller(fields) => (Some(fields), true),
-    };
-    // One column is the same either way.
-    let fields = fields.filter(|fields| fields.columns() > 1 && plain.bytes.len() <= MAX_COLUMNAR_BYTES);
-    let turned = fields.is_some_and(|fields| fields.to_columns(plain.bytes, columns));
-    let mut codec = if turned { Codec::Columns } else { Codec::Zstd };
-    compressor.append(if turned { columns } else { plain.bytes }, buffer)?;
-    if turned && both {
-        let mut rows = Vec::new();
-        compressor.append(plain.bytes, &mut rows)?;
-        if rows.len() < buffer.len() - from {
-            codec = Codec::Zstd;
-            buffer.truncate(from);
-            buffer.append(&mut rows);
+fn pack_data(plain: Plain<'_>, scratch: &mut SealScratch) -> Result<(Codec, Option<Plan>), Error> {
+    let from = scratch.buffer.len();
+    // One column is the same either way, and text without known places stays as it is.
+    let turnable = |fields: &Fields| fields.columns() > 1 && plain.bytes.len() <= MAX_COLUMNAR_BYTES;
+    let (mut codec, plan) = match plain.layout {
+        Layout::Columns(fields, plan) if turnable(fields) => {
+            (pack_columns(plain.bytes, fields, plan, scratch)?, None)
         }
-    }
+        Layout::Smaller(fields) if turnable(fields) => pack_smaller(plain.bytes, fields, scratch)?,
+        _ => (pack_rows(plain.bytes, scratch)?, None),
+    };
+    let buffer = &mut scratch.buffer;
     if buffer.len() - from >= plain.bytes.len() {
         codec = Codec::Stored;
         buffer.truncate(from);
         buffer.extend_from_slice(plain.bytes);
     }
-    Ok(codec)
+    Ok((codec, plan))
+}
+
+fn pack_rows(text: &[u8], scratch: &mut SealScratch) -> Result<Codec, Error> {
+    scratch.packers.append(text, Effort::Search, &mut scratch.buffer)?;
+    Ok(Codec::Zstd)
+}
+
+fn pack_columns(
+    text: &[u8],
+    fields: &Fields,
+    plan: &Plan,
+    scratch: &mut SealScratch,
+) -> Result<Codec, Error> {
+    let SealScratch { packers, buffer, columns, laid } = scratch;
+    if plan.is_text() {
+        if fields.to_columns(text, columns) {
+            packers.append(columns, Effort::Search, buffer)?;
+            return Ok(Codec::Columns);
+        }
+    } else if let Ok(count) = u16::try_from(fields.columns())
+        && columns::lay_out(plan, text, fields, laid)
+    {
+        buffer.extend_from_slice(&u32::try_from(laid.bytes().len()).unwrap_or(u32::MAX).to_le_bytes());
+        buffer.extend_from_slice(&count.to_le_bytes());
+        buffer.extend_from_slice(&[0; 2]);
+        for (piece, effort) in laid.pieces() {
+            packers.append(piece, effort, buffer)?;
+        }
+        laid.shrink_to(SCRATCH_KEPT_BYTES);
+        return Ok(Codec::Encoded);
+    }
+    pack_rows(text, scratch)
+}
+
+/// Tries the encodings of each column.
+fn plan(text: &[u8], fields: &Fields, scratch: &mut SealScratch) -> Result<Plan, Error> {
+    let SealScratch { packers, columns: trial, .. } = scratch;
+    Ok(Plan::choose(text, fields, |bytes, effort| {
+        trial.clear();
+        packers.append(bytes, effort, trial).map(|()| trial.len())
+    })?)
+}
+
+/// Tries rows, columns, and the encodings of each column; keeps what is smallest.
+fn pack_smaller(
+    text: &[u8],
+    fields: &Fields,
+    scratch: &mut SealScratch,
+) -> Result<(Codec, Option<Plan>), Error> {
+    let from = scratch.buffer.len();
+    let plan = if text.len() < MIN_ENCODED_BYTES { Plan::default() } else { plan(text, fields, scratch)? };
+    pack_rows(text, scratch)?;
+    let mut best = (Codec::Zstd, None, scratch.buffer.split_off(from));
+    for plan in [Plan::default(), plan] {
+        let codec = pack_columns(text, fields, &plan, scratch)?;
+        let packed = scratch.buffer.split_off(from);
+        if codec.is_columnar() && packed.len() < best.2.len() {
+            best = (codec, Some(plan), packed);
+        }
+    }
+    let (codec, plan, packed) = best;
+    scratch.buffer.extend_from_slice(&packed);
+    Ok((codec, plan))
 }
 
 fn take(buffer: &mut Vec<u8>) -> Bytes {

@@ -13,6 +13,7 @@ use crate::archive::{
     ChunkEntry, ChunkFacts, ChunkHead, ContentHash, Layout, Opener, SealedFrame, Sealer, SectionTag, Summary,
     Writer,
 };
+use crate::columns::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::fields::Fields;
@@ -237,7 +238,8 @@ fn anew(
 ) -> Result<Anew> {
     let (mut open, mut seal, mut fields) =
         (crate::archive::OpenScratch::new()?, sealer.scratch()?, Fields::default());
-    let mut columns = None;
+    // Unknown until the first chunk was tried; then the plan of its columns, or that rows are best.
+    let mut known: Option<Option<Plan>> = None;
     let mut frames = Vec::with_capacity(batch.chunks.len());
     let (mut total, mut rows) = (0, 0);
     for chunk in &batch.chunks {
@@ -252,15 +254,17 @@ fn anew(
             return Err(Error::new(ErrorKind::Damaged, message));
         }
         let turned = text.len() <= MAX_COLUMNAR_BYTES && fields.find(text) && fields.columns() > 1;
-        let layout = match columns {
+        let layout = match &known {
             _ if !turned => Layout::Rows,
             None => Layout::Smaller(&fields),
-            Some(true) => Layout::Columns(&fields),
-            Some(false) => Layout::Rows,
+            Some(Some(plan)) => Layout::Columns(&fields, plan),
+            Some(None) => Layout::Rows,
         };
         let frame =
             sealer.seal_chunk(head(stream, chunk), text, layout, facts(hash.sum, chunk), &mut seal)?;
-        columns.get_or_insert_with(|| frame.is_columnar());
+        if known.is_none() && turned {
+            known = Some(frame.plan().cloned());
+        }
         total += u64::from(chunk.plain_bytes);
         rows += u64::from(chunk.rows);
         frames.push(frame);

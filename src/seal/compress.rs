@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, InBuffer, OutBuffer, ResetDirective};
+use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, InBuffer, OutBuffer, ParamSwitch, ResetDirective};
 
 use super::SealError;
 use crate::limits::DECOMPRESS_STEP_BYTES;
@@ -16,6 +16,10 @@ pub const MAX_LEVEL: i32 = 22;
 /// Level 1 with a hash table of 32 KiB, which stays in a processor's first cache: measured on columns of TPC-H, 4 to 8 %
 /// faster for 0.4 % of the size.
 const LEVEL_1_HASH_LOG: u32 = 13;
+
+/// zstd's limits of `targetLength` and `hashLog`.
+const NEVER_LOOK: u32 = 1 << 17;
+const MIN_HASH_LOG: u32 = 6;
 
 /// A checked zstd level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,26 @@ impl Compressor {
         }
         context.set_parameter(CParameter::ContentSizeFlag(true)).map_err(zstd_error)?;
         context.set_parameter(CParameter::ChecksumFlag(false)).map_err(zstd_error)?;
+        Ok(Self(context))
+    }
+
+    /// A context that gives frequent bytes short codes (Huffman) and does not look for what recurs: three times as fast.
+    ///
+    /// # Errors
+    /// [`SealError::Zstd`] when there is no memory.
+    pub fn counting() -> Result<Self, SealError> {
+        let mut context = CCtx::try_create().ok_or(SealError::Zstd("no memory for a context"))?;
+        for parameter in [
+            CParameter::CompressionLevel(-1),
+            // The step between two looks at the hash table: as good as never.
+            CParameter::TargetLength(NEVER_LOOK),
+            CParameter::HashLog(MIN_HASH_LOG),
+            CParameter::LiteralCompressionMode(ParamSwitch::Enable),
+            CParameter::ContentSizeFlag(true),
+            CParameter::ChecksumFlag(false),
+        ] {
+            context.set_parameter(parameter).map_err(zstd_error)?;
+        }
         Ok(Self(context))
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What everything may use: bounds, permits, what the library says, time.
-const FREE: &[&str] = &["limits", "budget", "event", "clock", "fields"];
+const FREE: &[&str] = &["limits", "budget", "event", "clock", "fields", "columns"];
 
 /// Everything an operation stands on.
 const BELOW: &[&str] =
@@ -18,6 +18,7 @@ fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("event", vec![]),
         ("clock", vec![]),
         ("fields", vec![]),
+        ("columns", vec!["fields"]),
         ("error", vec!["archive", "catalog", "pg", "seal", "store"]),
         ("exit", vec!["error"]),
         ("stop", vec!["error"]),

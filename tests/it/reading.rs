@@ -11,7 +11,7 @@ fn one_small_table_costs_little_however_large_the_archive() {
     let (server, folder) = (Server::shared(newest()), folder());
     let source = server.create_db();
     server.sql(&source, "CREATE TABLE small (id int PRIMARY KEY, t text, n numeric); INSERT INTO small VALUES (1, 'a,\"b\"', 1.5), (2, NULL, NULL), (3, '', 0);
-        CREATE TABLE large AS SELECT i, md5(i::text) || md5((i * 7)::text) AS m FROM generate_series(1, 600000) i");
+        CREATE TABLE large AS SELECT i, md5(i::text) || md5((i * 7)::text) AS m FROM generate_series(1, 700000) i");
     let made = backup(folder.path(), &server.url(&source), &[]);
     let archive = made["archive"].as_str().unwrap();
     assert!(made["bytes"].as_u64().unwrap() > 20 << 20, "{made}");

@@ -15,6 +15,7 @@ use pgcask::archive::{
     Archive, ChunkFacts, ChunkHead, ContentHash, Error, Layout, Locator, OpenScratch, Options, Report,
     SealedFrame, SectionTag, Summary, Verifier, Writer,
 };
+use pgcask::columns::Plan;
 use pgcask::fields::Fields;
 use pgcask::seal::compress::Level;
 use pgcask::seal::recipient::{Identity, Recipient, generate_identity};
@@ -63,8 +64,11 @@ pub(crate) fn sample(encrypted: bool) -> Sample {
                 ChunkFacts { hash: ContentHash(u128::MAX - u128::from(number)), zone_map: vec![1; 3] };
             let (text, mut fields) = (text(stream, number), Fields::default());
             // The second stream lies in columns.
-            let layout =
-                if stream == 7 && fields.find(&text) { Layout::Columns(&fields) } else { Layout::Rows };
+            let layout = if stream == 7 && fields.find(&text) {
+                Layout::Columns(&fields, &Plan::default())
+            } else {
+                Layout::Rows
+            };
             sealer.seal_chunk(head, &text, layout, facts, &mut scratch).unwrap()
         })
         .collect();

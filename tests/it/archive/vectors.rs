@@ -9,6 +9,7 @@ use std::process::Command;
 use pgcask::archive::{
     ChunkFacts, ChunkHead, ContentHash, Error, Layout, OpenScratch, Options, Report, Totals, Writer,
 };
+use pgcask::columns::Plan;
 use pgcask::fields::Fields;
 use pgcask::seal::recipient::{Identity, Passphrase, Recipient, generate_identity};
 use sha2::{Digest as _, Sha256};
@@ -117,7 +118,12 @@ fn a_reader_written_from_the_specification_alone_reads_a_backup_of_today() {
     let source = server.create_db();
     server.sql(
         &source,
-        "CREATE TABLE t AS SELECT i, md5(i::text) AS m, CASE WHEN i % 7 = 0 THEN E'tab\\t\\\\' END AS x
+        "CREATE TABLE t AS SELECT i, md5(i::text) AS m, CASE WHEN i % 7 = 0 THEN E'tab\\t\\\\' END AS x,
+             (i::bigint * 7919 % 100003 - 40000)::numeric / 100 AS price, (i % 13 - 6)::numeric(9, 3) AS weight,
+             date '1992-01-01' + i % 2500 AS day, timestamp '1969-01-01' + i * interval '1.01 hours' AS at,
+             NULLIF(timestamptz '2024-01-01' + i * interval '0.1234 s', 'epoch') AS utc, i % 3 = 0 AS flag,
+             CASE WHEN i % 5 > 0 THEN -i::bigint * 1000003 END AS negative,
+             (ARRAY['red', 'green', 'a colour of more than sixteen letters'])[i % 3 + 1] AS colour
              FROM generate_series(1, 60000) i",
     );
     let made = backup(kept.path(), &server.url(&source), &[]);
@@ -148,7 +154,8 @@ fn write_vectors() {
     let clear = archive(vec![], 3, b"the catalog");
     save("clear", "", &clear);
     save("clear-large-section", "", &archive(vec![], 1, &b"0123456789".repeat(220_000)));
-    save("columns", "", &laid_out(vec![], 25, b"columns", true));
+    save("columns", "", &laid_out(vec![], 25, b"columns", How::Columns));
+    save("encoded", "", &laid_out(vec![], 4, b"encoded", How::Encoded));
     save("paged", "", &archive(vec![], 1100, b"many chunks"));
     save("passphrase", &by_phrase, &archive(vec![passphrase()], 3, b"the catalog"));
     save("several-recipients", &by_age, &archive(vec![passphrase(), age()], 3, b"the catalog"));
@@ -181,10 +188,45 @@ fn write_vectors() {
 }
 
 fn archive(recipients: Vec<Recipient>, chunks: u32, catalog: &[u8]) -> Vec<u8> {
-    laid_out(recipients, chunks, catalog, false)
+    laid_out(recipients, chunks, catalog, How::Rows)
 }
 
-fn laid_out(recipients: Vec<Recipient>, chunks: u32, catalog: &[u8], columns: bool) -> Vec<u8> {
+/// How chunks are packed.
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    Rows,
+    Columns,
+    Encoded,
+}
+
+/// Rows whose columns get each encoding: identity, random number, price, date, timestamps, a few words, flags, text.
+fn rich(number: u32) -> (Vec<u8>, u32) {
+    let row = |n: u32| {
+        let mixed = n.wrapping_mul(2_654_435_761) >> 8;
+        let null = |value: String| if n % 11 == number { "\\N".to_owned() } else { value };
+        let (cents, minute) = (mixed % 100, mixed % 60);
+        let date = format!("{:04}-{:02}-{:02}", 1992 + mixed % 7, mixed % 12 + 1, mixed % 28 + 1);
+        let price = format!("{}{}.{cents:02}", if mixed.is_multiple_of(3) { "-" } else { "" }, mixed / 7 + 1);
+        let time = format!("{date} {:02}:{minute:02}:00.{}", n % 24, mixed % 1000 * 10 + 1);
+        let word = ["AIR", "a longer word than sixteen bytes", "RAIL"][(mixed % 3) as usize];
+        let values = [
+            (5_000_000_000 + u64::from(n)).to_string(),
+            null((i64::from(mixed) - 8_000_000).to_string()),
+            price,
+            null(date),
+            time.clone(),
+            null(format!("{time}+00")),
+            word.to_owned(),
+            (mixed % 2).to_string(),
+            format!("text {mixed:x}"),
+        ];
+        values.join("\t") + "\n"
+    };
+    let rows = 700 + number;
+    ((0..rows).map(row).collect::<String>().into_bytes(), rows)
+}
+
+fn laid_out(recipients: Vec<Recipient>, chunks: u32, catalog: &[u8], how: How) -> Vec<u8> {
     let options = Options { created_micros: 1_794_000_000_123_456, recipients, ..Options::default() };
     let mut writer = Writer::new(&options).unwrap();
     let mut bytes = writer.section(META, 1, b"{\"kind\":\"daily\"}").unwrap().concat();
@@ -195,15 +237,24 @@ fn laid_out(recipients: Vec<Recipient>, chunks: u32, catalog: &[u8], columns: bo
     let sealer = writer.sealer();
     let mut scratch = sealer.scratch().unwrap();
     for (stream, number) in (0..chunks).map(|number| (1, number)).chain([(2, 0)]) {
-        let text = text(stream, number % 20);
-        let head = ChunkHead { stream, number, rows: number % 20 + 2 };
+        let (text, rows) = match how {
+            How::Encoded => rich(number),
+            _ => (text(stream, number % 20), number % 20 + 2),
+        };
+        let head = ChunkHead { stream, number, rows };
         let digest: [u8; 32] = Sha256::digest(&text).into();
         let hash = ContentHash(u128::from_le_bytes(*digest.first_chunk().unwrap()));
         let facts = ChunkFacts { hash, zone_map: number.to_le_bytes().to_vec() };
         let mut fields = Fields::default();
-        let layout = if columns && fields.find(&text) { Layout::Columns(&fields) } else { Layout::Rows };
+        let plan = Plan::default();
+        let layout = match how {
+            How::Columns if fields.find(&text) => Layout::Columns(&fields, &plan),
+            How::Encoded if fields.find(&text) => Layout::Smaller(&fields),
+            _ => Layout::Rows,
+        };
         let frame = sealer.seal_chunk(head, &text, layout, facts, &mut scratch).unwrap();
-        assert!(!columns || text.len() < 100 || frame.is_columnar());
+        assert!(how == How::Rows || text.len() < 100 || frame.is_columnar());
+        assert!(how != How::Encoded || frame.plan().is_some_and(|plan| !plan.is_text()));
         bytes.extend(writer.push(frame).unwrap().concat());
     }
     bytes.extend(writer.finish().unwrap().bytes.concat());
