@@ -179,9 +179,11 @@ impl BackupArgs {
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
         let printer = context.printer;
+        // A mistake in the command line is told before a passphrase is asked for.
+        let place = Location::parse(store_needed(self.to.as_deref(), "--to")?)?;
         let mut options = self.options(printer)?;
         context.about.database(&options.source.database);
-        let store = Location::parse(store_needed(self.to.as_deref(), "--to")?)?.open()?;
+        let store = place.open()?;
         context.record.store(&store);
         options.audit = record::head(&store);
         // What cannot be a place is told before anything is done; what cannot be reached must not keep a backup from being made.

@@ -112,7 +112,7 @@ pub struct Who {
 /// The record of one test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// See [`FORMAT`].
+    /// See `FORMAT`.
     pub format: u32,
     /// What kind of test it was.
     #[serde(rename = "type")]

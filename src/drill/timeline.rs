@@ -43,7 +43,7 @@ pub struct Step {
     pub cost: u64,
 }
 
-/// What a [`Recorder`] kept.
+/// What a `Recorder` kept.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
     /// The phases, in their order.
