@@ -9,6 +9,17 @@ use crate::catalog::kind::Target;
 use crate::catalog::model::Entry;
 use crate::catalog::registry::Object;
 
+/// The statements of an index that becomes part of a partitioned table's.
+#[derive(Debug)]
+pub(super) struct Attached {
+    /// Until it is attached.
+    pub(super) build: Vec<String>,
+    /// From there on.
+    pub(super) attach: Vec<String>,
+    /// Its own table is partitioned, too.
+    pub(super) partitioned: bool,
+}
+
 /// The objects of one restore and how they are wanted.
 #[derive(Debug)]
 pub(super) struct Definitions {
@@ -68,8 +79,8 @@ impl Definitions {
         statements
     }
 
-    /// The statements of an index that becomes part of a partitioned one: until it is attached, and from there on.
-    pub(super) fn attached_index(&self, item: usize) -> Option<(Vec<String>, Vec<String>)> {
+    /// The statements of an index that becomes part of a partitioned one.
+    pub(super) fn attached_index(&self, item: usize) -> Option<Attached> {
         let index = match &self.entries.get(item)?.object {
             Object::Index(index) => index,
             Object::KeyConstraint(key) => &key.index,
@@ -78,8 +89,8 @@ impl Definitions {
         let attach = format!("ALTER INDEX {} ATTACH PARTITION ", index.parent.as_ref()?);
         let mut build = self.create(item);
         let at = build.iter().position(|statement| statement.starts_with(&attach))?;
-        let rest = build.split_off(at);
-        Some((build, rest))
+        let attach = build.split_off(at);
+        Some(Attached { build, attach, partitioned: index.partitioned })
     }
 
     /// Completes a detached object. Only now it gets its owner: who owns a half-made one could not complete it.

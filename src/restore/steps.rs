@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::classes::Classes;
-use super::definitions::Definitions;
+use super::definitions::{Attached, Definitions};
 use super::execute;
 use super::failures::Failures;
 use super::load_plan::LoadPlan;
@@ -308,9 +308,15 @@ impl Steps {
     /// Runs one step; what it gives is to be held until the step is committed.
     async fn run_in_turn(&self, session: &Session, step: Step) -> Result<Option<MutexGuard<'_, ()>>> {
         let doing = || self.describe(step).unwrap_or_default();
-        if let Some((build, attach)) = self.attached_index(step) {
+        if let Some(Attached { build, attach, partitioned }) = self.attached_index(step) {
+            // A partitioned table's own index costs nothing to make, but it locks a table that others attach to: who waits
+            // for the turn with that lock waits for one who waits for the lock. Building a partition's is work, done side by side.
+            let early = if partitioned { Some(self.attaching.lock().await) } else { None };
             run_all(session, &build).await.context(doing)?;
-            let turn = self.attaching.lock().await;
+            let turn = match early {
+                Some(turn) => turn,
+                None => self.attaching.lock().await,
+            };
             run_all(session, &attach).await.context(doing)?;
             return Ok(Some(turn));
         }
@@ -325,7 +331,7 @@ impl Steps {
         Ok(None)
     }
 
-    fn attached_index(&self, step: Step) -> Option<(Vec<String>, Vec<String>)> {
+    fn attached_index(&self, step: Step) -> Option<Attached> {
         let Step::Create(item) = step else { return None };
         let entry = self.definitions.entries.get(item)?;
         if self.needed.contains(&entry.head.id) { None } else { self.definitions.attached_index(item) }

@@ -121,3 +121,27 @@ async fn a_partition_that_is_half_detached() {
     assert_eq!(restored.json()["verified"], true);
     assert_eq!(server.value(&target, "SELECT count(*) FROM p_1"), "10", "no row is lost");
 }
+
+/// Making an index and attaching it lock several tables of the tree. Connections that do so side by side must not wait for
+/// each other, which would be for ever.
+#[test]
+fn indexes_of_partitions_of_partitions_are_attached_side_by_side() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let (source, target) = (server.create_db(), server.fresh_name());
+    server.sql(
+        &source,
+        "CREATE TABLE t (a int, b int, PRIMARY KEY (a, b)) PARTITION BY LIST (a);
+         CREATE INDEX ON t (b); CREATE INDEX ON t (b, a); CREATE UNIQUE INDEX ON t (a, b) ;
+         DO $$ BEGIN FOR n IN 1..40 LOOP
+             EXECUTE format('CREATE TABLE t_%s PARTITION OF t FOR VALUES IN (%s) PARTITION BY HASH (b)', n, n);
+             EXECUTE format('CREATE TABLE t_%s_0 PARTITION OF t_%s FOR VALUES WITH (MODULUS 2, REMAINDER 0)', n, n);
+             EXECUTE format('CREATE TABLE t_%s_1 PARTITION OF t_%s FOR VALUES WITH (MODULUS 2, REMAINDER 1)', n, n);
+         END LOOP; END $$",
+    );
+    let made = backup(folder.path(), &server.url(&source), &[]);
+    let archive = made["archive"].as_str().unwrap();
+    let url = server.url(&target);
+    let args = ["restore", archive, "--into", &url, "--create", "--jobs", "8", &pass(folder.path())];
+    run(&mut pgcask(args)).expect(0);
+    assert_same(server, &source, server, &server.adopt(target));
+}
