@@ -10,7 +10,8 @@ const MAX_VALUES: usize = 256;
 /// Places in the table of what was seen; a power of two, well above [`MAX_VALUES`].
 const SLOTS: usize = 1024;
 
-/// Appends the values in the order in which they came, then the rows' codes. None when there are too many values.
+/// Appends the values in the order in which they came, then the rows' codes. None when there are too many values, or when
+/// both together would be longer than the text.
 pub(super) fn encode(
     text: &[u8],
     fields: &Fields,
@@ -20,8 +21,14 @@ pub(super) fn encode(
 ) -> Option<Head> {
     let mut seen = Seen::default();
     laid.codes.clear();
+    let mut text_bytes = 0;
     for span in fields.column(column) {
+        text_bytes += span.1 + 1 - span.0;
         laid.codes.push(seen.code(text, span)?);
+    }
+    let value_bytes: usize = seen.values.iter().map(|(_, (start, end))| end + 1 - start).sum();
+    if value_bytes + laid.codes.len() > text_bytes {
+        return None;
     }
     for (_, span) in &seen.values {
         laid.bytes.extend_from_slice(value(text, *span));

@@ -312,6 +312,18 @@ mod tests {
     }
 
     #[test]
+    fn a_dictionary_of_values_that_do_not_recur_stays_text() {
+        let rows = |value: fn(u32) -> String| -> Vec<u8> {
+            (0..200).flat_map(|n| format!("a\t{}\n", value(n)).into_bytes()).collect()
+        };
+        let recurring = rows(|n| ["red", "green", "blue"][usize::try_from(n % 3).unwrap()].to_owned());
+        let plan = plan(&recurring);
+        assert!(matches!(there_and_back(&recurring, &plan)[1], Head::Dictionary { values: 3 }));
+        // A reader refuses what is longer than the rows.
+        assert!(matches!(there_and_back(&rows(|n| format!("x{n}")), &plan)[1], Head::Text { .. }));
+    }
+
+    #[test]
     fn extremes_come_back() {
         let most = 999_999_999_999_999_999i64;
         column([most, -most, 0, 1, -1, most]);
