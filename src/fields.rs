@@ -116,6 +116,11 @@ impl Fields {
         whole
     }
 
+    /// How many bytes the rows have, terminators included.
+    pub fn text_bytes(&self) -> usize {
+        self.ends.as_slice().last().map_or(0, |end| to_usize(*end) + 1)
+    }
+
     /// Forgets what it knew.
     pub fn forget(&mut self) {
         self.ends.count = 0;

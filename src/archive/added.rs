@@ -13,9 +13,10 @@
 //! ```
 //! Only who has the data key can make one that counts.
 
-use super::codec::{Decode as _, Encode as _, Malformed, Reader};
+use super::codec::{Encode as _, Malformed, Reader};
 use super::error::{Damage, Error, Place};
 use super::header::{ArchiveId, Header};
+use super::stanza;
 use crate::limits::{MAX_HEADER_BYTES, MAX_STANZAS};
 use crate::seal::data_key::{Keys, MAC_BYTES, Purpose};
 use crate::seal::recipient::{Recipient, WrapKind, WrappedKey};
@@ -114,19 +115,9 @@ impl AddedKeys {
         }
         let id = ArchiveId(reader.array()?);
         let added_micros = reader.i64()?;
-        let count = usize::from(reader.u16()?);
-        reader.zeros::<2>()?;
-        if count == 0 || count > MAX_STANZAS {
-            return Err(reader.error("the number of wrapped keys is out of bounds"));
-        }
-        let mut stanzas = Vec::with_capacity(count);
-        for _ in 0..count {
-            let stanza = WrappedKey::decode(&mut reader)?;
-            if stanza.kind == WrapKind::Clear {
-                return Err(reader.error("a key that is not wrapped"));
-            }
-            stanzas.push(stanza);
-        }
+        let stanzas = stanza::decode_all(&mut reader, |stanza| {
+            (stanza.kind == WrapKind::Clear).then_some("a key that is not wrapped")
+        })?;
         reader.take(MAC_BYTES)?;
         reader.finish()?;
         Ok(Self { id, number, added_micros, stanzas, bytes: bytes.to_vec() })

@@ -15,9 +15,9 @@
 //! The first 16 bytes and the final CRC are the same in every version, so that damage is told from novelty.
 
 use super::added::AddedKeys;
-use super::codec::{Decode as _, Encode as _, Malformed, Reader, to_usize};
+use super::codec::{Encode as _, Malformed, Reader, to_usize};
 use super::error::{Damage, Error, Place};
-use super::stanza::STANZA_FIXED_BYTES;
+use super::stanza::{self, STANZA_FIXED_BYTES};
 use super::version;
 use crate::limits::{MAX_HEADER_BYTES, MAX_STANZAS};
 use crate::seal::SealError;
@@ -185,19 +185,10 @@ impl Header {
         reader.take(4)?;
         let id = ArchiveId(reader.array()?);
         let created_micros = reader.i64()?;
-        let count = usize::from(reader.u16()?);
-        reader.zeros::<2>()?;
-        if count == 0 || count > MAX_STANZAS {
-            return Err(reader.error("the number of wrapped keys is out of bounds"));
-        }
-        let mut stanzas = Vec::with_capacity(count);
-        for _ in 0..count {
-            let stanza = WrappedKey::decode(&mut reader)?;
-            if (stanza.kind == WrapKind::Clear) == encrypted {
-                return Err(reader.error("a wrapped key contradicts the encryption flag"));
-            }
-            stanzas.push(stanza);
-        }
+        let stanzas = stanza::decode_all(&mut reader, |stanza| {
+            ((stanza.kind == WrapKind::Clear) == encrypted)
+                .then_some("a wrapped key contradicts the encryption flag")
+        })?;
         let commitment = reader.array()?;
         reader.take(MAC_BYTES)?;
         reader.finish()?;

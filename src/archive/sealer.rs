@@ -313,7 +313,9 @@ fn pack_smaller(
     let plan = if text.len() < MIN_ENCODED_BYTES { Plan::default() } else { plan(text, fields, scratch)? };
     pack_rows(text, scratch)?;
     let mut best = (Codec::Zstd, None, scratch.buffer.split_off(from));
-    for plan in [Plan::default(), plan] {
+    // Text is a plan, too, and tried in any case.
+    let plans = [Some(Plan::default()), Some(plan).filter(|plan| !plan.is_text())];
+    for plan in plans.into_iter().flatten() {
         let codec = pack_columns(text, fields, &plan, scratch)?;
         let packed = scratch.buffer.split_off(from);
         if codec.is_columnar() && packed.len() < best.2.len() {

@@ -7,7 +7,7 @@
 //! ```
 
 use super::codec::{Decode, Encode, Malformed, Reader, put_len};
-use crate::limits::MAX_STANZA_BYTES;
+use crate::limits::{MAX_STANZA_BYTES, MAX_STANZAS};
 use crate::seal::recipient::{Fingerprint, WrapKind, WrappedKey};
 
 /// The bytes of a stanza without its body.
@@ -35,6 +35,27 @@ impl Decode for WrappedKey {
         let body = reader.take(length)?.to_vec();
         Ok(Self { kind, fingerprint, body })
     }
+}
+
+/// Their number, two bytes of zero, and all stanzas, none of which `wrong` has a complaint about.
+pub(super) fn decode_all(
+    reader: &mut Reader<'_>,
+    wrong: impl Fn(&WrappedKey) -> Option<&'static str>,
+) -> Result<Vec<WrappedKey>, Malformed> {
+    let count = usize::from(reader.u16()?);
+    reader.zeros::<2>()?;
+    if count == 0 || count > MAX_STANZAS {
+        return Err(reader.error("the number of wrapped keys is out of bounds"));
+    }
+    let mut stanzas = Vec::with_capacity(count);
+    for _ in 0..count {
+        let stanza = WrappedKey::decode(reader)?;
+        if let Some(complaint) = wrong(&stanza) {
+            return Err(reader.error(complaint));
+        }
+        stanzas.push(stanza);
+    }
+    Ok(stanzas)
 }
 
 #[cfg(test)]

@@ -11,11 +11,10 @@ use zeroize::Zeroizing;
 
 use super::access::{self, Access};
 use super::definitions;
-use super::packing::Packing;
 use super::pipeline::{copy_all, send};
 use super::relations::{self, Relation};
 use super::{Options, Parts, Shared, Unit};
-use crate::archive::{self, SectionTag, Writer};
+use crate::archive::{self, Packing, SectionTag, Writer};
 use crate::catalog::model::Model;
 use crate::catalog::{encode, forms, large_object, not_utf8, reader};
 use crate::error::{Context as _, Error, ErrorKind, Result};

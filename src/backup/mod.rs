@@ -12,7 +12,6 @@ mod coordinator;
 mod definitions;
 mod digest;
 mod options;
-mod packing;
 mod pipeline;
 mod relations;
 pub mod turn;
@@ -28,8 +27,7 @@ use tokio::sync::{Mutex, mpsc};
 
 pub use options::{Globals, Options, Parts, Summary};
 
-use self::packing::Packing;
-use crate::archive::Sealer;
+use crate::archive::{Packing, Sealer};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;

@@ -1,4 +1,4 @@
-//! A chunk's rows, laid out column by column, each column in the encoding that suits its values: dates as days, numbers as
+//! A chunk's rows, laid out column by column, each column in the encoding that suits its values: dates and numbers as
 //! bytes of equal weight, a few values that recur as a dictionary. What zstd then has to do is less, and it does it better.
 //!
 //! ```text
@@ -119,7 +119,7 @@ pub fn lay_out(plan: &Plan, text: &[u8], fields: &Fields, laid: &mut Laid) -> bo
             room.copy_from_slice(&head.encode());
         }
     }
-    text.len() == fields.each_row().last().map_or(0, |row| row.end() + 1)
+    text.len() == fields.text_bytes()
 }
 
 /// Appends one column in the encoding that was chosen, or as text where its values do not fit.

@@ -13,7 +13,7 @@ const MAX_DIGITS: usize = 18;
 pub(super) enum Kind {
     /// A decimal number with so many digits after the point, and no point when they are none.
     Decimal { scale: u8 },
-    /// Days or microseconds.
+    /// A date or a timestamp, by the number that `time.rs` gives it.
     Time(Time),
 }
 

@@ -1,6 +1,7 @@
 //! The copy under a new key: every frame is opened and sealed anew, for other recipients. Whoever could open the original
 //! cannot open the copy, unless they are among them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,10 +11,9 @@ use serde_json::{Value, json};
 use super::original::Original;
 use super::{Copied, OF_THE_CONTENT, commit, in_the_way};
 use crate::archive::{
-    ChunkEntry, ChunkFacts, ChunkHead, ContentHash, Layout, Opener, SealedFrame, Sealer, SectionTag, Summary,
-    Writer,
+    ChunkEntry, ChunkFacts, ChunkHead, ContentHash, Opener, Packing, SealedFrame, Sealer, SectionTag,
+    Summary, Writer,
 };
-use crate::columns::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::fields::Fields;
@@ -187,15 +187,16 @@ impl Work<'_> {
     async fn stream(&self, stream: u32, writer: &mut Writer, upload: &mut Upload) -> Result<()> {
         let hasher = RowHasher::new(writer.content_hash_secret()?);
         let sealer = writer.sealer();
+        let packing = Arc::new(Packing::default());
         let mut pages = std::pin::pin!(self.archive.chunk_pages(self.archive.all_chunks(stream)));
         while let Some(chunks) = pages.try_next().await? {
             let tasks = stream::iter(batches(chunks, BATCH_BYTES)).map(|batch| {
-                let (hasher, sealer) = (hasher.clone(), sealer.clone());
+                let (hasher, sealer, packing) = (hasher.clone(), sealer.clone(), Arc::clone(&packing));
                 async move {
                     let bytes = self.archive.source().read(batch.range.clone()).await?;
                     let opener = self.archive.opener().clone();
                     let work = tokio::task::spawn_blocking(move || {
-                        anew(&opener, &hasher, &sealer, stream, &batch, &bytes)
+                        anew(&opener, &hasher, &sealer, &packing, stream, &batch, &bytes)
                     });
                     work.await
                         .map_err(|error| Error::with_source(ErrorKind::Failed, "seal a chunk", error))?
@@ -232,14 +233,13 @@ fn anew(
     opener: &Opener,
     hasher: &RowHasher,
     sealer: &Sealer,
+    packing: &Packing,
     stream: u32,
     batch: &Batch,
     bytes: &Bytes,
 ) -> Result<Anew> {
     let (mut open, mut seal, mut fields) =
         (crate::archive::OpenScratch::new()?, sealer.scratch()?, Fields::default());
-    // Unknown until the first chunk was tried; then the plan of its columns, or that rows are best.
-    let mut known: Option<Option<Plan>> = None;
     let mut frames = Vec::with_capacity(batch.chunks.len());
     let (mut total, mut rows) = (0, 0);
     for chunk in &batch.chunks {
@@ -253,18 +253,13 @@ fn anew(
             );
             return Err(Error::new(ErrorKind::Damaged, message));
         }
-        let turned = text.len() <= MAX_COLUMNAR_BYTES && fields.find(text) && fields.columns() > 1;
-        let layout = match &known {
-            _ if !turned => Layout::Rows,
-            None => Layout::Smaller(&fields),
-            Some(Some(plan)) => Layout::Columns(&fields, plan),
-            Some(None) => Layout::Rows,
-        };
+        if text.len() > MAX_COLUMNAR_BYTES || !fields.find(text) {
+            fields.forget();
+        }
+        let layout = packing.layout(&fields);
         let frame =
             sealer.seal_chunk(head(stream, chunk), text, layout, facts(hash.sum, chunk), &mut seal)?;
-        if known.is_none() && turned {
-            known = Some(frame.plan().cloned());
-        }
+        packing.learn(layout, &frame);
         total += u64::from(chunk.plain_bytes);
         rows += u64::from(chunk.rows);
         frames.push(frame);

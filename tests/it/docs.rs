@@ -247,36 +247,39 @@ fn walk_page(page: &str) -> Vec<(String, String)> {
     walked.collect()
 }
 
-/// What a chapter printed.
-fn printed<'a>(walked: &'a [(String, String)], title: &str) -> &'a str {
-    &walked.iter().find(|(found, _)| found == title).unwrap_or_else(|| panic!("{title}: {walked:?}")).1
+/// Walks a page of `docs/`; its chapters print these words.
+fn walk_and_find(page: &str, expected: &[(&str, &str)]) {
+    let walked = walk_page(page);
+    for (title, words) in expected {
+        let (_, printed) =
+            walked.iter().find(|(found, _)| found == title).unwrap_or_else(|| panic!("{title}: {walked:?}"));
+        assert!(printed.contains(words), "{title}: {words}: {printed}");
+    }
 }
 
 #[test]
 fn the_page_on_retention_can_be_walked() {
-    let walked = walk_page("docs/retention.md");
-    for (title, words) in [
-        ("What would go, and why", "nothing was touched"),
-        ("Every night", "3 kept"),
-        ("One backup, before its time", "1 removed"),
-        ("Legal hold", "held: "),
-        ("Legal hold", "released: "),
-    ] {
-        let printed = printed(&walked, title);
-        assert!(printed.contains(words), "{title}: {words}: {printed}");
-    }
+    walk_and_find(
+        "docs/retention.md",
+        &[
+            ("What would go, and why", "nothing was touched"),
+            ("Every night", "3 kept"),
+            ("One backup, before its time", "1 removed"),
+            ("Legal hold", "held: "),
+            ("Legal hold", "released: "),
+        ],
+    );
 }
 
 #[test]
 fn the_page_on_compliance_can_be_walked() {
-    let walked = walk_page("docs/compliance.md");
-    for (title, words) in [
-        ("What was removed, and when", "prune"),
-        ("Is it whole, and can it be restored", ": sound, "),
-        ("Who did what", "whole: "),
-        ("Who did what", "hold release"),
-    ] {
-        let printed = printed(&walked, title);
-        assert!(printed.contains(words), "{title}: {words}: {printed}");
-    }
+    walk_and_find(
+        "docs/compliance.md",
+        &[
+            ("What was removed, and when", "prune"),
+            ("Is it whole, and can it be restored", ": sound, "),
+            ("Who did what", "whole: "),
+            ("Who did what", "hold release"),
+        ],
+    );
 }
