@@ -260,6 +260,13 @@ impl From<StoreError> for Error {
             StoreError::Full { .. } => {
                 (ErrorKind::Store, Some("make room, or choose another store with --to"))
             }
+            StoreError::Archived { .. } => (
+                ErrorKind::Store,
+                Some(
+                    "have the store bring it back first, as with `aws s3api restore-object`, which takes minutes to hours, \
+                     or take a backup of another storage class",
+                ),
+            ),
             StoreError::PermissionDenied { .. } => {
                 (ErrorKind::Store, Some("check the credentials and what they allow"))
             }

@@ -20,7 +20,7 @@ use crate::store::Location;
 #[command(after_long_help = "\
 The archive is streamed; its SHA-256 is compared before the copy becomes visible. What was added
 beside it, keys and holds, moves along. No key is needed, but for --rekey. A copy that is there
-already is left as it is, so that the same command can be run again.
+already is left as it is, and one that was interrupted is completed: run the same command again.
 
 EXAMPLES
   The newest backup to a second place:
@@ -98,9 +98,12 @@ impl CopyArgs {
 
 /// Says what a copy did.
 pub(super) fn tell(printer: Printer, copied: &Copied) {
-    let Copied { bytes, already, beside, rekeyed, seconds, .. } = copied;
+    let Copied { bytes, already, resumed, beside, rekeyed, seconds, .. } = copied;
     let word = match (already, rekeyed) {
         (true, _) => "it was there already".to_owned(),
+        _ if *resumed => {
+            "the archive was there already, of a copy that was interrupted; completed".to_owned()
+        }
         (_, true) => format!("sealed anew: {} in {}", human_bytes(*bytes), human_seconds(*seconds)),
         _ => format!("copied: {} in {}", human_bytes(*bytes), human_seconds(*seconds)),
     };

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::file::Value;
-use super::{Config, ConfigError, Problem, error};
-use crate::store::Location;
+use super::{Config, ConfigError, Problem, error, file};
 use crate::store::account::Account;
+use crate::store::{Location, archives};
 
 /// Keys of a store, and what the client of its platform calls them.
 const S3: &[(&str, &str)] = &[
@@ -17,13 +17,22 @@ const S3: &[(&str, &str)] = &[
     ("session_token", "aws_session_token"),
     ("encryption", "aws_server_side_encryption"),
     ("kms_key_id", "aws_sse_kms_key_id"),
+    ("customer_key", "aws_sse_customer_key_base64"),
+    ("storage_class", archives::STORAGE_CLASS),
+    ("part_size", archives::PART_BYTES),
 ];
-const GOOGLE: &[(&str, &str)] =
-    &[("service_account", "google_service_account"), ("endpoint", "google_base_url")];
+const GOOGLE: &[(&str, &str)] = &[
+    ("service_account", "google_service_account"),
+    ("endpoint", "google_base_url"),
+    ("storage_class", archives::STORAGE_CLASS),
+    ("part_size", archives::PART_BYTES),
+];
 const AZURE: &[(&str, &str)] = &[
     ("account_name", "azure_storage_account_name"),
     ("account_key", "azure_storage_account_key"),
     ("endpoint", "azure_storage_endpoint"),
+    ("storage_class", archives::STORAGE_CLASS),
+    ("part_size", archives::PART_BYTES),
 ];
 
 fn names_of(url: &str) -> &'static [(&'static str, &'static str)] {
@@ -71,6 +80,9 @@ impl Config {
                 let value = match self.entry(&["stores", name, key]).map(|entry| &entry.value) {
                     Some(Value::Text(text)) if *key == "service_account" => {
                         self.path(text).display().to_string()
+                    }
+                    Some(Value::Text(text)) if *key == "part_size" => {
+                        file::bytes(text).unwrap_or_default().to_string()
                     }
                     Some(Value::Text(text)) => text.clone(),
                     // The client asks the opposite.
@@ -121,6 +133,14 @@ impl Config {
                 problem(format!(
                     "[stores.{other}] and [stores.{name}] have the same url: which is meant could not be told"
                 ));
+            }
+            let encryption = of_store("encryption").and_then(|entry| entry.value.text());
+            if (encryption == Some("sse-c")) != of_store("customer_key").is_some() {
+                problem(format!("[stores.{name}]: customer_key and encryption = \"sse-c\" go together"));
+            }
+            let part = of_store("part_size").and_then(|entry| file::bytes(entry.value.text()?));
+            if part.is_some_and(|part| !archives::PART_BOUNDS.contains(&part)) {
+                problem(format!("[stores.{name}]: part_size is from 5M to 512M"));
             }
             let allowed = names_of(text);
             let strangers = self.entries.iter().filter(|entry| {

@@ -1,7 +1,8 @@
 //! Copies a backup to another store: as it is, byte for byte, or sealed anew for others.
 //!
 //! A copy commits as a backup does: archive, `.sha256`, then what lies beside (added keys, holds), and `.json` last. Nothing is
-//! overwritten, and a copy that fails leaves nothing that lists as a backup.
+//! overwritten, and a copy that fails leaves nothing that lists as a backup. Two copies of the same backup at once write the
+//! same bytes to the same names: neither removes what the other may stand on, and a later one goes on with it.
 
 mod original;
 mod plain;
@@ -14,8 +15,9 @@ pub use plain::copy;
 pub use rekey::{Rekey, rekey};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::beside::{self, Place};
 use crate::store::sidecar::Metadata;
-use crate::store::{Store, StoreError, beside, objects};
+use crate::store::{Store, StoreError};
 
 /// What a copy tells at the end.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +34,8 @@ pub struct Copied {
     pub sha256: String,
     /// Whether it was there already, whole and the same; then nothing was copied but what lay beside the original.
     pub already: bool,
+    /// Whether only the archive was there, left by a copy that was interrupted; its bytes were compared and not copied again.
+    pub resumed: bool,
     /// The ends of the names of what was put beside it: added keys, holds.
     pub beside: Vec<String>,
     /// Whether it was sealed anew.
@@ -49,33 +53,13 @@ const OF_THE_CONTENT: [&str; 2] = ["hold-", "release-"];
 /// An object that moves along: the end of its name, and its bytes.
 type Beside = (String, Bytes);
 
-/// Puts what lies beside the archive at `key`, and its sidecars, the `.json` last. On a failure everything that was put is
-/// removed again, the archive too, as far as the store lets us.
-async fn commit(store: &Store, key: &str, checksum: Bytes, beside: &[Beside], json: Bytes) -> Result<()> {
-    let mut put = vec![String::new()];
-    let result = async {
-        let first = [("sha256".to_owned(), checksum)];
-        for (end, bytes) in first.iter().chain(beside).chain(&[("json".to_owned(), json)]) {
-            beside::put(store, key, end, bytes.to_vec()).await?;
-            put.push(format!(".{end}"));
-        }
-        Ok(())
-    }
-    .await;
-    if result.is_err() {
-        for end in put.iter().rev() {
-            // What cannot be removed is an orphan, which every listing names.
-            drop(objects::remove(store, &format!("{key}{end}")).await);
-        }
-    }
-    result.map_err(|error: StoreError| error.into())
-}
-
 /// Puts what is still missing beside a copy that is there already; gives what was put.
 async fn complete(store: &Store, key: &str, beside: &[Beside]) -> Result<Vec<String>> {
+    let there = beside::ends(&Place { store: store.clone(), key: key.to_owned() }).await?;
     let mut put = Vec::new();
     for (end, bytes) in beside {
         match beside::put(store, key, end, bytes.to_vec()).await {
+            Ok(()) if there.contains(end) => {}
             Ok(()) => put.push(end.clone()),
             Err(StoreError::AlreadyExists { place }) => {
                 if beside::read(store, key, end).await? != *bytes {
@@ -102,16 +86,5 @@ async fn present(store: &Store, key: &str) -> Result<Option<Metadata>> {
         }),
         Err(StoreError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// An archive without `.json` in the way of a copy.
-fn in_the_way(error: StoreError) -> Error {
-    let exists = matches!(error, StoreError::AlreadyExists { .. });
-    let error = Error::from(error);
-    if exists {
-        error.hint("it is what is left of a copy that failed; remove it and copy again")
-    } else {
-        error
     }
 }

@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
 use super::original::Original;
-use super::{Copied, OF_THE_CONTENT, commit, in_the_way};
+use super::{Copied, OF_THE_CONTENT};
 use crate::archive::{
     ChunkEntry, ChunkFacts, ChunkHead, ContentHash, Opener, Packing, SealedFrame, Sealer, SectionTag,
     Summary, Writer,
@@ -24,6 +24,7 @@ use crate::pg::copy::RowHasher;
 use crate::seal::compress::Level;
 use crate::seal::recipient::Recipient;
 use crate::stop::Stop;
+use crate::store::publish::{Sidecars, commit};
 use crate::store::put::Upload;
 use crate::store::sidecar::{hex, sha256_line};
 use crate::store::{Store, naming};
@@ -70,7 +71,7 @@ pub async fn rekey(
         return Err(Error::new(ErrorKind::Damaged, format!("{from}.json has another id than its name")));
     }
     observer.event(Event::Phase { name: "sealing anew" });
-    let mut upload = Upload::begin(to, &key).await.map_err(in_the_way)?;
+    let mut upload = Upload::begin(to, &key).await?;
     let work = Work { options, archive, id: &id, observer };
     let sealed = tokio::select! {
         biased;
@@ -88,7 +89,8 @@ pub async fn rekey(
     let file = key.rsplit('/').next().unwrap_or(&key);
     let json = metadata(&original, options, &summary, &id, file)?;
     let sha256 = hex(&summary.sha256);
-    commit(to, &key, Bytes::from(sha256_line(&sha256, file)), &beside, json).await?;
+    let checksum = Bytes::from(sha256_line(&sha256, file));
+    commit(to, &key, &Sidecars { checksum, beside: &beside, json }).await?;
     Ok(Copied {
         from,
         archive: to.display(&key),
@@ -96,6 +98,7 @@ pub async fn rekey(
         bytes: summary.bytes,
         sha256,
         already: false,
+        resumed: false,
         beside: beside.into_iter().map(|(end, _)| end).collect(),
         rekeyed: true,
         seconds: began.elapsed().as_secs_f64(),

@@ -32,6 +32,12 @@ pub enum StoreError {
         /// The store's word for it.
         code: String,
     },
+    /// It lies in a storage class that is not read at once.
+    #[error("{place} is in a storage class that cannot be read at once (InvalidObjectState)")]
+    Archived {
+        /// Path or URL.
+        place: String,
+    },
     /// No space is left.
     #[error("{place}: no space is left")]
     Full {
@@ -86,6 +92,10 @@ impl StoreError {
     pub(super) fn refused(place: String, code: String) -> Self {
         if CLOCK_CODES.contains(&code.as_str()) {
             Self::Clock { place, code }
+        } else if FULL_CODES.contains(&code.as_str()) {
+            Self::Full { place }
+        } else if code == "InvalidObjectState" {
+            Self::Archived { place }
         } else {
             Self::PermissionDenied { place, code }
         }
@@ -105,6 +115,7 @@ impl StoreError {
                 Self::refused(place, code(error))
             }
             other if code(other) == "AccessDenied" => Self::refused(place, code(error)),
+            other if FULL_CODES.contains(&code(other).as_str()) => Self::Full { place },
             other if is_denied(other) => Self::PermissionDenied { place, code: String::new() },
             other if CLOCK_CODES.contains(&code(other).as_str()) => Self::Clock { place, code: code(other) },
             other => Self::Unreachable { place, reason: chain(other) },
@@ -114,6 +125,15 @@ impl StoreError {
 
 /// What stores say of a request whose date is not theirs: S3, and compatible ones for signed URLs.
 const CLOCK_CODES: [&str; 2] = ["RequestTimeTooSkewed", "RequestExpired"];
+
+/// What stores say when a quota or the whole of them is used up: MinIO, Ceph, `SeaweedFS` and others.
+const FULL_CODES: [&str; 5] = [
+    "XMinioStorageFull",
+    "XMinioAdminBucketQuotaExceeded",
+    "QuotaExceeded",
+    "StorageQuotaExceeded",
+    "InsufficientStorage",
+];
 
 /// The code of the XML document with which S3 and Azure explain an error. The rest of it may quote the request.
 fn code(error: &object_store::Error) -> String {

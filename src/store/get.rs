@@ -4,18 +4,14 @@ use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 
 use super::StoreError;
+use super::again::again;
 use super::location::{self, Location};
-
-/// Attempts of one ranged read, beside the client's own retries of single requests: a connection may break in the
-/// middle of an answer.
-const ATTEMPTS: u32 = 4;
 
 /// One archive, wherever it lies.
 #[derive(Debug, Clone)]
@@ -46,7 +42,7 @@ impl Source {
                 (location::local(directory)?, Path::parse(name).map_err(|_| missing())?)
             }
         };
-        let size = location::size_of(client.as_ref(), &path, archive).await?;
+        let size = again(|| location::size_of(client.as_ref(), &path, archive)).await?;
         Ok(Self { client, path, size, place: archive.to_owned(), read: Arc::default() })
     }
 
@@ -81,27 +77,18 @@ impl Source {
         if wanted == 0 {
             return Ok(Bytes::new());
         }
-        let mut attempt = 1;
-        loop {
-            match self.client.get_range(&self.path, range.clone()).await {
-                Ok(bytes) if u64::try_from(bytes.len()) == Ok(wanted) => {
-                    self.read.fetch_add(wanted, Ordering::Relaxed);
-                    return Ok(bytes);
-                }
-                Ok(bytes) if attempt >= ATTEMPTS => {
-                    let found = range.start + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-                    return Err(StoreError::Length { place: self.place.clone(), found, expected: range.end });
-                }
-                Err(error) => {
-                    let error = StoreError::from_client(&self.place, &error);
-                    if attempt >= ATTEMPTS || !matches!(error, StoreError::Unreachable { .. }) {
-                        return Err(error);
-                    }
-                }
-                Ok(_) => {}
-            }
-            tokio::time::sleep(Duration::from_millis(200 << attempt)).await;
-            attempt += 1;
+        let bytes = again(|| self.read_once(&range)).await?;
+        self.read.fetch_add(wanted, Ordering::Relaxed);
+        Ok(bytes)
+    }
+
+    async fn read_once(&self, range: &Range<u64>) -> Result<Bytes, StoreError> {
+        let read = self.client.get_range(&self.path, range.clone()).await;
+        let bytes = read.map_err(|error| StoreError::from_client(&self.place, &error))?;
+        let end = range.start.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if end == range.end {
+            return Ok(bytes);
         }
+        Err(StoreError::Length { place: self.place.clone(), found: end, expected: range.end })
     }
 }

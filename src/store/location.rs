@@ -10,6 +10,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::archives::Archives;
 use super::patience::{Patient, retries};
 use super::s3::Api;
 use super::{StoreError, account};
@@ -34,6 +35,8 @@ pub struct Store {
     pub(super) directory: Option<PathBuf>,
     /// What only S3 can be asked for, where it is one.
     pub(super) s3: Option<Arc<Api>>,
+    /// How archives are written.
+    pub(super) archives: Archives,
 }
 
 impl Location {
@@ -90,15 +93,23 @@ impl Location {
                 let directory = directory.canonicalize().map_err(io)?;
                 let base = format!("{}/", directory.display());
                 let client = local(&directory)?;
-                Ok(Store { client, prefix: Path::default(), base, directory: Some(directory), s3: None })
+                let archives = Archives::default();
+                Ok(Store {
+                    client,
+                    prefix: Path::default(),
+                    base,
+                    directory: Some(directory),
+                    s3: None,
+                    archives,
+                })
             }
             Self::Url(url) => {
                 let mut base = url.to_string();
                 if !base.ends_with('/') {
                     base.push('/');
                 }
-                let Client { objects, path, s3 } = client(url)?;
-                Ok(Store { client: objects, prefix: path, base, directory: None, s3 })
+                let Client { objects, path, s3, archives } = client(url)?;
+                Ok(Store { client: objects, prefix: path, base, directory: None, s3, archives })
             }
         }
     }
@@ -137,6 +148,8 @@ pub(super) struct Client {
     pub(super) path: Path,
     /// What only S3 can be asked for.
     s3: Option<Arc<Api>>,
+    /// How archives are written there.
+    archives: Archives,
 }
 
 /// A client for a URL, and the path in it.
@@ -145,7 +158,8 @@ pub(super) fn client(url: &Url) -> Result<Client, StoreError> {
     let bucket = url.host_str().unwrap_or_default();
     let path = Path::from_url_path(url.path())
         .map_err(|error| StoreError::Invalid { text: url.to_string(), why: error.to_string() })?;
-    let own = account::options(url)?;
+    let mut own = account::options(url)?;
+    let archives = Archives::take(&mut own);
     let mut api = None;
     let objects: Arc<dyn ObjectStore> = match url.scheme() {
         "gs" => {
@@ -176,7 +190,7 @@ pub(super) fn client(url: &Url) -> Result<Client, StoreError> {
             Arc::new(bucket)
         }
     };
-    Ok(Client { objects, path, s3: api })
+    Ok(Client { objects, path, s3: api, archives })
 }
 
 /// Variables of credentials: where a store has its own, none of them may be mixed with those.

@@ -2,6 +2,8 @@
 //! format is known here.
 
 pub mod account;
+mod again;
+pub mod archives;
 pub mod beside;
 pub mod error;
 pub mod find;

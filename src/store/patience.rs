@@ -18,6 +18,9 @@ const DEFAULT: Duration = Duration::from_secs(30);
 /// A request that times out within this time did so while connecting (the client's limits are 5 and 30 seconds).
 const CONNECTING: Duration = Duration::from_secs(10);
 
+/// The status of a store without room (RFC 4918, section 11.5).
+const INSUFFICIENT_STORAGE: u16 = 507;
+
 /// Connects clients that give up on a store which has not been reachable for a while.
 #[derive(Debug)]
 pub(super) struct Patient {
@@ -27,16 +30,23 @@ pub(super) struct Patient {
 impl Patient {
     /// With the patience that the environment asks for.
     pub(super) fn from_env() -> Self {
-        let seconds = std::env::var(VARIABLE).ok().and_then(|text| text.trim().parse().ok());
-        Self { limit: seconds.map_or(DEFAULT, Duration::from_secs) }
+        Self { limit: limit() }
     }
 }
+
+fn limit() -> Duration {
+    let seconds = std::env::var(VARIABLE).ok().and_then(|text| text.trim().parse().ok());
+    seconds.map_or(DEFAULT, Duration::from_secs)
+}
+
+/// A store that answers gets so many times the patience of one that does not.
+const ANSWERS: u32 = 6;
 
 /// Retries of requests that the store answered with "slow down" or a failure of its own, and of broken connections. The
 /// waits are short enough for the limit of [`Patient`] to mean what it says.
 pub(super) fn retries() -> RetryConfig {
     let backoff = BackoffConfig { max_backoff: Duration::from_secs(8), ..BackoffConfig::default() };
-    RetryConfig { backoff, max_retries: 40, retry_timeout: Duration::from_mins(3) }
+    RetryConfig { backoff, max_retries: 40, retry_timeout: limit().saturating_mul(ANSWERS) }
 }
 
 impl HttpConnector for Patient {
@@ -59,9 +69,17 @@ impl Service {
         let began = Instant::now();
         let result = self.inner.execute(request).await;
         let mut down_since = self.down_since.lock().unwrap_or_else(PoisonError::into_inner);
-        let Err(error) = result else {
-            *down_since = None;
-            return result;
+        let error = match result {
+            Ok(answer) => {
+                *down_since = None;
+                if answer.status().as_u16() == INSUFFICIENT_STORAGE {
+                    // The client would try for minutes; what is full stays full.
+                    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+                    return Err(HttpError::new(HttpErrorKind::Unknown, full));
+                }
+                return Ok(answer);
+            }
+            Err(error) => error,
         };
         let unreachable = match error.kind() {
             HttpErrorKind::Connect => true,

@@ -1,15 +1,17 @@
 //! Writing one archive, as it comes: parts of one size, a few under way at a time, nothing visible before the end.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
+use object_store::retry::{RetryContext, RetryFailure, RetryPolicy};
+use object_store::{MultipartUpload, ObjectStore as _, PutMultipartOptions, PutPayload};
 use tokio::task::JoinSet;
 
+use super::again::{ATTEMPTS, LONG, again, pause};
 use super::location::size_of;
 use super::{Store, StoreError, objects};
-
-/// Bytes of a part. All but the last have this size (R2 wants that). S3 takes 10,000 parts: 156 GiB of archive.
-const PART_BYTES: usize = 16 << 20;
 
 /// How long the abort of an upload may take: the store may be what failed.
 const ABORT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -43,11 +45,14 @@ impl Upload {
             Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
-        let multipart = store
-            .client
-            .put_multipart(&path)
-            .await
-            .map_err(|error| StoreError::from_client(&place, &error))?;
+        let multipart = again(|| async {
+            let attributes = store.archives.attributes();
+            let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+            let options = options.with_retry_policy(Arc::new(Parts));
+            let begun = store.client.put_multipart_opts(&path, options).await;
+            begun.map_err(|error| StoreError::from_client(&place, &error))
+        })
+        .await?;
         Ok(Self {
             store: store.clone(),
             path,
@@ -67,11 +72,11 @@ impl Upload {
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StoreError> {
         self.written += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         while !bytes.is_empty() {
-            let room = PART_BYTES.saturating_sub(self.part_bytes);
+            let room = self.store.archives.part_bytes.saturating_sub(self.part_bytes);
             let piece = bytes.split_to(room.min(bytes.len()));
             self.part_bytes += piece.len();
             self.part.push(piece);
-            if self.part_bytes >= PART_BYTES {
+            if self.part_bytes >= self.store.archives.part_bytes {
                 self.send_part().await?;
             }
         }
@@ -106,6 +111,14 @@ impl Upload {
     /// Those of the store, [`StoreError::Length`].
     pub async fn finish(mut self) -> Result<u64, StoreError> {
         if let Err(error) = self.complete().await {
+            // The answer may have been lost on its way, and the upload that a second attempt wanted to complete was no
+            // more. Nobody else writes to this key but with the same bytes.
+            let sent = self.part.is_empty() && self.under_way.is_empty();
+            let lost = matches!(error, StoreError::Unreachable { .. } | StoreError::NotFound { .. });
+            if sent && lost && size_written(&self.store, &self.path, &self.place).await == Ok(self.written) {
+                self.multipart = None;
+                return Ok(self.written);
+            }
             // Waited for: the process may end right after. The first error tells what happened; one of the abort
             // would only hide it.
             drop(self.abort().await);
@@ -154,7 +167,7 @@ impl Upload {
 
 /// Length of an archive. Who may write archives and not read them may not ask for it by name either, but finds it in a listing.
 async fn size_written(store: &Store, path: &Path, place: &str) -> Result<u64, StoreError> {
-    let denied = match size_of(store.client.as_ref(), path, place).await {
+    let denied = match again(|| size_of(store.client.as_ref(), path, place)).await {
         Err(error @ StoreError::PermissionDenied { .. }) => error,
         other => return other,
     };
@@ -164,6 +177,36 @@ async fn size_written(store: &Store, path: &Path, place: &str) -> Result<u64, St
     let listed = objects::below(store, folder).await.map_err(|_| denied)?;
     let found = listed.into_iter().find(|object| object.key == key);
     found.map(|object| object.bytes).ok_or_else(|| StoreError::NotFound { place: place.to_owned() })
+}
+
+/// When a part is sent once more, after the client's own attempts: also when it arrived as another than was signed (400),
+/// or its connection said what cannot be understood.
+#[derive(Debug)]
+struct Parts;
+
+impl RetryPolicy for Parts {
+    fn retry<'a, 'retry>(
+        &'a self,
+        context: RetryContext,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'retry>>
+    where
+        'a: 'retry,
+        Self: 'retry,
+    {
+        Box::pin(async move {
+            let attempt = u32::try_from(context.attempt).unwrap_or(u32::MAX);
+            let passing = match context.failure {
+                RetryFailure::Transport(_) => true,
+                RetryFailure::Status(status) => status.as_u16() == 400,
+                _ => false,
+            };
+            if !passing || attempt >= ATTEMPTS || context.elapsed >= LONG {
+                return false;
+            }
+            tokio::time::sleep(pause(attempt)).await;
+            true
+        })
+    }
 }
 
 impl Drop for Upload {

@@ -13,15 +13,13 @@ use object_store::path::Path;
 use object_store::signer::{HeaderValue, Method, SignedUrlOptions, Signer as _};
 use serde::{Deserialize, Serialize};
 
+use super::again::again;
 use super::error::code_of;
 use super::patience::Patient;
 use super::{Store, StoreError};
 
 /// How long a signature is good for: as long as one request may take.
 const VALID: Duration = Duration::from_mins(5);
-
-/// Attempts of one request that the store answers with a failure of its own.
-const ATTEMPTS: u32 = 4;
 
 /// What one bucket can be asked for.
 #[derive(Debug)]
@@ -113,16 +111,7 @@ impl Api {
         body: Option<&str>,
         place: &str,
     ) -> Result<String, StoreError> {
-        let mut attempt = 1;
-        loop {
-            match self.ask_once(&method, path, query, body, place).await {
-                Err(StoreError::Unreachable { .. }) if attempt < ATTEMPTS => {
-                    tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
-                    attempt += 1;
-                }
-                other => return other,
-            }
-        }
+        again(|| self.ask_once(&method, path, query, body, place)).await
     }
 
     async fn ask_once(

@@ -1,12 +1,16 @@
 //! Copies between stores: as they are, sealed anew, and in the same run as the backup.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use pgcask::seal::recipient::generate_identity;
 
-use crate::harness::cli::{Run, folder, pgcask, run};
+use crate::harness::cli::{Run, folder, pgcask, run, signal, spawn, wait};
 use crate::harness::oracle::content;
+use crate::harness::place::Place;
 use crate::harness::postgres::{Db, Server, newest};
+use crate::harness::proxy::{Fault, Proxy, Request};
 use crate::harness::s3::S3Server;
 
 /// Rows of several types, more than one chunk of them, and a table without rows.
@@ -48,6 +52,12 @@ impl Shop {
         let mut command = pgcask(args);
         self.s3.configure(&mut command);
         run(&mut command).expect(code)
+    }
+
+    /// Runs a command that must succeed; gives its JSON.
+    fn run(&self, mut command: Command) -> serde_json::Value {
+        self.s3.configure(&mut command);
+        run(&mut command).expect(0).json()
     }
 
     /// A backup into the folder `first`; gives its path.
@@ -164,6 +174,11 @@ fn what_is_damaged_or_in_the_way_is_not_copied() {
     std::fs::write(&leftover, "half").unwrap();
     let said = shop.go(&["copy", &archive, "--to", &second], 1).stderr;
     assert!(said.contains("exists already") && said.contains("remove it and copy again"), "{said}");
+    // As long as the archive, and another.
+    std::fs::write(&leftover, &bad).unwrap();
+    assert!(
+        shop.go(&["copy", &archive, "--to", &second], 1).stderr.contains("is not the archive that is copied")
+    );
     std::fs::remove_file(&leftover).unwrap();
     shop.go(&["copy", &archive, "--to", &second], 0);
     // Another archive of the same name.
@@ -208,7 +223,7 @@ fn sealed_anew_the_old_key_does_not_open_it_and_the_new_one_does() {
     assert_eq!(listed.as_array().unwrap().len(), 1);
     let json = std::fs::read_to_string(format!("{copy}.json")).unwrap();
     assert!(json.contains("\"rekeyed_from\""), "{json}");
-    let checked = std::process::Command::new("sha256sum")
+    let checked = Command::new("sha256sum")
         .args(["--check", "--quiet", &format!("{copy}.sha256")])
         .current_dir(Path::new(copy).parent().unwrap())
         .status();
@@ -280,4 +295,65 @@ fn a_backup_is_copied_in_the_same_run_and_stands_when_the_copy_fails() {
     let summary: serde_json::Value = serde_json::from_str(failed.stdout.lines().next().unwrap()).unwrap();
     assert_eq!(summary["copies"].as_array().unwrap().len(), 1);
     shop.restores(summary["archive"].as_str().unwrap(), "key");
+}
+
+/// Copies that are killed at any moment, to a bucket: afterwards nothing is listed that is not whole, and the same command
+/// ends what was begun.
+#[test]
+fn a_copy_that_was_killed_is_completed_by_the_same_command() {
+    let shop = Shop::new();
+    let archive = shop.backup();
+    // Killed when this request arrives, before or after it was done.
+    let steps = ["HEAD archive", "POST uploads", "PUT part", "POST upload", "PUT sha256", "PUT json"];
+    for (number, step) in steps.into_iter().enumerate() {
+        for done in [false, true] {
+            let place = Place::in_bucket(shop.s3.fresh_bucket());
+            let (arrived, arrival) = std::sync::mpsc::sync_channel(1);
+            let proxy = Proxy::start(&shop.s3.endpoint(), move |request: &Request, _: u32| {
+                if request.class() != step {
+                    return Fault::None;
+                }
+                let _sent = arrived.try_send(());
+                if done { Fault::LoseAnswer } else { Fault::Delay(Duration::from_mins(1)) }
+            });
+            let mut command = place.command(&["copy", &archive, "--to", &place.store]);
+            let child = spawn(command.env("AWS_ENDPOINT_URL", proxy.endpoint()));
+            arrival.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("{step} never came"));
+            if done {
+                // The answer was lost, and the program waits before it asks again.
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            signal(&child, "KILL");
+            assert_eq!(wait(child).code, -1, "{step}");
+            drop(proxy);
+            let whole = usize::from(step == "PUT json" && done);
+            assert!(place.ids().len() <= whole, "{step}, {done}: {:?}", place.keys());
+            let ended = place.command(&["copy", &archive, "--to", &place.store, "--json"]);
+            let copied = shop.run(ended);
+            assert_eq!(place.ids(), [copied["id"].as_str().unwrap()], "{step}");
+            assert_eq!(
+                copied["resumed"] == true || copied["already"] == true,
+                number >= 4 || (number == 3 && done)
+            );
+            if number >= 4 {
+                shop.restores(copied["archive"].as_str().unwrap(), "key");
+            }
+        }
+    }
+}
+
+#[test]
+fn two_copies_of_the_same_backup_at_once_both_succeed() {
+    let shop = Shop::new();
+    let archive = shop.backup();
+    std::fs::write(format!("{archive}.hold-1.json"), "{}").unwrap();
+    let bucket = Place::in_bucket(shop.s3.fresh_bucket());
+    for store in [bucket.store.clone(), shop.path("second")] {
+        let both =
+            [(); 3].map(|()| spawn(&mut bucket.command(&["copy", &archive, "--to", &store, "--json"])));
+        let ended = both.map(|child| wait(child).expect(0).json());
+        let listed = shop.go(&["list", "--store", &store, "--json"], 0).json();
+        assert_eq!(listed.as_array().unwrap().len(), 1, "{ended:?}");
+        shop.restores(listed[0]["archive"].as_str().unwrap(), "key");
+    }
 }

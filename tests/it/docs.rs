@@ -8,6 +8,7 @@ use crate::harness::cli::{pgcask, run};
 use crate::harness::oracle::{assert_same, content};
 use crate::harness::output;
 use crate::harness::postgres::{Server, newest};
+use crate::harness::s3::S3Server;
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -269,6 +270,34 @@ fn the_page_on_retention_can_be_walked() {
             ("Legal hold", "released: "),
         ],
     );
+}
+
+/// On a real bucket, with a second store in a directory.
+#[test]
+fn the_page_on_stores_can_be_walked() {
+    let (server, s3, folder) = (Server::start(newest()), S3Server::shared(), tempfile::tempdir().unwrap());
+    server.sql("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.sql("shop", crate::swap::SHOP);
+    let mut variables =
+        vec![("SHOP", server.url("shop")), ("STORE", format!("s3://{}/prod", s3.fresh_bucket()))];
+    variables.extend(s3.environment());
+    let prepare = ["pgcask keygen --output pgcask.key > recipient".to_owned()];
+    walk(&server, "shop", folder.path(), &prepare, &variables);
+    let page = "docs/stores.md";
+    for (title, words) in
+        [("A bucket in three commands", ": sound, "), ("A second store", "/backups/shop/daily/")]
+    {
+        let printed = walk(&server, "shop", folder.path(), &chapter_of(page, title), &variables);
+        assert!(printed.contains(words), "{title}: {printed}");
+    }
+    let text = std::fs::read_to_string(repository().join(page)).unwrap();
+    let policies = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let parsed = policies.map(|policy| serde_json::from_str::<serde_json::Value>(policy).unwrap());
+    assert_eq!(parsed.filter(|policy| policy["Statement"].is_array()).count(), 3);
+    let config = folder.path().join("pgcask.toml");
+    std::fs::write(&config, text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap()).unwrap();
+    let mut check = pgcask(["config", "check"]);
+    run(check.env("R2_KEY_ID", "x").current_dir(folder.path())).expect(0);
 }
 
 #[test]

@@ -2,9 +2,13 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::harness::cli::{Run, backup, folder, pass, pgcask, run};
+use crate::harness::place::Place;
 use crate::harness::postgres::{Server, newest};
+use crate::harness::proxy::{Fault, Proxy, Request};
+use crate::harness::s3::S3Server;
 
 /// Backs up into a file system of its own, mounted for this one command, and gives what is left in it.
 fn into_mount(folder: &Path, url: &str, options: &str) -> (Run, Vec<String>) {
@@ -88,4 +92,40 @@ fn a_store_that_cannot_be_written() {
         assert!(ended.stderr.contains(&to), "{ended:?}");
     }
     assert_eq!(std::fs::read_to_string(file).unwrap(), "correct horse battery staple\n");
+}
+
+/// A bucket that is full from some request on, and lets us delete: whatever the store calls it, it is told at once, nothing
+/// is listed, and no upload is left unfinished.
+#[test]
+fn a_bucket_without_room_is_told_at_once_and_nothing_stays_in_it() {
+    let (server, s3, folder) = (Server::shared(newest()), S3Server::shared(), folder());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE t AS SELECT i, md5(i::text) AS m FROM generate_series(1, 5000) i");
+    let place = Place::in_bucket(s3.fresh_bucket());
+    for (class, status, code) in [
+        ("POST uploads", 507, "XMinioStorageFull"),
+        ("PUT part", 507, "InsufficientStorage"),
+        ("PUT part", 403, "QuotaExceeded"),
+        ("POST upload", 400, "XMinioAdminBucketQuotaExceeded"),
+        ("PUT sha256", 507, "XMinioStorageFull"),
+        ("PUT json", 403, "QuotaExceeded"),
+    ] {
+        let full = move |request: &Request, _| {
+            if request.class() == class { Fault::Answer(status, code) } else { Fault::None }
+        };
+        let proxy = Proxy::start(&s3.endpoint(), full);
+        let mut command =
+            place.command(&["backup", &server.url(&source), "--to", &place.store, &pass(folder.path())]);
+        let began = Instant::now();
+        let ended = run(command.env("AWS_ENDPOINT_URL", proxy.endpoint())).expect(8);
+        assert!(began.elapsed() < Duration::from_secs(20), "{class}: {:?}", began.elapsed());
+        assert!(
+            ended.stderr.contains("no space is left") && ended.stderr.contains("hint: "),
+            "{class}: {ended:?}"
+        );
+        assert_eq!(place.keys(), Vec::<String>::new(), "{class}");
+        assert_eq!(place.ids(), Vec::<String>::new());
+        let left = place.run(&["list", "--orphans", "--json"]).expect(0).json();
+        assert_eq!(left.as_array().map(Vec::len), Some(0), "{class}: {left}");
+    }
 }

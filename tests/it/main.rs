@@ -59,6 +59,8 @@ mod sections;
 mod selective;
 mod standby;
 mod store_down;
+mod store_faults;
+mod store_options;
 mod surroundings;
 mod swap;
 mod table;

@@ -66,7 +66,9 @@ impl S3 {
             "actions": ["Read", "Write", "List"]}]});
         std::fs::write(&config, identity.to_string()).context(|| format!("write {}", config.display()))?;
         let (port, filer) = (free_port()?, free_port()?);
-        let mut command = vec![weed.display().to_string(), "server".to_owned(), "-s3".to_owned()];
+        let key = format!("WEED_S3_SSE_KEK={}", "4b".repeat(32));
+        let mut command = vec!["env".to_owned(), key, weed.display().to_string()];
+        command.extend(["server", "-s3"].map(str::to_owned));
         command.extend(QUIET.map(str::to_owned));
         command.push(format!("-dir={}", dir.display()));
         command.push(format!("-s3.config={}", config.display()));

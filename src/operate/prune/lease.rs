@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::operate::Actor;
 use crate::operate::retention::CLOCK_TOLERANCE;
-use crate::store::{Store, StoreError, objects};
+use crate::store::{Store, StoreError, naming, objects};
 
 /// Where it lies.
 const KEY: &str = ".pgcask/prune.json";
@@ -22,6 +22,8 @@ struct Lease<'a> {
     format: u32,
     by: &'a Actor,
     at: Timestamp,
+    /// Tells two of the same moment apart: what has the very same bytes counts as one's own.
+    id: String,
 }
 
 /// Takes the lease.
@@ -48,7 +50,7 @@ pub(super) async fn release(store: &Store) -> Result<()> {
 }
 
 async fn put(store: &Store, actor: &Actor, clock: Clock) -> Result<()> {
-    let lease = Lease { format: 1, by: actor, at: clock.now() };
+    let lease = Lease { format: 1, by: actor, at: clock.now(), id: naming::new_id()? };
     let text = serde_json::to_vec(&lease)
         .map_err(|error| Error::with_source(ErrorKind::Failed, "write the lease of the prune", error))?;
     let text = Bytes::from(text);

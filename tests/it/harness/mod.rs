@@ -5,6 +5,7 @@ pub(crate) mod gpg;
 pub(crate) mod oracle;
 pub(crate) mod place;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
 pub(crate) mod receivers;
 pub(crate) mod rss;
 pub(crate) mod s3;

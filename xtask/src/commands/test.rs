@@ -56,6 +56,22 @@ pub(crate) fn run_crash(args: &[String]) -> Result<()> {
     run_with("cargo", &test, &environment)
 }
 
+/// `cargo xtask faults`: many random schedules of faults between the program and its store, of which the tests run a few.
+pub(crate) fn run_faults(args: &[String]) -> Result<()> {
+    let (mut schedules, mut seed) = ("500".to_owned(), "1".to_owned());
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        match arg.as_str() {
+            "--schedules" => schedules = value(arg, &mut rest)?,
+            "--seed" => seed = value(arg, &mut rest)?,
+            other => unknown(other)?,
+        }
+    }
+    let test = ["test", "--package", "pgcask", "--test", "it", "--", "random_faults_make", "--nocapture"];
+    let environment = [("PGCASK_FAULT_SCHEDULES", schedules.as_str()), ("PGCASK_FAULT_SEED", seed.as_str())];
+    run_with("cargo", &test, &environment)
+}
+
 /// `cargo xtask list`: how long it takes to list so many backups in a bucket.
 pub(crate) fn run_list(args: &[String]) -> Result<()> {
     let mut count = "10000".to_owned();

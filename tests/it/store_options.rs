@@ -1,0 +1,111 @@
+//! What a store is asked for besides keeping bytes, as it goes over the wire: server-side encryption, storage class, size of
+//! parts.
+
+use base64::Engine as _;
+
+use crate::harness::cli::{folder, pgcask, run};
+use crate::harness::postgres::{Server, newest};
+use crate::harness::proxy::{Fault, Proxy, Request};
+use crate::harness::s3::S3Server;
+
+/// Backs up with a `[stores.wire]` of these lines; gives the requests.
+fn requests(lines: &str, rows: u32) -> Vec<Request> {
+    let (server, s3, folder) = (Server::shared(newest()), S3Server::shared(), folder());
+    let bucket = s3.fresh_bucket();
+    let source = server.create_db();
+    server.sql(
+        &source,
+        &format!("CREATE TABLE t AS SELECT i, md5(i::text) || md5((i * 3)::text) AS m FROM generate_series(1, {rows}) i"),
+    );
+    // Options that the server does not know are not its business here.
+    let proxy = Proxy::start(&s3.endpoint(), |_, _| Fault::None);
+    let config = folder.path().join("pgcask.toml");
+    let url = format!("s3://{bucket}/prod");
+    std::fs::write(&config, format!("[stores.wire]\nurl = \"{url}\"\n{lines}\n")).unwrap();
+    let config = config.display().to_string();
+    let mut command = pgcask([
+        "--config",
+        &config,
+        "backup",
+        &server.url(&source),
+        "--to",
+        "wire",
+        "--json",
+        "--no-encrypt",
+    ]);
+    s3.configure(&mut command);
+    let key = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+    command.env("AWS_ENDPOINT_URL", proxy.endpoint()).env("CUSTOMER_KEY", key);
+    run(&mut command).expect(0);
+    proxy.seen().into_iter().map(|(request, _)| request).collect()
+}
+
+fn of<'a>(all: &'a [Request], class: &str) -> Vec<&'a Request> {
+    let found: Vec<&Request> = all.iter().filter(|request| request.class() == class).collect();
+    assert!(!found.is_empty(), "no {class} among {:?}", all.iter().map(Request::class).collect::<Vec<_>>());
+    found
+}
+
+const SSE: &str = "x-amz-server-side-encryption";
+const CLASS: &str = "x-amz-storage-class";
+
+#[test]
+fn encryption_by_the_store_is_asked_for_with_every_object() {
+    let all = requests("encryption = \"AES256\"", 10);
+    for class in ["POST uploads", "PUT sha256", "PUT json"] {
+        assert!(of(&all, class).iter().all(|request| request.header(SSE) == Some("AES256")), "{class}");
+    }
+}
+
+#[test]
+fn a_customer_key_goes_with_every_request_that_needs_it() {
+    let all = requests("encryption = \"sse-c\"\ncustomer_key = { env = \"CUSTOMER_KEY\" }", 10);
+    let name = "x-amz-server-side-encryption-customer-algorithm";
+    for class in ["POST uploads", "PUT part", "PUT sha256", "PUT json"] {
+        assert!(of(&all, class).iter().all(|request| request.header(name) == Some("AES256")), "{class}");
+    }
+}
+
+#[test]
+fn archives_are_of_the_class_that_is_asked_for_and_their_sidecars_are_not() {
+    let all = requests("storage_class = \"STANDARD_IA\"", 10);
+    assert_eq!(of(&all, "POST uploads")[0].header(CLASS), Some("STANDARD_IA"));
+    for class in ["PUT sha256", "PUT json"] {
+        assert_eq!(of(&all, class)[0].header(CLASS), None, "{class}");
+    }
+}
+
+#[test]
+fn parts_are_of_the_size_that_is_asked_for() {
+    let all = requests("part_size = \"5M\"", 300_000);
+    let parts = of(&all, "PUT part");
+    let sizes: Vec<&str> = parts.iter().filter_map(|part| part.header("content-length")).collect();
+    assert!(sizes.len() > 1 && sizes.iter().filter(|size| **size != "5242880").count() == 1, "{sizes:?}");
+}
+
+#[test]
+fn an_archive_that_is_put_away_is_told_with_what_to_do() {
+    let s3 = S3Server::shared();
+    let bucket = s3.fresh_bucket();
+    let (server, folder) = (Server::shared(newest()), folder());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE t AS SELECT 1 AS a");
+    let away = |request: &Request, _: u32| {
+        if request.class() == "GET archive" { Fault::Answer(403, "InvalidObjectState") } else { Fault::None }
+    };
+    let proxy = Proxy::start(&s3.endpoint(), away);
+    let go = |args: &[&str]| {
+        let mut command = pgcask(args);
+        s3.configure(&mut command);
+        run(command.env("AWS_ENDPOINT_URL", proxy.endpoint()).current_dir(folder.path()))
+    };
+    let store = format!("s3://{bucket}/prod");
+    let made =
+        go(&["backup", &server.url(&source), "--to", &store, "--no-encrypt", "--json"]).expect(0).json();
+    // What is listed comes from the sidecars.
+    assert_eq!(go(&["list", "--store", &store, "--json"]).expect(0).json()[0]["id"], made["id"]);
+    let into = server.url(&server.fresh_name());
+    let told =
+        go(&["restore", made["archive"].as_str().unwrap(), "--into", &into, "--create"]).expect(8).stderr;
+    assert!(told.contains("cannot be read at once") && told.contains("restore-object"), "{told}");
+}
