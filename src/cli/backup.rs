@@ -185,6 +185,9 @@ impl BackupArgs {
         context.about.database(&options.source.database);
         let store = place.open()?;
         context.record.store(&store);
+        // Of a backup that fails, too, the audit log says which database it was of.
+        context.record.detail("database", &options.source.database);
+        context.record.detail("kind", &options.kind);
         options.audit = record::head(&store);
         // What cannot be a place is told before anything is done; what cannot be reached must not keep a backup from being made.
         let places = self.copy_to.iter().map(|place| Location::parse(place));

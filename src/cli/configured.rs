@@ -1,12 +1,13 @@
 //! What the configuration does to each command: it fills what neither a flag nor the environment said, and turns names of
 //! databases and stores into what they stand for. A flag replaces the key of the same meaning; it does not add to it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::{Span, SpanRelativeTo, Unit};
 
 use super::Command;
-use super::args::{FindArgs, PassphraseArgs, ProfileArgs, SelectionArgs, UnlockArgs, WantedArgs};
+use super::args::{FindArgs, PassphraseArgs, ProfileArgs, RPO, RTO, SelectionArgs, UnlockArgs, WantedArgs};
 use super::audit::AuditAction;
 use super::backup::BackupArgs;
 use super::drill::{DrillArgs, WheretoArgs};
@@ -19,6 +20,7 @@ use super::status::DemandedArgs;
 use super::test::TestArgs;
 use super::validate::{DemandArgs, ValidateArgs};
 use crate::config::{Config, Origin, Settings, Sourced};
+use crate::drill::Targets;
 use crate::error::Result;
 
 /// The command with what is configured.
@@ -63,6 +65,8 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
             KeyAction::Add(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
             KeyAction::Remove(_) => {}
         },
+        Command::Metrics(args) => args.watch(config)?,
+        Command::Report(args) => args.watch(config)?,
         Command::Keygen(_)
         | Command::Init(_)
         | Command::Config(_)
@@ -130,11 +134,54 @@ fn estimate(args: &mut EstimateArgs, config: &Config) -> Result<()> {
 
 /// What is demanded of a store's databases.
 fn demanded(args: &mut DemandedArgs, config: &Config) -> Result<()> {
-    let settings = config.settings(args.database.clone().or_else(|| config.default_database()).as_deref())?;
+    let given = Given { rpo: args.rpo, rto: None, drill_every: args.drill_every };
+    args.own = own_targets(config, given)?;
+    args.recipients = all_recipients(config)?;
+    let settings = config.settings(None)?;
     listed(&mut args.database, &mut args.store, config)?;
     set(&mut args.rpo, seconds(settings.rpo));
     set(&mut args.drill_every, settings.drill_every);
     Ok(())
+}
+
+/// What flags say of targets, which holds for all databases.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Given {
+    pub(super) rpo: Option<f64>,
+    pub(super) rto: Option<f64>,
+    pub(super) drill_every: Option<Span>,
+}
+
+/// What is demanded where a database has nothing of its own.
+pub(super) fn targets(settings: Settings, given: Given) -> Targets {
+    let of = |flag: Option<f64>, configured, default| {
+        flag.or_else(|| value(seconds(configured))).unwrap_or(default)
+    };
+    Targets {
+        rpo_seconds: of(given.rpo, settings.rpo, RPO),
+        rto_seconds: of(given.rto, settings.rto, RTO),
+        drill_every: given
+            .drill_every
+            .or_else(|| value(settings.drill_every))
+            .unwrap_or_else(|| Span::new().months(3)),
+    }
+}
+
+/// What is demanded of each configured database, by the name that its backups bear.
+pub(super) fn own_targets(config: &Config, given: Given) -> Result<BTreeMap<String, Targets>> {
+    let of = |name: &str| Ok((config.database_name(name), targets(config.settings(Some(name))?, given)));
+    config.databases().into_iter().map(of).collect()
+}
+
+/// Everybody that the configuration seals for, once.
+pub(super) fn all_recipients(config: &Config) -> Result<Vec<String>> {
+    let mut all = value(config.settings(None)?.recipients).unwrap_or_default();
+    for name in config.databases() {
+        all.extend(value(config.settings(Some(name))?.recipients).unwrap_or_default());
+    }
+    all.sort();
+    all.dedup();
+    Ok(all)
 }
 
 fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {

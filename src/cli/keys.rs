@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Context;
 use super::args::{NewKeysArgs, PassphraseArgs, UnlockArgs};
+use super::backup::in_one_line;
 use super::prompt::{Asked, ask_passphrase};
 use crate::clock::Clock;
 use crate::custody::{self, Gpg, KeyCommand};
+use crate::drill::KeyFacts;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::exit::Exit;
 use crate::opened::{Found, OpenArchive};
@@ -22,6 +25,26 @@ use crate::seal::recipient::{Identity, Passphrase, Recipient, SharedPrompt, Wrap
 
 /// How long a new key command is waited for.
 const NEW_KEY_COMMAND: Duration = Duration::from_mins(1);
+
+/// What is to be known of the recipients that are configured: those that expire, and those that cannot be sealed for.
+pub(super) fn key_facts(words: &[String], now: Timestamp) -> Vec<KeyFacts> {
+    let mut facts = Vec::new();
+    for word in words {
+        // A whole certificate in base64 is no name.
+        let short = if word.starts_with("openpgp:") { "an OpenPGP key" } else { word.as_str() };
+        match custody::recipients(word, now) {
+            Ok(recipients) => facts.extend(recipients.iter().filter_map(|recipient| {
+                let expires_at = Some(recipient.expires_at()?);
+                Some(KeyFacts { key: recipient.describe()?, expires_at, problem: None })
+            })),
+            Err(error) => {
+                let problem = Some(in_one_line(&error));
+                facts.push(KeyFacts { key: short.to_owned(), expires_at: None, problem });
+            }
+        }
+    }
+    facts
+}
 
 /// Make a key pair: an identity to restore with, and the recipient to back up to
 #[derive(Debug, Clone, Args)]

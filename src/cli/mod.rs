@@ -16,6 +16,7 @@ pub mod init;
 pub mod key;
 pub mod keys;
 pub mod list;
+pub mod metrics;
 pub mod notify;
 pub mod order;
 pub mod printer;
@@ -24,6 +25,7 @@ pub mod prompt;
 pub mod prune;
 pub mod read;
 pub mod record;
+pub mod report;
 pub mod restore;
 pub mod rollback;
 pub mod rows;
@@ -33,6 +35,7 @@ pub mod status;
 pub mod swap;
 pub mod test;
 pub mod validate;
+pub mod watched;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -91,6 +94,8 @@ pub enum Command {
     Estimate(Box<estimate::EstimateArgs>),
     Status(status::StatusArgs),
     Check(status::CheckArgs),
+    Metrics(metrics::MetricsArgs),
+    Report(report::ReportArgs),
     Cat(read::CatArgs),
     Diff(diff::DiffArgs),
     Copy(Box<copy::CopyArgs>),
@@ -190,7 +195,6 @@ pub fn main() -> ExitCode {
         about: state::About::default(),
         told: Arc::default(),
     };
-    let (name, began) = (cli.command.remembered(), Instant::now());
     if let Err(error) = adopt_env_file() {
         context.printer.failure(&error);
         return Exit::from(error.kind()).into();
@@ -206,9 +210,6 @@ pub fn main() -> ExitCode {
             runtime.shutdown_timeout(std::time::Duration::from_secs(2));
             result
         });
-    if let Some(name) = name {
-        context.remember(name, &result, began.elapsed().as_secs_f64());
-    }
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -268,6 +269,7 @@ impl Command {
             Self::Verify(_) => Some("verify"),
             Self::Test(_) => Some("test"),
             Self::Drill(_) => Some("drill"),
+            Self::Prune(args) if args.apply => Some("prune"),
             _ => None,
         }
     }
@@ -275,14 +277,34 @@ impl Command {
 
 async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<Exit> {
     watch_signals(&context)?;
-    let config = configuration(&command, file, &context)?;
-    let teller = Teller::of(&command, &config);
-    if let Some(teller) = &teller {
-        teller.begins(&context).await;
+    let (name, began) = (command.remembered(), Instant::now());
+    let config = configuration(&command, file, &context);
+    let changes = name.is_some() || matches!(command, Command::Check(_));
+    let (config, outcome) = match config {
+        Ok(config) => {
+            let outcome = Box::pin(told(command, file, &config, &context)).await;
+            (Some(config), outcome)
+        }
+        Err(error) => (None, Err(error)),
+    };
+    if let Some(name) = name {
+        context.remember(name, &outcome, began.elapsed().as_secs_f64());
     }
-    let outcome = Box::pin(recorded(command, file, &config, &context)).await;
+    if let Some(config) = config.filter(|_| changes && !context.stop.is_requested()) {
+        Box::pin(metrics::after_run(&config, &context)).await;
+    }
+    outcome
+}
+
+/// Carries a command out, and tells the channels how it went.
+async fn told(command: Command, file: Option<&Path>, config: &Config, context: &Context) -> Result<Exit> {
+    let teller = Teller::of(&command, config);
     if let Some(teller) = &teller {
-        teller.ended(&outcome, &context).await;
+        teller.begins(context).await;
+    }
+    let outcome = Box::pin(recorded(command, file, config, context)).await;
+    if let Some(teller) = &teller {
+        teller.ended(&outcome, context).await;
     }
     outcome
 }
@@ -330,6 +352,8 @@ async fn carry_out(
         Command::Estimate(args) => args.run(context).await,
         Command::Status(args) => args.run(context).await,
         Command::Check(args) => args.run(context).await,
+        Command::Metrics(args) => args.run(config, context).await,
+        Command::Report(args) => args.run(context).await,
         Command::Completions { shell } => completions(shell, context),
         Command::Man { directory } => manual(&directory),
     }

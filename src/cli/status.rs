@@ -1,14 +1,17 @@
 //! `pgcask status` and `pgcask check`: the health of a store's databases, for people and for monitoring.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use jiff::Span;
 
 use super::Context;
-use super::args::{RPO, seconds, span_ahead, store_needed};
+use super::args::{RPO, RTO, seconds, span_ahead, store_needed};
+use super::keys::key_facts;
 use super::printer::Printer;
 use super::state::state;
 use crate::clock::Clock;
-use crate::drill::{DatabaseHealth, Health, HealthOptions, Level, Problem, health, text};
+use crate::drill::{DatabaseHealth, Health, HealthOptions, Level, Problem, Targets, health, text};
 use crate::error::{ErrorKind, Result};
 use crate::exit::Exit;
 use crate::pg::quote::printable;
@@ -29,18 +32,31 @@ pub struct DemandedArgs {
     /// How long a drill counts [default: 3mo]
     #[arg(long, value_name = "SPAN", value_parser = span_ahead)]
     pub drill_every: Option<Span>,
+    /// What the configuration demands of single databases
+    #[arg(skip)]
+    pub own: BTreeMap<String, Targets>,
+    /// For whom the configuration seals
+    #[arg(skip)]
+    pub recipients: Vec<String>,
 }
 
 impl DemandedArgs {
     async fn look(&self) -> Result<Health> {
         let location = Location::parse(store_needed(self.store.as_deref(), "--store")?)?;
+        let now = Clock::System.now();
         let options = HealthOptions {
-            rpo_seconds: self.rpo.unwrap_or(RPO),
-            drill_every: self.drill_every.unwrap_or_else(|| Span::new().months(3)),
+            targets: Targets {
+                rpo_seconds: self.rpo.unwrap_or(RPO),
+                rto_seconds: RTO,
+                drill_every: self.drill_every.unwrap_or_else(|| Span::new().months(3)),
+            },
+            own: self.own.clone(),
             database: self.database.clone(),
+            expected: Vec::new(),
+            keys: key_facts(&self.recipients, now),
         };
         let runs = state().map(|state| state.runs()).unwrap_or_default();
-        health(&location, &options, &runs, Clock::System.now()).await
+        health(&location, &options, &runs, now).await
     }
 }
 
@@ -63,9 +79,10 @@ pub struct StatusArgs {
 /// Check a store's health for monitoring, in one line
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-Critical: no backup within the RPO, the last drill failed, no room for the next backup. Warning: never
-drilled, or longer ago than --drill-every; a size out of the usual; the last backup on this machine
-failed; room is scarce.
+Critical: no backup within the RPO, the last drill failed, no room for the next backup, a configured
+recipient that cannot be sealed for. Warning: never drilled, or longer ago than --drill-every; a size
+out of the usual; the last backup on this machine failed; room is scarce; a recipient's key expires
+within 30 days.
 
 EXAMPLES
   pgcask check shop --store s3://backups/prod --rpo 25h
@@ -135,7 +152,9 @@ fn print_status(printer: Printer, health: &Health) -> Result<()> {
     }
     let told =
         health.databases.iter().flat_map(|one| one.problems.iter().map(move |p| (one.database.as_str(), p)));
-    for (name, Problem { level, message, .. }) in told.chain(health.problems.iter().map(|p| ("store", p))) {
+    for (name, Problem { level, message, .. }) in
+        told.chain(health.problems.iter().map(|p| (if p.about == "key" { "key" } else { "store" }, p)))
+    {
         let lead = printer.styled(style(*level), word(*level));
         printer.line(&format!("{lead} {}: {}", printable(name), printable(message)))?;
     }

@@ -99,6 +99,19 @@ impl Config {
         names
     }
 
+    /// The file for metrics.
+    pub fn metrics_textfile(&self) -> Option<std::path::PathBuf> {
+        let entry = self.entry(&["metrics", "textfile"]).and_then(|entry| entry.value.text());
+        entry.map(|text| self.path(text))
+    }
+
+    /// Where the Pushgateway's URL is, and as which instance metrics are pushed if that is said.
+    pub fn metrics_push(&self) -> Option<(&SecretSource, Option<&str>)> {
+        let Value::Secret(source) = &self.entry(&["metrics", "push"])?.value else { return None };
+        let instance = self.entry(&["metrics", "instance"]).and_then(|entry| entry.value.text());
+        Some((source, instance))
+    }
+
     /// When a job of `[schedule]` runs, as it is written.
     pub fn schedule(&self, job: &str) -> Option<&str> {
         self.entry(&["schedule", job]).and_then(|entry| entry.value.text())

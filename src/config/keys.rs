@@ -90,6 +90,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "schedule",
         "When what runs, for `pgcask schedule print`; `\"off\"` switches a job off. See [schedules](schedule.md).",
     ),
+    (
+        "metrics",
+        "Where metrics go after each backup, restore, test, drill, check and prune. See [monitoring](monitoring.md).",
+    ),
     ("notify.*", "A channel that is told how runs go. See [notifications](notifications.md)."),
 ];
 
@@ -102,6 +106,7 @@ const PRIORITIES: &[&str] = &["priorities", "databases.*.priorities"];
 const VALIDATE: &[&str] = &["validate", "databases.*.validate"];
 
 const SCHEDULE: &[&str] = &["schedule"];
+const METRICS: &[&str] = &["metrics"];
 const NOTIFY: &[&str] = &["notify.*"];
 
 const NO_BOUND: i64 = u32::MAX as i64;
@@ -378,6 +383,15 @@ pub const KEYS: &[Key] = &[
         "`pgcask drill` of the newest backup, on this day of each quarter.",
     ),
     key(SCHEDULE, "test", Form::Text, "07:45", "`pgcask test` of the newest backup, each day."),
+    key(
+        METRICS,
+        "textfile",
+        Form::Path,
+        "",
+        "File for the textfile collector of node_exporter; its name ends in `.prom`.",
+    ),
+    key(METRICS, "push", Form::Secret, "", "URL of a Pushgateway."),
+    key(METRICS, "instance", Form::Text, "the host's name", "The `instance` of what is pushed."),
     // Notifications.
     key(
         NOTIFY,

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::full::Drilled;
@@ -13,6 +14,7 @@ use super::report;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::forecast::Rates;
 use crate::store::beside::{self, Place};
+use crate::store::list::Backup;
 use crate::store::{Store, StoreError};
 
 /// The files of one drill.
@@ -116,6 +118,28 @@ pub async fn mark(record: &Record) -> Result<()> {
         Ok(()) | Err(StoreError::AlreadyExists { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Marks read at the same time.
+const READS: usize = 16;
+
+/// The marks beside these archives, the oldest first. What cannot be read of later versions is passed over.
+///
+/// # Errors
+/// Those of the store.
+pub async fn marks(store: &Store, backups: &[&Backup]) -> Result<Vec<Mark>> {
+    let ends = backups.iter().flat_map(|backup| backup.later.iter().map(|end| (backup.key.as_str(), end)));
+    let reads = ends.filter(|(_, end)| beside::drill_time(end).is_some()).map(|(key, end)| async move {
+        match beside::read(store, key, end).await {
+            Ok(bytes) => Ok(serde_json::from_slice::<Mark>(&bytes).ok()),
+            Err(StoreError::NotFound { .. } | StoreError::Length { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    });
+    let found: Vec<Option<Mark>> = stream::iter(reads).buffered(READS).try_collect().await?;
+    let mut marks: Vec<Mark> = found.into_iter().flatten().collect();
+    marks.sort_by_key(|mark| mark.entry.at);
+    Ok(marks)
 }
 
 /// The newest mark beside an archive, by the ends of the names beside it.

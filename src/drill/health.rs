@@ -1,5 +1,5 @@
 //! The health of a store's databases: is there a good backup that is young enough, was it ever restored, is its size as
-//! usual, is there room for the next?
+//! usual, is there room for the next, and can it still be sealed for those who are to read it?
 
 use std::collections::BTreeMap;
 
@@ -29,18 +29,54 @@ const SIZE_BAND: (f64, f64) = (0.5, 2.0);
 /// With room for fewer backups than this in a store's file system there is a warning.
 const SCARCE: u64 = 10;
 
+/// So many days before a key expires there is a warning.
+const KEY_DAYS: i64 = 30;
+
 /// Marks read at the same time.
 const READS: usize = 16;
+
+/// What is demanded of a database.
+#[derive(Debug, Clone, Copy)]
+pub struct Targets {
+    /// How old the newest backup may be, in seconds.
+    pub rpo_seconds: f64,
+    /// How long a recovery may take, in seconds.
+    pub rto_seconds: f64,
+    /// How long a drill counts.
+    pub drill_every: Span,
+}
+
+/// A key that backups are sealed for, and for how long yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyFacts {
+    /// Who it is.
+    pub key: String,
+    /// When nothing can be sealed for it any more; none where it does not expire.
+    pub expires_at: Option<Timestamp>,
+    /// Why nothing can be sealed for it.
+    pub problem: Option<String>,
+}
 
 /// What is demanded.
 #[derive(Debug, Clone)]
 pub struct HealthOptions {
-    /// How old the newest backup may be, in seconds.
-    pub rpo_seconds: f64,
-    /// How long a drill counts.
-    pub drill_every: Span,
+    /// Of each database.
+    pub targets: Targets,
+    /// Of those that have their own, by the name that their backups bear.
+    pub own: BTreeMap<String, Targets>,
     /// Only this database.
     pub database: Option<String>,
+    /// Databases that must have backups.
+    pub expected: Vec<String>,
+    /// The keys that backups are sealed for.
+    pub keys: Vec<KeyFacts>,
+}
+
+impl HealthOptions {
+    /// What is demanded of a database.
+    pub fn of(&self, database: &str) -> Targets {
+        self.own.get(database).copied().unwrap_or(self.targets)
+    }
 }
 
 /// How bad it is; the order is that of monitoring plug-ins' exit codes, but `Unknown`.
@@ -60,7 +96,7 @@ pub enum Level {
 pub struct Problem {
     /// How bad it is.
     pub level: Level,
-    /// What kind of thing: `backup`, `drill`, `size`, `run`, `room`.
+    /// What kind of thing: `backup`, `drill`, `size`, `run`, `room`, `key`.
     pub about: &'static str,
     /// A sentence.
     pub message: String,
@@ -112,7 +148,9 @@ pub struct Health {
     pub orphans: u64,
     /// Free and all bytes of the file system, where it is one.
     pub room: Option<Room>,
-    /// What is not as it should be with the store.
+    /// The keys that backups are sealed for.
+    pub keys: Vec<KeyFacts>,
+    /// What is not as it should be with the store, or with a key.
     pub problems: Vec<Problem>,
 }
 
@@ -128,20 +166,43 @@ pub async fn health(
 ) -> Result<Health> {
     let store = location.open_existing()?;
     let filter = Filter { database: options.database.clone(), ..Filter::default() };
-    let Listing { backups, orphans } = list(&store, &filter).await?;
-    let mut by_database: BTreeMap<String, Vec<Backup>> = BTreeMap::new();
-    for backup in backups {
-        by_database.entry(backup.facts.database.clone()).or_default().push(backup);
-    }
-    if let Some(database) = &options.database {
-        by_database.entry(database.clone()).or_default();
-    }
-    let looks = by_database
-        .into_iter()
-        .map(|(database, backups)| look(&store, database, backups, options, runs, now));
-    let databases: Vec<DatabaseHealth> = stream::iter(looks).buffered(READS).try_collect().await?;
+    let listing = list(&store, &filter).await?;
     let room = room::of(location).map_err(Error::from)?;
-    let mut problems = Vec::new();
+    judge(&store, &listing, room, options, runs, now).await
+}
+
+/// The backups of each database, the newest first. `expected` are there even without one.
+pub fn by_database<'a>(
+    listing: &'a Listing,
+    expected: impl IntoIterator<Item = &'a String>,
+) -> BTreeMap<&'a str, Vec<&'a Backup>> {
+    let mut found: BTreeMap<&str, Vec<&Backup>> = BTreeMap::new();
+    for backup in &listing.backups {
+        found.entry(&backup.facts.database).or_default().push(backup);
+    }
+    for database in expected {
+        found.entry(database).or_default();
+    }
+    found
+}
+
+/// Judges a store by its listing.
+///
+/// # Errors
+/// When a mark of a drill cannot be read.
+pub async fn judge(
+    store: &Store,
+    listing: &Listing,
+    room: Option<Room>,
+    options: &HealthOptions,
+    runs: &[Run],
+    now: Timestamp,
+) -> Result<Health> {
+    let looks = by_database(listing, options.expected.iter().chain(&options.database))
+        .into_iter()
+        .map(|(database, backups)| look(store, database, backups, options, runs, now));
+    let databases: Vec<DatabaseHealth> = stream::iter(looks).buffered(READS).try_collect().await?;
+    let mut problems: Vec<Problem> = options.keys.iter().filter_map(|key| ending(key, now)).collect();
     if databases.is_empty() {
         problems.push(problem(Level::Critical, "backup", "there is no backup in the store".to_owned()));
     }
@@ -153,14 +214,30 @@ pub async fn health(
         store: store.display(""),
         level: levels.max().unwrap_or(Level::Ok),
         databases,
-        orphans: u64::try_from(orphans.len()).unwrap_or(u64::MAX),
+        orphans: u64::try_from(listing.orphans.len()).unwrap_or(u64::MAX),
         room,
+        keys: options.keys.clone(),
         problems,
     })
 }
 
 fn problem(level: Level, about: &'static str, message: String) -> Problem {
     Problem { level, about, message }
+}
+
+/// A key that nothing can be sealed for, or soon not any more.
+pub fn ending(key: &KeyFacts, now: Timestamp) -> Option<Problem> {
+    let name = &key.key;
+    if let Some(why) = &key.problem {
+        return Some(problem(Level::Critical, "key", format!("nothing can be sealed for {name}: {why}")));
+    }
+    let end = key.expires_at.filter(|end| end.duration_since(now).as_hours() < KEY_DAYS * 24)?;
+    let day = end.strftime("%Y-%m-%d");
+    Some(problem(
+        Level::Warning,
+        "key",
+        format!("{name} expires on {day}, and no backup can be sealed for it from then on"),
+    ))
 }
 
 /// Whether there is room for the next backup, as large as the largest of the newest.
@@ -179,19 +256,20 @@ fn tight(room: Room, next: u64) -> Option<Problem> {
 
 async fn look(
     store: &Store,
-    database: String,
-    backups: Vec<Backup>,
+    database: &str,
+    backups: Vec<&Backup>,
     options: &HealthOptions,
     runs: &[Run],
     now: Timestamp,
 ) -> Result<DatabaseHealth> {
     let mut problems = Vec::new();
-    let newest = backups.iter().find(|backup| backup.facts.kind != Kind::PreRestore);
+    let targets = options.of(database);
+    let newest = backups.iter().copied().find(|backup| backup.facts.kind != Kind::PreRestore);
     let age_seconds = newest.map(|backup| now.duration_since(backup.facts.taken).as_secs_f64());
     match age_seconds {
         None => problems.push(problem(Level::Critical, "backup", "there is no backup".to_owned())),
-        Some(age) if age > options.rpo_seconds => {
-            let (age, rpo) = (text::seconds(age), text::seconds(options.rpo_seconds));
+        Some(age) if age > targets.rpo_seconds => {
+            let (age, rpo) = (text::seconds(age), text::seconds(targets.rpo_seconds));
             problems.push(problem(
                 Level::Critical,
                 "backup",
@@ -201,9 +279,9 @@ async fn look(
         Some(_) => {}
     }
     problems.extend(newest.and_then(|newest| unusual(newest, &backups)));
-    problems.extend(failed_run(&database, newest, runs));
+    problems.extend(failed_run(database, newest, runs));
     let mark = last_drill(store, &backups).await?;
-    let due_at = mark.as_ref().map(|mark| due(mark.entry.at, options.drill_every));
+    let due_at = mark.as_ref().map(|mark| due(mark.entry.at, targets.drill_every));
     problems.extend(drill_problem(mark.as_ref(), due_at, now));
     Ok(DatabaseHealth {
         level: problems.iter().map(|problem| problem.level).max().unwrap_or(Level::Ok),
@@ -218,19 +296,24 @@ async fn look(
         drill_passed: mark.as_ref().map(|mark| mark.entry.is_passed()),
         drill_seconds: mark.as_ref().and_then(|mark| mark.entry.rto_measured_seconds),
         drill_due: due_at,
-        database,
+        database: database.to_owned(),
         problems,
     })
 }
 
-/// A size far from that of earlier backups of the same kind.
-fn unusual(newest: &Backup, backups: &[Backup]) -> Option<Problem> {
+/// The median length of the last earlier backups of the same kind; none while there are too few to tell.
+pub fn usual_bytes(newest: &Backup, backups: &[&Backup]) -> Option<u64> {
     let earlier = backups
         .iter()
         .filter(|other| other.facts.kind == newest.facts.kind && other.facts.taken < newest.facts.taken);
     let mut sizes: Vec<u64> = earlier.take(HISTORY).map(|backup| backup.bytes).collect();
     sizes.sort_unstable();
-    let median = sizes.get(sizes.len() / 2).copied().filter(|_| sizes.len() >= LEAST_HISTORY)?;
+    sizes.get(sizes.len() / 2).copied().filter(|_| sizes.len() >= LEAST_HISTORY)
+}
+
+/// A size far from that of earlier backups of the same kind.
+fn unusual(newest: &Backup, backups: &[&Backup]) -> Option<Problem> {
+    let median = usual_bytes(newest, backups)?;
     let share = text::float(newest.bytes) / text::float(median).max(1.0);
     (!(SIZE_BAND.0..=SIZE_BAND.1).contains(&share)).then(|| {
         let (found, usual) = (text::bytes(newest.bytes), text::bytes(median));
@@ -251,7 +334,7 @@ fn failed_run(database: &str, newest: Option<&Backup>, runs: &[Run]) -> Option<P
 }
 
 /// The mark of the last full drill.
-async fn last_drill(store: &Store, backups: &[Backup]) -> Result<Option<Mark>> {
+async fn last_drill(store: &Store, backups: &[&Backup]) -> Result<Option<Mark>> {
     let marked = backups.iter().take(MARKED).filter(|backup| !backup.later.is_empty());
     let marks: Vec<Option<Mark>> =
         stream::iter(marked.map(|backup| last_mark(store, &backup.key, &backup.later)))
@@ -295,5 +378,18 @@ mod tests {
         assert_eq!([level(1000, 5000, 100), level(0, 5000, 0)], [None, None]);
         assert_eq!(level(999, 5000, 100), Some(Level::Warning));
         assert_eq!(level(99, 5000, 100), Some(Level::Critical));
+    }
+
+    #[test]
+    fn a_key_is_told_of_a_month_before_its_end() {
+        let now: Timestamp = "2026-11-25T00:00:00Z".parse().unwrap();
+        let level = |expires_at: Option<&str>, problem: Option<&str>| {
+            let expires_at = expires_at.map(|end| end.parse().unwrap());
+            let key = KeyFacts { key: "ops".to_owned(), expires_at, problem: problem.map(str::to_owned) };
+            ending(&key, now).map(|problem| problem.level)
+        };
+        assert_eq!([level(None, None), level(Some("2026-12-26T00:00:00Z"), None)], [None, None]);
+        assert_eq!(level(Some("2026-12-24T00:00:00Z"), None), Some(Level::Warning));
+        assert_eq!(level(None, Some("it expired on 2026-11-24")), Some(Level::Critical));
     }
 }

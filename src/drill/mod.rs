@@ -26,8 +26,12 @@ mod timeline;
 pub use calibrate::calibrate;
 pub use check::{Check, Outcome, Verdict};
 pub use estimate::{Basis, Estimate};
+pub use evidence::Mark;
 pub use full::{Bases, DrillOptions, Drilled, drill};
-pub use health::{DatabaseHealth, Health, HealthOptions, Level, Problem, health};
+pub use health::{
+    DatabaseHealth, Health, HealthOptions, KeyFacts, Level, Problem, Targets, by_database, ending, health,
+    judge, usual_bytes,
+};
 pub use private::PrivateOptions;
 pub use quick::{AGE, ArchiveFacts, Keys, Quick, QuickOptions, quick};
 pub use record::{ForecastFacts, Objective, Record, TableFacts, TestType, Throughput, Who};

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod hold;
+pub(crate) mod http;
 pub mod lock;
 pub mod notify;
 pub mod prune;

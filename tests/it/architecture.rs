@@ -32,6 +32,7 @@ fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("opened", vec!["archive", "catalog", "error", "manifest", "seal", "stop", "store"]),
         ("extract", vec!["archive", "catalog", "error", "manifest", "opened", "pg", "seal", "store"]),
         ("custody", vec!["error", "seal"]),
+        ("page", vec!["pg"]),
         ("config", vec!["error", "pg", "seal", "store"]),
         ("fuzzing", vec!["archive", "catalog", "extract", "pg", "seal", "store"]),
     ]);
@@ -39,8 +40,9 @@ fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
         rules.insert(operation, BELOW.to_vec());
     }
     for operation in ["drill", "operate"] {
-        rules.insert(operation, [BELOW, &["backup", "restore", "extract"]].concat());
+        rules.insert(operation, [BELOW, &["backup", "restore", "extract", "page"]].concat());
     }
+    rules.insert("estate", [BELOW, &["drill", "exit", "operate", "page"]].concat());
     rules
 }
 

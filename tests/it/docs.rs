@@ -301,6 +301,17 @@ fn the_page_on_stores_can_be_walked() {
 }
 
 #[test]
+fn the_page_on_monitoring_can_be_walked() {
+    walk_and_find(
+        "docs/monitoring.md",
+        &[
+            ("At a glance", "PGCASK WARNING - shop: it was never restored on trial"),
+            ("Metrics", "pgcask_backup_last_rows{database=\"shop\",kind=\"daily\",store=\"backups\"} "),
+        ],
+    );
+}
+
+#[test]
 fn the_page_on_compliance_can_be_walked() {
     walk_and_find(
         "docs/compliance.md",

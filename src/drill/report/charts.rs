@@ -1,18 +1,14 @@
 //! Drawings: the timeline of a restore, its time against the target, and the history. Inline SVG with styles of the page, a
 //! title for whoever hovers and a description for whoever does not see it.
 
-use super::html::escape;
 use crate::drill::record::Record;
 use crate::drill::register::Entry;
 use crate::drill::text;
 use crate::drill::timeline::{Phase, Step};
+use crate::page::html::escape;
+use crate::page::plot::{Line, Plot, Point};
+use crate::page::svg::{CLOSING, LEFT, RIGHT, WIDTH, opening};
 
-/// Width of the drawings' coordinates.
-const WIDTH: f64 = 1000.0;
-/// Where the plot begins, right of the labels.
-const LEFT: f64 = 92.0;
-/// Where it ends.
-const RIGHT: f64 = 985.0;
 /// Height of a lane.
 const LANE: f64 = 24.0;
 
@@ -76,17 +72,6 @@ fn tick(span: f64) -> f64 {
     ];
     ROUND.into_iter().find(|step| span / step <= 9.0).unwrap_or(span / 8.0)
 }
-
-fn opening(height: f64, id: &str, title: &str, description: &str) -> String {
-    format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" \
-         aria-labelledby=\"{id}-t {id}-d\"><title id=\"{id}-t\">{0}</title><desc id=\"{id}-d\">{1}</desc>",
-        escape(title),
-        escape(description)
-    )
-}
-
-const CLOSING: &str = "</svg></div>";
 
 /// What ran when on which connection. Nothing without steps.
 pub(super) fn timeline(record: &Record) -> Option<String> {
@@ -227,80 +212,35 @@ pub(super) fn against_target(record: &Record) -> Option<String> {
     Some(svg)
 }
 
-/// The recovery times of the drills so far, the last one at the right. Nothing for a single one.
+/// The recovery times of the drills so far. Nothing for a single one.
 pub(super) fn history(entries: &[Entry]) -> Option<String> {
-    let measured: Vec<(&Entry, f64)> =
-        entries.iter().filter_map(|entry| Some((entry, entry.rto_measured_seconds?))).collect();
-    let (first, last) = (measured.first()?.0, measured.last()?.0);
-    if measured.len() < 2 {
+    let point = |entry: &Entry| {
+        let value = entry.rto_measured_seconds?;
+        let said = format!("{}: {}, {}", entry.at.strftime("%Y-%m-%d"), text::seconds(value), entry.result);
+        Some(Point { at: entry.at, value, said, failed: !entry.is_passed() })
+    };
+    let points: Vec<Point> = entries.iter().filter_map(point).collect();
+    let (first, last) = (points.first()?, points.last()?);
+    if points.len() < 2 {
         return None;
     }
-    let targets = measured.iter().map(|(entry, _)| entry.rto_target_seconds);
-    let highest = measured.iter().map(|(_, seconds)| *seconds).fold(0.0, f64::max);
-    // A target far above all would flatten them.
-    let target = targets.fold(0.0, f64::max);
-    let top = if target <= highest * 4.0 { target.max(highest) } else { highest } * 1.12;
-    let (floor, height) = (150.0, 176.0);
     let description = format!(
         "{} drills from {} to {}; the last took {}. The same is listed in the table below.",
-        measured.len(),
+        points.len(),
         first.at.strftime("%Y-%m-%d"),
         last.at.strftime("%Y-%m-%d"),
-        text::seconds(last.rto_measured_seconds.unwrap_or_default())
+        text::seconds(last.value)
     );
-    let mut svg = opening(height, "history", "Recovery times of the drills so far", &description);
-    let y = |seconds: f64| floor - seconds / top.max(0.001) * (floor - 14.0);
-    for part in [0.0, 0.5, 1.0] {
-        let (at, value) = (y(top / 1.12 * part), top / 1.12 * part);
-        svg.push_str(&format!(
-            "<line class=\"axis\" x1=\"{LEFT}\" y1=\"{at:.1}\" x2=\"{RIGHT}\" y2=\"{at:.1}\"/><text class=\"dimtext\" x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 6.0,
-            at + 4.0,
-            text::seconds(value)
-        ));
+    let target = entries.iter().map(|entry| entry.rto_target_seconds).fold(0.0, f64::max);
+    let lines = [Line { name: String::new(), class: "load", points }];
+    Plot {
+        id: "history",
+        title: "Recovery times of the drills so far",
+        description: &description,
+        lines: &lines,
+        target: Some(target),
+        figure: text::seconds,
+        binary: false,
     }
-    let steps = text::float(u64::try_from(measured.len() - 1).unwrap_or(1)).max(1.0);
-    let place =
-        |at: usize| LEFT + 20.0 + text::float(u64::try_from(at).unwrap_or(0)) / steps * (RIGHT - LEFT - 40.0);
-    let points: Vec<String> = measured
-        .iter()
-        .enumerate()
-        .map(|(at, (_, seconds))| format!("{:.1},{:.1}", place(at), y(*seconds)))
-        .collect();
-    svg.push_str(&format!(
-        "<polyline fill=\"none\" stroke=\"var(--load)\" stroke-width=\"1.5\" points=\"{}\"/>",
-        points.join(" ")
-    ));
-    if target <= top {
-        svg.push_str(&format!(
-            "<line class=\"target\" x1=\"{LEFT}\" y1=\"{0:.1}\" x2=\"{RIGHT}\" y2=\"{0:.1}\"/>",
-            y(target)
-        ));
-    }
-    let every = measured.len().div_ceil(8);
-    for (at, (entry, seconds)) in measured.iter().enumerate() {
-        let dated = at % every == 0 || at + 1 == measured.len();
-        svg.push_str(&point(entry, place(at), y(*seconds), dated));
-    }
-    svg.push_str(CLOSING);
-    Some(svg)
-}
-
-/// One drill of the history.
-fn point(entry: &Entry, x: f64, y: f64, dated: bool) -> String {
-    let day = entry.at.strftime("%Y-%m-%d");
-    let took = text::seconds(entry.rto_measured_seconds.unwrap_or_default());
-    let said = escape(&format!("{day}: {took}, {}", entry.result));
-    let mark = if entry.is_passed() {
-        format!("<circle class=\"load\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>")
-    } else {
-        let (left, top) = (x - 4.5, y - 4.5);
-        format!("<path d=\"M{left:.1} {top:.1}l9 9m0 -9l-9 9\" stroke=\"var(--bad)\" stroke-width=\"2.5\"/>")
-    };
-    let date = if dated {
-        format!("<text class=\"dimtext\" x=\"{x:.1}\" y=\"168\" text-anchor=\"middle\">{day}</text>")
-    } else {
-        String::new()
-    };
-    format!("<g><title>{said}</title>{mark}</g>{date}")
+    .draw()
 }

@@ -2,25 +2,18 @@
 //! screen.
 
 mod charts;
-mod html;
-
-use html::{Align, escape, table};
 
 use super::check::{Check, Outcome};
 use super::record::{Objective, Record};
 use super::register::Entry;
 use super::text;
-
-const STYLE: &str = include_str!("style.css");
+use crate::page::document;
+use crate::page::html::{Align, escape, items, table};
 
 /// Writes the page. `history` are the drills of the same database so far, this one included, the oldest first.
 pub fn page(record: &Record, history: &[Entry]) -> String {
     let title = format!("{} of {}, {}", capital(record.kind.words()), record.archive.database, day(record));
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"referrer\" content=\"no-referrer\"><title>{}</title><style>{STYLE}</style></head><body>\n<main>\n",
-        escape(&title)
-    );
+    let mut out = String::new();
     out.push_str(&head(record));
     out.push_str(&issues(record));
     out.push_str(&checks(record));
@@ -28,14 +21,14 @@ pub fn page(record: &Record, history: &[Entry]) -> String {
     out.push_str(&tables(record));
     out.push_str(&past(history));
     out.push_str(&facts(record));
-    out.push_str(&format!(
-        "</main>\n<footer>Written by {} on {} by {} at {}.</footer>\n</body></html>\n",
-        escape(&record.tool),
-        escape(&record.who.host),
-        escape(&record.who.operator),
+    let footer = format!(
+        "Written by {} on {} by {} at {}.",
+        record.tool,
+        record.who.host,
+        record.who.operator,
         record.started_at.strftime("%Y-%m-%d %H:%M:%S UTC")
-    ));
-    out
+    );
+    document(&title, &out, &footer)
 }
 
 fn day(record: &Record) -> String {
@@ -45,11 +38,6 @@ fn day(record: &Record) -> String {
 fn capital(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// List items of HTML.
-fn items(items: impl Iterator<Item = String>) -> String {
-    items.fold(String::new(), |list, item| list + "<li>" + &item + "</li>")
 }
 
 fn card(value: &str, what: &str) -> String {

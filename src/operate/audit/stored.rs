@@ -60,7 +60,10 @@ pub(super) async fn send(store: &Store, journal: &Journal) -> std::result::Resul
 /// Those of the store.
 pub async fn read(store: &Store) -> Result<Vec<Stored>> {
     let listed = objects::below(store, FOLDER).await?;
-    let keys = listed.into_iter().map(|object| object.key);
+    read_keys(store, listed.into_iter().map(|object| object.key).collect()).await
+}
+
+async fn read_keys(store: &Store, keys: Vec<String>) -> Result<Vec<Stored>> {
     let mut all: Vec<Stored> = stream::iter(keys)
         .map(|key| async move {
             let bytes = objects::read(store, &key).await?;
@@ -75,6 +78,32 @@ pub async fn read(store: &Store) -> Result<Vec<Stored>> {
         .await?;
     all.sort_by(|a, b| (&a.chain, a.number).cmp(&(&b.chain, b.number)));
     Ok(all)
+}
+
+/// The newest entries in a store: of each chain at most so many, by their numbers.
+///
+/// # Errors
+/// Those of the store.
+pub async fn newest(store: &Store, of_each: u64) -> Result<Vec<Stored>> {
+    let keys: Vec<String> =
+        objects::below(store, FOLDER).await?.into_iter().map(|object| object.key).collect();
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    for (chain, number) in keys.iter().filter_map(|key| place(key)) {
+        let slot = last.entry(chain).or_default();
+        *slot = number.max(*slot);
+    }
+    let is_new = |key: &&String| {
+        place(key).is_some_and(|(chain, number)| {
+            last.get(chain).is_none_or(|last| number.saturating_add(of_each) > *last)
+        })
+    };
+    read_keys(store, keys.iter().filter(is_new).cloned().collect()).await
+}
+
+/// The chain and the number that a key says.
+fn place(key: &str) -> Option<(&str, u64)> {
+    let (chain, file) = key.strip_prefix(FOLDER)?.trim_start_matches('/').rsplit_once('/')?;
+    Some((chain, file.strip_suffix(".json")?.parse().ok()?))
 }
 
 /// The lines of a file as if they lay in a store.

@@ -8,7 +8,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
 use super::Notice;
-use super::http::WAITS;
+use crate::operate::http::WAITS;
 use crate::pg::Secret;
 
 /// Limit of one command of the dialogue.

@@ -4,7 +4,6 @@
 //! so.
 
 mod email;
-mod http;
 mod pagerduty;
 mod ping;
 mod slack;

@@ -3,8 +3,8 @@
 
 use reqwest::Method;
 
-use super::http::{self, Request};
 use super::{Event, Notice};
+use crate::operate::http::{self, Request};
 use crate::pg::Secret;
 
 /// The URLs of one check.

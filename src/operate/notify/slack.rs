@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::http::{self, Request};
 use super::{Event, Notice};
+use crate::operate::http::{self, Request};
 use crate::pg::Secret;
 
 /// Most characters of a field (Slack's limit is 2,000, of the whole block 3,000).

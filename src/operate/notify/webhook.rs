@@ -4,7 +4,7 @@ use reqwest::Method;
 use ring::hmac;
 
 use super::Notice;
-use super::http::{self, Request};
+use crate::operate::http::{self, Request};
 use crate::pg::Secret;
 use crate::store::sidecar::hex;
 

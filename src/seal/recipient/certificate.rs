@@ -17,29 +17,50 @@ pub(super) enum EncryptTo {
     Subkey(Box<PublicSubkey>),
 }
 
+/// The keys of a certificate that may be encrypted to, and until when there is one.
+#[derive(Debug, Clone)]
+pub(super) struct Usable {
+    pub(super) keys: Vec<EncryptTo>,
+    /// From this moment on nothing can be sealed for it any more; none where it does not expire.
+    pub(super) until: Option<Timestamp>,
+}
+
+/// What a subkey is good for.
+enum Purpose {
+    Other,
+    /// Encryption, until this moment.
+    Encryption(Option<Timestamp>),
+}
+
 /// All keys of a certificate that are valid now and made for encryption.
 ///
 /// # Errors
 /// In words, why there is none: the certificate is revoked or has expired, or its encryption keys are or have.
-pub(super) fn encryption_keys(cert: &SignedPublicKey, now: Timestamp) -> Result<Vec<EncryptTo>, String> {
+pub(super) fn encryption_keys(cert: &SignedPublicKey, now: Timestamp) -> Result<Usable, String> {
     if matches!(cert.primary_key.version(), KeyVersion::V2 | KeyVersion::V3) {
         return Err("its version is older than 4 and no longer safe".to_owned());
     }
     refuse_revoked(cert)?;
     let own = newest(self_signatures(cert, now))
         .ok_or("it has no signature of its own that is valid now and made with a hash that is safe")?;
-    if let Some(end) = end_of(&cert.primary_key, own).filter(|end| *end <= now) {
+    let end = end_of(&cert.primary_key, own);
+    if let Some(end) = end.filter(|end| *end <= now) {
         return Err(format!("it expired on {}", day(end)));
     }
     let mut keys = Vec::new();
+    let mut ends = Vec::new();
     let mut reasons = Vec::new();
     if is_for_encryption(own) {
         keys.push(EncryptTo::Primary(Box::new(cert.primary_key.clone())));
+        ends.push(end);
     }
     for subkey in &cert.public_subkeys {
         match check(cert, subkey, now) {
-            Ok(true) => keys.push(EncryptTo::Subkey(Box::new(subkey.key.clone()))),
-            Ok(false) => {}
+            Ok(Purpose::Encryption(until)) => {
+                keys.push(EncryptTo::Subkey(Box::new(subkey.key.clone())));
+                ends.push(until);
+            }
+            Ok(Purpose::Other) => {}
             Err(reason) => reasons.push(format!("subkey {:X} {reason}", subkey.fingerprint())),
         }
     }
@@ -47,7 +68,13 @@ pub(super) fn encryption_keys(cert: &SignedPublicKey, now: Timestamp) -> Result<
         reasons.insert(0, "it has no valid key for encryption".to_owned());
         return Err(reasons.join("; "));
     }
-    Ok(keys)
+    // The last of its keys for encryption, and none outlives the certificate.
+    let last = if ends.contains(&None) { None } else { ends.into_iter().flatten().max() };
+    let until = match (end, last) {
+        (Some(end), Some(last)) => Some(end.min(last)),
+        (end, last) => end.or(last),
+    };
+    Ok(Usable { keys, until })
 }
 
 /// A revocation by the key itself ends it, whatever the reason. One by a designated revoker cannot be checked without the
@@ -87,7 +114,7 @@ fn is_of(signature: &Signature, user: &SignedUser, primary: &PublicKey, now: Tim
 }
 
 /// Whether a subkey may be encrypted to; an error tells why one that is made for it may not.
-fn check(cert: &SignedPublicKey, subkey: &SignedPublicSubKey, now: Timestamp) -> Result<bool, String> {
+fn check(cert: &SignedPublicKey, subkey: &SignedPublicSubKey, now: Timestamp) -> Result<Purpose, String> {
     let valid = |signature: &&Signature| {
         in_force(signature, now) && signature.verify_subkey_binding(&cert.primary_key, &subkey.key).is_ok()
     };
@@ -95,10 +122,10 @@ fn check(cert: &SignedPublicKey, subkey: &SignedPublicSubKey, now: Timestamp) ->
         subkey.signatures.iter().filter(move |signature| signature.typ() == Some(wanted)).filter(valid)
     };
     let Some(binding) = newest(of_type(SignatureType::SubkeyBinding)) else {
-        return Ok(false);
+        return Ok(Purpose::Other);
     };
     if !is_for_encryption(binding) {
-        return Ok(false);
+        return Ok(Purpose::Other);
     }
     if let Some(revocation) = newest(of_type(SignatureType::SubkeyRevocation)) {
         return Err(format!("was revoked{}", since(revocation)));
@@ -108,7 +135,7 @@ fn check(cert: &SignedPublicKey, subkey: &SignedPublicSubKey, now: Timestamp) ->
     }
     match end_of(&subkey.key, binding) {
         Some(end) if end <= now => Err(format!("expired on {}", day(end))),
-        _ => Ok(true),
+        until => Ok(Purpose::Encryption(until)),
     }
 }
 

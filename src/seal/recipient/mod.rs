@@ -167,6 +167,14 @@ impl Recipient {
         }
     }
 
+    /// When nothing can be sealed for it any more; `None` for what does not expire.
+    pub fn expires_at(&self) -> Option<jiff::Timestamp> {
+        match self {
+            Self::OpenPgp(certificate) => certificate.expires_at(),
+            Self::Passphrase(..) | Self::Age(_) | Self::Keeper(_) => None,
+        }
+    }
+
     /// Wraps a data key for this recipient.
     ///
     /// # Errors

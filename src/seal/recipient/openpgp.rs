@@ -20,7 +20,7 @@ use pgp::types::{KeyDetails, KeyVersion, Password, S2kParams, SecretParams, Stri
 use rand_core::OsRng;
 use zeroize::Zeroizing;
 
-use super::certificate::{EncryptTo, encryption_keys};
+use super::certificate::{EncryptTo, Usable, encryption_keys};
 use super::prompt::SharedPrompt;
 use super::{Fingerprint, WrapKind, WrappedKey};
 use crate::limits::{ARMOR_SEARCH_BYTES, MAX_IDENTITY_FILE_BYTES};
@@ -36,6 +36,7 @@ const TEXT_PREFIX: &str = "openpgp:";
 pub struct Certificate {
     cert: SignedPublicKey,
     keys: Vec<EncryptTo>,
+    until: Option<Timestamp>,
 }
 
 impl fmt::Debug for Certificate {
@@ -86,9 +87,14 @@ impl Certificate {
     }
 
     fn new(cert: SignedPublicKey, now: Timestamp) -> Result<Self, SealError> {
-        let keys = encryption_keys(&cert, now)
+        let Usable { keys, until } = encryption_keys(&cert, now)
             .map_err(|why| SealError::BadRecipient(format!("the OpenPGP key {}: {why}", name_of(&cert))))?;
-        Ok(Self { cert: reduced(cert), keys })
+        Ok(Self { cert: reduced(cert), keys, until })
+    }
+
+    /// When nothing can be sealed for it any more; `None` where it does not expire.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.until
     }
 
     /// The primary key's fingerprint, in capital hexadecimal digits.

@@ -1,5 +1,6 @@
 //! What tests stand on: real servers on a leash, the real binary, and an independent judge of content.
 
+pub(crate) mod browser;
 pub(crate) mod cli;
 pub(crate) mod gpg;
 pub(crate) mod oracle;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 /// What an HTTP server was asked.
@@ -65,6 +66,50 @@ impl HttpReceiver {
     pub(crate) fn clear(&self) {
         self.taken.lock().unwrap().clear();
     }
+}
+
+/// Serves one file over HTTP on 127.0.0.1, as it is at each request.
+#[derive(Debug)]
+pub(crate) struct FileServer {
+    port: u16,
+}
+
+impl FileServer {
+    pub(crate) fn start(file: PathBuf, content_type: &'static str) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                if read_request(&connection).is_none() {
+                    continue;
+                }
+                let body = std::fs::read(&file).unwrap_or_default();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
+                drop((&connection).write_all(&[head.as_bytes(), &body].concat()));
+            }
+        });
+        Self { port }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+/// What a server answers to one GET: status and body.
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    // Of HTTP/1.0 the body ends with the connection, and has no chunks.
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 fn read_request(connection: &TcpStream) -> Option<Request> {

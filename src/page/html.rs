@@ -3,7 +3,7 @@
 use crate::pg::quote::printable;
 
 /// Text for element content and quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in printable(text).chars() {
         match c {
@@ -21,7 +21,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// A table with a caption, heads, and rows whose cells are HTML already. The first cell of a row is its head.
-pub(super) fn table(caption: &str, heads: &[(&str, Align)], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(caption: &str, heads: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let mut out = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\"><table>",
         escape(caption)
@@ -47,9 +47,27 @@ pub(super) fn table(caption: &str, heads: &[(&str, Align)], rows: &[Vec<String>]
     out
 }
 
+/// A sentence: what stands between two backquotes is set as code.
+pub(crate) fn sentence(text: &str) -> String {
+    let escaped = escape(text);
+    let parts: Vec<&str> = escaped.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return escaped;
+    }
+    let set = |(at, part): (usize, &&str)| {
+        if at.is_multiple_of(2) { (*part).to_owned() } else { format!("<code>{part}</code>") }
+    };
+    parts.iter().enumerate().map(set).collect()
+}
+
+/// List items, of HTML.
+pub(crate) fn items(items: impl Iterator<Item = String>) -> String {
+    items.fold(String::new(), |list, item| list + "<li>" + &item + "</li>")
+}
+
 /// How a column is set.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Align {
+pub(crate) enum Align {
     /// Words.
     Text,
     /// Figures.
@@ -68,6 +86,12 @@ impl Align {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_in_a_sentence_are_code() {
+        assert_eq!(sentence("try `a <b>`, `c`"), "try <code>a &lt;b&gt;</code>, <code>c</code>");
+        assert_eq!(sentence("a ` alone"), "a ` alone");
+    }
 
     #[test]
     fn nothing_that_a_name_holds_is_markup() {

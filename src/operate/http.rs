@@ -8,17 +8,25 @@ use reqwest::{Client, Method, StatusCode};
 /// Limit of one attempt.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Waits between the attempts.
-pub(super) const WAITS: [Duration; 3] =
+pub(crate) const WAITS: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(8)];
 /// Longest wait that a server can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A request. Its URL may be a secret, and is never part of a message: the host is.
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) url: String,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// Puts a text in the place of what is there.
+    pub(crate) fn put(url: String, content_type: &str, text: &str) -> Self {
+        let headers = vec![("content-type", content_type.to_owned())];
+        Self { method: Method::PUT, url, headers, body: text.as_bytes().to_vec() }
+    }
 }
 
 enum Outcome {
@@ -28,7 +36,7 @@ enum Outcome {
 }
 
 /// Sends a request until it is taken: connections that fail, answers 429 and 5xx are tried again, others are final.
-pub(super) async fn send(request: &Request) -> Result<(), String> {
+pub(crate) async fn send(request: &Request) -> Result<(), String> {
     let url = reqwest::Url::parse(&request.url).map_err(|_| "its URL is none".to_owned())?;
     let host = url.host_str().unwrap_or_default().to_owned();
     let client = Client::builder()

@@ -1,0 +1,129 @@
+//! What the configuration watches: its stores, what is demanded of each database, the keys that backups are sealed for.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use jiff::{Span, Timestamp};
+
+use super::args::{RPO, RTO, seconds, span_ahead};
+use super::configured::{Given, all_recipients, own_targets, targets};
+use super::keys::key_facts;
+use crate::config::{Config, Origin, Settings, Sourced};
+use crate::drill::{HealthOptions, Targets};
+use crate::error::{Error, ErrorKind, Result};
+use crate::estate::{Watched, Wish};
+use crate::store::Location;
+
+/// Which stores, and what is demanded of their databases.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WatchArgs {
+    /// A store: a directory, or `s3://bucket/prefix`, `gs://…`, `az://…`; may be repeated [default: all that are configured
+    /// for databases, and those of their copies]
+    #[arg(long = "store", value_name = "STORE", env = "PGCASK_STORE")]
+    pub stores: Vec<String>,
+    /// How old the newest backup of a database may be [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub rpo: Option<f64>,
+    /// How long a recovery may take [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub rto: Option<f64>,
+    /// How long a drill counts [default: 3mo]
+    #[arg(long, value_name = "SPAN", value_parser = span_ahead)]
+    pub drill_every: Option<Span>,
+    /// The stores, with the databases that must have backups there
+    #[arg(skip)]
+    pub watched: BTreeMap<String, Place>,
+    /// What is demanded where a database has nothing of its own
+    #[arg(skip)]
+    pub general: Option<Targets>,
+    /// What the configuration demands of single databases
+    #[arg(skip)]
+    pub own: BTreeMap<String, Targets>,
+    /// For whom the configuration seals
+    #[arg(skip)]
+    pub recipients: Vec<String>,
+}
+
+/// A configured store.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    name: String,
+    databases: Vec<String>,
+}
+
+impl WatchArgs {
+    /// Takes over what is configured. Stores that are given are the only ones then.
+    pub(super) fn watch(&mut self, config: &Config) -> Result<()> {
+        let given = Given { rpo: self.rpo, rto: self.rto, drill_every: self.drill_every };
+        self.general = Some(targets(config.settings(None)?, given));
+        self.own = own_targets(config, given)?;
+        self.recipients = all_recipients(config)?;
+        let mut all: BTreeMap<String, Place> = BTreeMap::new();
+        let mut add = |place: String, named: &str, database: Option<String>| {
+            let name = if config.store_names().contains(&named) { named.to_owned() } else { place.clone() };
+            let slot = all.entry(place).or_default();
+            slot.name = name;
+            slot.databases.extend(database);
+        };
+        for name in config.databases() {
+            let database = config.database_name(name);
+            for (place, named) in places(&config.settings(Some(name))?, config) {
+                add(place, &named, Some(database.clone()));
+            }
+        }
+        for (place, named) in places(&config.settings(None)?, config) {
+            add(place, &named, None);
+        }
+        if !self.stores.is_empty() {
+            let wanted: Vec<(String, String)> =
+                self.stores.iter().map(|store| (config.store(store), store.clone())).collect();
+            for (place, named) in &wanted {
+                add(place.clone(), named, None);
+            }
+            all.retain(|place, _| wanted.iter().any(|(one, _)| one == place));
+        }
+        self.watched = all;
+        Ok(())
+    }
+
+    /// What is to be gathered; `sidecars` of so many of the newest backups of each kind.
+    pub(super) fn wish(
+        &self,
+        sidecars: usize,
+        runs_since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Wish> {
+        let mut stores = Vec::new();
+        for (place, Place { name, databases }) in &self.watched {
+            let location = Location::parse(place)?;
+            stores.push(Watched { name: name.clone(), location, databases: databases.clone() });
+        }
+        if stores.is_empty() {
+            let hint = "give --store, or set store in pgcask.toml (`pgcask init` writes one)";
+            return Err(Error::new(ErrorKind::Usage, "no store is named").hint(hint));
+        }
+        let usual = || Targets { rpo_seconds: RPO, rto_seconds: RTO, drill_every: Span::new().months(3) };
+        let health = HealthOptions {
+            targets: self.general.unwrap_or_else(usual),
+            own: self.own.clone(),
+            database: None,
+            expected: Vec::new(),
+            keys: key_facts(&self.recipients, now),
+        };
+        Ok(Wish { stores, health, sidecars, runs_since })
+    }
+}
+
+/// The stores of a database: its own and those of its copies, each with the word that the configuration has for it.
+fn places(settings: &Settings, config: &Config) -> Vec<(String, String)> {
+    let meant = |text: &str, origin: &Origin| {
+        let in_file = matches!(origin, Origin::File { .. });
+        (if in_file { config.store_of_file(text) } else { config.store(text) }, text.to_owned())
+    };
+    let own = settings.store.iter().map(|Sourced { value, origin }| meant(value, origin));
+    let copies = settings
+        .copy_to
+        .iter()
+        .flat_map(|Sourced { value, origin }| value.iter().map(move |text| meant(text, origin)));
+    own.chain(copies).collect()
+}

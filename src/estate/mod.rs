@@ -1,0 +1,21 @@
+//! All that is known of the backups of several stores, gathered once and told in two ways: as metrics for Prometheus, and as
+//! a page for people.
+//!
+//! ```text
+//! stores ─▶ listings, sidecars, marks of drills ─▶ Estate ─┬▶ metrics: a file, a Pushgateway
+//!           audit logs, what this machine remembers ───────┴▶ the report
+//! ```
+
+mod gather;
+pub mod metrics;
+mod push;
+mod report;
+mod runs;
+mod textfile;
+
+pub use gather::{BackupState, DatabaseState, Estate, StoreState, Watched, Wish, gather};
+pub use metrics::{Exposition, metrics};
+pub use push::push;
+pub use report::report_page;
+pub use runs::RunFacts;
+pub use textfile::write_textfile;
