@@ -166,11 +166,15 @@ impl Recovery {
                 off.push(trigger);
             }
         }
+        let released = replace::release(session, &self.released).await?;
         let tables = self.write(session, &subjects).await?;
         session
             .execute("SET CONSTRAINTS ALL IMMEDIATE")
             .await
             .context(|| "check the constraints of what came back".to_owned())?;
+        for key in &released {
+            key.put_back(session).await?;
+        }
         let mut proven = true;
         for (subject, table) in subjects.iter().zip(&tables) {
             let differ = differing(session, subject).await?;
@@ -219,11 +223,14 @@ impl Recovery {
                 table.deleted = replace::delete(session, subject).await?;
             }
         }
-        for (subject, table) in subjects.iter().zip(&mut tables) {
-            table.inserted = insert(session, subject).await?;
-        }
-        for (subject, table) in subjects.iter().zip(&mut tables) {
-            table.updated = update(session, subject).await?;
+        session.execute("SAVEPOINT pgcask_come").await?;
+        match come(session, subjects, &mut tables, false).await {
+            // unique_violation, exclusion_violation: a value that comes is still that of a row which is to change.
+            Err(error) if matches!(error.sqlstate(), Some("23505" | "23P01")) => {
+                session.execute("ROLLBACK TO SAVEPOINT pgcask_come").await?;
+                come(session, subjects, &mut tables, true).await?;
+            }
+            other => other?,
         }
         Ok(tables)
     }
@@ -253,6 +260,28 @@ async fn unchanged(session: &Session, subject: &Subject) -> Result<()> {
     }
     let message = format!("{count} rows of {} came or went since they were compared", subject.display());
     Err(Error::new(ErrorKind::Failed, message).hint("run it again: it will look anew"))
+}
+
+/// Inserts and updates, referenced tables first: all inserts before the updates, which may reference any of them; or, where
+/// a unique value must be given up before it can come, the updates of each table before its inserts.
+async fn come(
+    session: &Session,
+    subjects: &[&Subject],
+    tables: &mut [TableSummary],
+    updates_first: bool,
+) -> Result<()> {
+    for (subject, table) in subjects.iter().zip(tables.iter_mut()) {
+        if updates_first {
+            table.updated = update(session, subject).await?;
+        }
+        table.inserted = insert(session, subject).await?;
+    }
+    if !updates_first {
+        for (subject, table) in subjects.iter().zip(tables) {
+            table.updated = update(session, subject).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn insert(session: &Session, subject: &Subject) -> Result<u64> {

@@ -85,7 +85,8 @@ impl ForeignKey {
         self.join(|own, other, equals| format!("p.{} {equals} s.{}", parent.staged(other), child.staged(own)))
     }
 
-    fn join(&self, part: impl Fn(&str, &str, &str) -> String) -> String {
+    /// A condition on all of its columns: own column, referenced column, the equality `referenced = own`.
+    pub(super) fn join(&self, part: impl Fn(&str, &str, &str) -> String) -> String {
         let parts: Vec<String> =
             self.columns.iter().map(|(own, other, equals)| part(own, other, equals)).collect();
         parts.join(" AND ")
@@ -113,7 +114,7 @@ pub struct Violation {
     pub constraint: String,
     /// The table where the referenced rows are missing.
     pub references: String,
-    /// The referenced rows are live, and would go.
+    /// The referenced rows are live, and would go, or get other values than those that are referenced.
     pub would_go: bool,
     /// How many rows.
     pub rows: u64,
@@ -125,7 +126,11 @@ impl Violation {
     /// In one sentence.
     pub fn message(&self) -> String {
         let Self { table, constraint, references, would_go, rows, values } = self;
-        let why = if *would_go { "would go" } else { "are neither live nor among those that come back" };
+        let why = if *would_go {
+            "would go, or get other values"
+        } else {
+            "are neither live nor among those that come back"
+        };
         format!(
             "{rows} rows of {table} reference rows of {references} that {why} ({constraint}): {}",
             values.join(", ")

@@ -80,6 +80,8 @@ pub struct Recovery {
     pub(super) keys: Vec<ForeignKey>,
     pub(super) fire_triggers: bool,
     pub(super) replace: bool,
+    /// Keys that hold again only when all is written.
+    pub(super) released: Vec<ForeignKey>,
     preview: Preview,
 }
 
@@ -114,6 +116,7 @@ pub async fn recover(
         keys: Vec::new(),
         fire_triggers: options.fire_triggers,
         replace: options.only.extra,
+        released: Vec::new(),
         preview: Preview {
             database: options.live.display(),
             tables: Vec::new(),
@@ -459,7 +462,9 @@ impl Recovery {
             });
         }
         self.preview.violations = keys::violations(session, &self.subjects, &self.keys).await?;
-        self.preview.violations.extend(replace::orphans(session, &self.subjects, &self.keys).await?);
+        let orphans = replace::orphans(session, &self.subjects, &self.keys).await?;
+        self.preview.violations.extend(orphans.violations);
+        self.released = orphans.released;
         self.preview.tables = tables;
         self.preview.bytes_read = bytes_read;
         Ok(())

@@ -1,11 +1,13 @@
 //! Rows that the archive does not have, where a table's content is to be the archive's: what would go is kept beside.
 
+use serde::Deserialize;
+
 use super::keys::{ForeignKey, Violation};
 use super::recover::number;
 use super::subject::Subject;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::pg::Session;
-use crate::pg::quote::{ident, printable, qualified};
+use crate::pg::quote::{ident, literal, printable, qualified};
 
 /// The longest name of a table (PostgreSQL manual, section 4.1.1).
 const MAX_NAME_BYTES: usize = 63;
@@ -34,53 +36,53 @@ pub(super) async fn going(session: &Session, subject: &Subject) -> Result<u64> {
     .await
 }
 
-/// Looks for live rows that reference rows which would go. `ON DELETE CASCADE` would take them along, unseen: they are
-/// named instead, whatever the key's action is.
-pub(super) async fn orphans(
-    session: &Session,
-    subjects: &[Subject],
-    keys: &[ForeignKey],
-) -> Result<Vec<Violation>> {
-    let mut found = Vec::new();
+/// How many live rows would change.
+async fn changing(session: &Session, subject: &Subject) -> Result<u64> {
+    let changed = "reason IS NOT NULL AND difference = 'c'";
+    number(session, &format!("SELECT pg_catalog.count(*) FROM {} WHERE {changed}", subject.stage())).await
+}
+
+/// What a replacement means for the rows that reference those which go or change.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    /// Live rows that would be left with nothing to reference.
+    pub(super) violations: Vec<Violation>,
+    /// Keys whose referenced values go in one row and come in another, or whose referencing rows change. Until all is
+    /// written they do not hold, and `ON DELETE CASCADE` would take rows along, unseen.
+    pub(super) released: Vec<ForeignKey>,
+}
+
+/// Looks for live rows that reference values which would go: whatever the key's action is, they are named.
+pub(super) async fn orphans(session: &Session, subjects: &[Subject], keys: &[ForeignKey]) -> Result<Orphans> {
+    let mut found = Orphans::default();
     for key in keys {
         let by_oid = |oid: u32| subjects.iter().find(|subject| subject.live.oid == oid);
-        let Some(parent) = by_oid(key.references) else { continue };
-        if going(session, parent).await? == 0 {
-            continue;
-        }
-        let child = qualified(Some(&key.table_schema), &key.table_name);
+        let Some(parent) = by_oid(key.references).filter(|parent| !parent.key.is_empty()) else { continue };
         if !key.columns.iter().all(|(_, other, _)| parent.columns.contains(other)) {
             continue;
         }
-        let equal: Vec<String> = key
-            .columns
-            .iter()
-            .map(|(own, other, equals)| format!("e.{} {equals} c.{}", parent.staged(other), ident(own)))
-            .collect();
-        let mut condition = format!(
-            "EXISTS (SELECT FROM {} e WHERE e.reason IS NOT NULL AND {})",
-            parent.live_stage(),
-            equal.join(" AND ")
-        );
-        if let Some(child) = by_oid(key.table).filter(|child| !child.key.is_empty()) {
-            condition.push_str(&format!(
-                " AND NOT EXISTS (SELECT FROM {} x WHERE x.reason IS NOT NULL AND {})",
-                child.live_stage(),
-                child.same_key("x", "c")
-            ));
+        if going(session, parent).await? == 0
+            && (is_by_key(key, parent) || changing(session, parent).await? == 0)
+        {
+            continue;
         }
-        let rows =
-            number(session, &format!("SELECT pg_catalog.count(*) FROM {child} c WHERE {condition}")).await?;
+        let child = by_oid(key.table).filter(|child| !child.key.is_empty());
+        let table = qualified(Some(&key.table_schema), &key.table_name);
+        let touched = format!("FROM {table} c WHERE {}", touched(key, parent, child));
+        let any = format!("SELECT EXISTS (SELECT {touched})");
+        if session.query_one_text(&any).await?.as_deref() != Some("t") {
+            continue;
+        }
+        let dangling = format!("{touched} AND {}", stays_without(key, parent, child));
+        let rows = number(session, &format!("SELECT pg_catalog.count(*) {dangling}")).await?;
         if rows == 0 {
+            found.released.push(key.clone());
             continue;
         }
         let own: Vec<String> = key.columns.iter().map(|(own, ..)| format!("c.{}", ident(own))).collect();
-        let values = format!(
-            "SELECT DISTINCT ROW({})::pg_catalog.text FROM {child} c WHERE {condition} LIMIT 10",
-            own.join(", ")
-        );
+        let values = format!("SELECT DISTINCT ROW({})::pg_catalog.text {dangling} LIMIT 10", own.join(", "));
         let values = session.query_text(&values).await?.into_iter().flatten().flatten();
-        found.push(Violation {
+        found.violations.push(Violation {
             table: printable(&format!("{}.{}", key.table_schema, key.table_name)),
             constraint: printable(&key.name),
             references: parent.display(),
@@ -90,6 +92,125 @@ pub(super) async fn orphans(
         });
     }
     Ok(found)
+}
+
+/// Whether what a key references tells the rows of the table apart, so that a row that is changed keeps it.
+fn is_by_key(key: &ForeignKey, parent: &Subject) -> bool {
+    key.columns.iter().all(|(_, other, _)| parent.key.iter().any(|column| column.name == *other))
+}
+
+/// A condition: live row `c` references a row that is deleted or gets another value in its place, and is not deleted itself.
+fn touched(key: &ForeignKey, parent: &Subject, child: Option<&Subject>) -> String {
+    let goes = format!(
+        "EXISTS (SELECT FROM {} e WHERE e.reason IS NOT NULL AND {})",
+        parent.live_stage(),
+        key.join(|own, other, equals| format!("e.{} {equals} c.{}", parent.staged(other), ident(own)))
+    );
+    let changes = if is_by_key(key, parent) {
+        String::new()
+    } else {
+        let differ: Vec<String> = key
+            .columns
+            .iter()
+            .map(|(_, other, _)| {
+                let (then, now) = (parent.staged(other), ident(other));
+                format!("s.{then}::pg_catalog.text IS DISTINCT FROM l.{now}::pg_catalog.text")
+            })
+            .collect();
+        format!(
+            " OR EXISTS (SELECT FROM {} s JOIN {} l ON {} WHERE s.reason IS NOT NULL AND s.difference = 'c' \
+               AND ({}) AND {})",
+            parent.stage(),
+            parent.from(),
+            parent.same_key("s", "l"),
+            differ.join(" OR "),
+            key.join(|own, other, equals| format!("l.{} {equals} c.{}", ident(other), ident(own))),
+        )
+    };
+    let stays = child.map_or_else(String::new, |child| {
+        format!(
+            " AND NOT EXISTS (SELECT FROM {} x WHERE x.reason IS NOT NULL AND {})",
+            child.live_stage(),
+            child.same_key("x", "c")
+        )
+    });
+    format!("({goes}{changes}){stays}")
+}
+
+/// A condition: live row `c` keeps its values, and no row comes that has what it references.
+fn stays_without(key: &ForeignKey, parent: &Subject, child: Option<&Subject>) -> String {
+    let comes = format!(
+        "NOT EXISTS (SELECT FROM {} n WHERE n.reason IS NOT NULL AND {})",
+        parent.stage(),
+        key.join(|own, other, equals| format!("n.{} {equals} c.{}", parent.staged(other), ident(own)))
+    );
+    let keeps = child.map_or_else(String::new, |child| {
+        format!(
+            " AND NOT EXISTS (SELECT FROM {} y WHERE y.reason IS NOT NULL AND y.difference = 'c' AND {})",
+            child.stage(),
+            child.same_key("y", "c")
+        )
+    });
+    format!("{comes}{keeps}")
+}
+
+/// A foreign key that is taken away until all rows are written, and then made again: the server then checks every row.
+#[derive(Debug, Deserialize)]
+pub(super) struct Released {
+    schema: String,
+    table: String,
+    name: String,
+    definition: String,
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+/// Takes keys away for the rest of the transaction. What partitions have of one goes and comes with their table's.
+pub(super) async fn release(session: &Session, keys: &[ForeignKey]) -> Result<Vec<Released>> {
+    let mut released = Vec::new();
+    for key in keys {
+        let sql = format!(
+            "SELECT n.nspname AS schema, c.relname AS table, k.conname AS name, \
+               pg_catalog.pg_get_constraintdef(k.oid) AS definition, \
+               pg_catalog.obj_description(k.oid, 'pg_constraint') AS comment FROM pg_catalog.pg_constraint k \
+             JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE k.contype = 'f' AND k.coninhcount = 0 AND k.conrelid = {}::pg_catalog.oid AND k.conname = {}",
+            key.table,
+            literal(&key.name)
+        );
+        released.extend(session.query_json::<Released>(&sql).await?);
+    }
+    for key in &released {
+        let dropped = session.execute(&key.alter(&format!("DROP CONSTRAINT {}", ident(&key.name)))).await;
+        let doing = || format!("take the foreign key {} away for the transaction", key.display());
+        dropped.context(doing).map_err(|error| {
+            error.hint("values that it references go in one row and come in another; its table's owner may")
+        })?;
+    }
+    Ok(released)
+}
+
+impl Released {
+    fn display(&self) -> String {
+        printable(&format!("{} of {}.{}", self.name, self.schema, self.table))
+    }
+
+    fn alter(&self, what: &str) -> String {
+        format!("ALTER TABLE {} {what}", qualified(Some(&self.schema), &self.table))
+    }
+
+    /// Makes the key again.
+    pub(super) async fn put_back(&self, session: &Session) -> Result<()> {
+        let name = ident(&self.name);
+        let made = session.execute(&self.alter(&format!("ADD CONSTRAINT {name} {}", self.definition))).await;
+        made.context(|| format!("check the foreign key {} again", self.display()))?;
+        if let Some(comment) = &self.comment {
+            let table = qualified(Some(&self.schema), &self.table);
+            let sql = format!("COMMENT ON CONSTRAINT {name} ON {table} IS {}", literal(comment));
+            session.execute(&sql).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Keeps the live rows that will be overwritten or deleted, whole, in a new table beside: `NAME_before_TIME`. Gives its

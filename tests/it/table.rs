@@ -63,6 +63,57 @@ fn a_live_table_becomes_what_it_was_and_what_goes_is_kept() {
     });
 }
 
+/// Keys to a column that is not what rows are told apart by, with actions that would change other tables unseen.
+const PLACES: &str = "
+    CREATE TABLE countries (id int PRIMARY KEY, code text UNIQUE, name text);
+    CREATE TABLE cities (id int PRIMARY KEY, country text REFERENCES countries (code) ON DELETE CASCADE ON UPDATE CASCADE, v text);
+    COMMENT ON CONSTRAINT cities_country_fkey ON cities IS 'by code';
+    INSERT INTO countries VALUES (1, 'a', 'A'), (2, 'b', 'B'), (3, 'c', 'C'), (4, 'd', 'D');
+    INSERT INTO cities SELECT n, chr(96 + n % 4 + 1), 'v' FROM generate_series(1, 40) n";
+
+#[test]
+fn keys_of_other_tables_hold_when_a_table_is_replaced() {
+    on_each_version(|server| {
+        let folder = folder();
+        let db = server.create_db();
+        server.sql(&db, PLACES);
+        let url = server.url(&db);
+        let made = backup(folder.path(), &url, &[]);
+        let archive = made["archive"].as_str().unwrap();
+        let (rows, schema) = (content(server, &db), schema_dump(server, &db));
+        let replace = |tables: &[&str]| {
+            let tables = tables.iter().flat_map(|table| ["--table", table]);
+            restore(folder.path(), archive, &url, &tables.chain(["--replace", "--yes"]).collect::<Vec<_>>())
+        };
+        let same = |name: &str| {
+            let mut now = content(server, &db);
+            now.retain(|table, _| !table.contains("_before_"));
+            assert_eq!(now, rows, "{name}");
+            server.sql(&db, "DO $$DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE tablename LIKE '%\\_before\\_%' LOOP EXECUTE format('DROP TABLE %I', t); END LOOP; END$$");
+            assert_eq!(schema_dump(server, &db), schema, "{name}");
+        };
+        // What is referenced goes in one row and comes in another: ten cities would be deleted along.
+        server.sql(&db, "UPDATE countries SET id = 9 WHERE id = 1; UPDATE cities SET v = 'w' WHERE id = 1");
+        replace(&["countries"]).expect(0);
+        server.sql(&db, "UPDATE cities SET v = 'v' WHERE id = 1");
+        same("moved");
+        // The key took its rows along to another value, which goes now: they are named.
+        server.sql(&db, "UPDATE countries SET code = 'x' WHERE id = 2");
+        let refused = replace(&["countries"]).expect(9);
+        assert!(
+            refused.stderr.contains("10 rows of public.cities") && refused.stderr.contains("(x)"),
+            "{}",
+            refused.stderr
+        );
+        replace(&["countries", "cities"]).expect(0);
+        same("renamed");
+        // A unique value comes back that another row must give up first.
+        server.sql(&db, "DELETE FROM countries WHERE id = 3; UPDATE countries SET code = 'c' WHERE id = 4");
+        replace(&["countries", "cities"]).expect(0);
+        same("taken");
+    });
+}
+
 #[test]
 fn the_archives_table_beside_the_live_one() {
     on_each_version(|server| {
