@@ -31,6 +31,9 @@ pub struct DatabaseInfo {
     /// Rules of an ICU locale (servers from 16).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icu_rules: Option<String>,
+    /// The version of the locale's data by which its texts are ordered (servers from 15).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collation_version: Option<String>,
     /// Its tablespace, where it is not the server's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tablespace: Option<String>,
@@ -140,12 +143,17 @@ impl DatabaseInfo {
             _ => ("d.datlocprovider::pg_catalog.text", "d.datlocale"),
         };
         let rules = if server.at_least(16) { "d.daticurules" } else { "NULL::pg_catalog.text" };
+        let version = if server.at_least(15) {
+            "coalesce(d.datcollversion, pg_catalog.pg_database_collation_actual_version(d.oid))"
+        } else {
+            "NULL::pg_catalog.text"
+        };
         let acl = sql::acl_json("d.datacl");
         format!(
             "SELECT d.datname AS name, pg_catalog.pg_get_userbyid(d.datdba) AS owner, \
              pg_catalog.pg_encoding_to_char(d.encoding) AS encoding, d.datcollate AS collate, d.datctype AS ctype, \
              CASE {provider} WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END AS provider, \
-             {locale} AS locale, {rules} AS icu_rules, \
+             {locale} AS locale, {rules} AS icu_rules, {version} AS collation_version, \
              (SELECT t.spcname FROM pg_catalog.pg_tablespace t WHERE t.oid = d.dattablespace AND t.spcname <> 'pg_default') AS tablespace, \
              d.datconnlimit AS connection_limit, d.datistemplate AS is_template, {acl} AS acl, \
              {comment} AS comment, {labels} AS labels, {settings} AS settings \
@@ -229,8 +237,9 @@ impl DatabaseInfo {
     pub fn take_place_of(&mut self, live: &Self) {
         let mut place = live.clone();
         std::mem::swap(self, &mut place);
-        let Self { encoding, collate, ctype, provider, locale, icu_rules, .. } = place;
-        *self = Self { encoding, collate, ctype, provider, locale, icu_rules, ..std::mem::take(self) };
+        let Self { encoding, collate, ctype, provider, locale, icu_rules, collation_version, .. } = place;
+        let own = std::mem::take(self);
+        *self = Self { encoding, collate, ctype, provider, locale, icu_rules, collation_version, ..own };
     }
 
     /// The roles that [`finish`](Self::finish) names.

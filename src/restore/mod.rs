@@ -36,6 +36,7 @@ mod script;
 mod selected;
 mod steps;
 mod swap;
+mod text_order;
 mod validate;
 
 pub use checks::{Check, Demands, Outcome};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::globals::Globals;
 use super::options::Options;
 use super::prepare::Prepared;
-use super::{inexpressible, requirements};
+use super::{inexpressible, requirements, text_order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Content, Stream};
 use crate::pg::Session;
@@ -76,6 +76,7 @@ pub(super) async fn check(
         findings.extend(inexpressible::check(server, prepared, options.keep_going).await?);
         findings.extend(requirements::functions(server, prepared, options.keep_going).await?);
     }
+    findings.extend(text_order::check(server, prepared, session.is_some()).await?);
     if let Some(session) =
         session.filter(|_| options.wanted.sections.data && !options.wanted.sections.pre_data && !resuming)
     {

@@ -28,11 +28,48 @@ fn rows_lie_where_the_targets_collation_puts_them() {
             server.create_db_with("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C'");
         let restored = restore(folder.path(), archive, &server.url(&target), &[]).expect(0);
         assert_eq!(restored.json()["verified"], true, "PostgreSQL {major}");
+        let moved = "rows may come to lie in other partitions of \"public\".\"words\"";
+        assert!(restored.stderr.contains(moved) && restored.stderr.contains("icu en"), "{}", restored.stderr);
         let rows = "SELECT (SELECT count(*) FROM words_low) || ' ' || (SELECT count(*) FROM words_high) || ' ' || (SELECT count(*) FROM bytes_low)";
         assert_eq!(server.value(&target, rows), "100 200 1", "PostgreSQL {major}");
         let same = server.adopt(server.fresh_name());
-        restore(folder.path(), archive, &server.url(&same), &["--create"]).expect(0);
+        let restored = restore(folder.path(), archive, &server.url(&same), &["--create"]).expect(0);
+        assert!(!restored.stderr.contains("texts are ordered"), "{}", restored.stderr);
         assert_same(server, &source, server, &same);
+    }
+}
+
+/// As after an upgrade of the operating system: the same locale, with other data.
+#[test]
+fn another_version_of_the_targets_collation_is_told() {
+    for major in versions() {
+        let (server, folder) = (Server::shared(major), folder());
+        let source =
+            server.create_db_with("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C'");
+        server.sql(
+            &source,
+            "CREATE TABLE words (w text, n int) PARTITION BY RANGE (w); INSERT INTO words SELECT WHERE false",
+        );
+        let warned = |version: &str| {
+            server.sql(
+                &source,
+                &format!(
+                    "UPDATE pg_database SET datcollversion = {version} WHERE datname = current_database()"
+                ),
+            );
+            let made = backup(folder.path(), &server.url(&source), &[]);
+            let target = server.adopt(server.fresh_name());
+            let args = ["--create", "--dry-run"];
+            restore(folder.path(), made["archive"].as_str().unwrap(), &server.url(&target), &args)
+                .expect(0)
+                .stdout
+        };
+        let told = warned("'1.5'");
+        for words in ["in the archive's database: indexes", "icu en, version 1.5", "words"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        let told = warned("pg_database_collation_actual_version(oid)");
+        assert!(!told.contains("texts are ordered"), "{told}");
     }
 }
 
