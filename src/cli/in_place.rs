@@ -84,7 +84,7 @@ impl SwapArgs {
 
 /// The plan in plain words, and what is different from a swap.
 fn words(plan: &InPlacePlan, safety: bool) -> Vec<String> {
-    let InPlacePlan { restore, drops, live_bytes, sessions, left_behind, resumes } = plan;
+    let InPlacePlan { restore, drops, drops_at_once, live_bytes, sessions, left_behind, resumes } = plan;
     let mut lines = vec![format!("{}: restore inside the live database", restore.database)];
     if *resumes {
         lines.push("  go on with the interrupted restore".to_owned());
@@ -94,10 +94,18 @@ fn words(plan: &InPlacePlan, safety: bool) -> Vec<String> {
         lines.push(format!("  end {} sessions", human_count(*sessions)));
         let (count, bytes) =
             (human_count(u64::try_from(drops.len()).unwrap_or(u64::MAX)), human_bytes(*live_bytes));
-        lines.push(format!("  drop all that is in it ({bytes}), in one transaction: {count} things"));
+        let pace = if *drops_at_once { "one transaction" } else { "several transactions" };
+        lines.push(format!("  drop all that is in it ({bytes}), in {pace}: {count} things"));
         lines.extend(drops.iter().take(20).map(|name| format!("    {}", printable(name))));
         if drops.len() > 20 {
             lines.push("    …".to_owned());
+        }
+        if !*drops_at_once {
+            lines.push(
+                "    it has more objects than the server can lock at once (max_locks_per_transaction): a run that is killed \
+                 meanwhile leaves a part of it, and goes on with --resume"
+                    .to_owned(),
+            );
         }
     }
     lines.push(format!(

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
+use futures_util::future::join_all;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
@@ -151,6 +152,20 @@ impl Session {
     /// [`PgError::Server`] with the server's report, [`PgError::Lost`] if the connection is gone.
     pub async fn execute(&self, sql: &str) -> Result<(), PgError> {
         self.client.batch_execute(sql).await.map_err(|error| self.judge(&error, sql))
+    }
+
+    /// Runs statements one after the other, without waiting for an answer before the next is sent. What follows a failed
+    /// one is run all the same: inside a transaction it fails, too.
+    ///
+    /// # Errors
+    /// As for [`execute`](Self::execute): that of the first statement that failed, with its position.
+    pub async fn execute_each(&self, statements: &[String]) -> Result<(), (usize, PgError)> {
+        let sent = statements.iter().map(|sql| self.client.batch_execute(sql));
+        for (at, answer) in join_all(sent).await.into_iter().enumerate() {
+            let sql = statements.get(at).map_or("", String::as_str);
+            answer.map_err(|error| (at, self.judge(&error, sql)))?;
+        }
+        Ok(())
     }
 
     /// Runs a query and returns its rows as text.

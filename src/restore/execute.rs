@@ -32,16 +32,27 @@ pub(super) async fn serial(steps: &Steps, session: &Session, list: &[Step], stop
     let open: Vec<Step> = list.iter().copied().filter(|step| !steps.is_done(*step)).collect();
     for batch in open.chunks(batch(session).await?) {
         stop.check()?;
-        session.execute("BEGIN").await?;
-        let mut done = Vec::new();
-        for step in batch {
-            if steps.guarded(session, Some(*step), steps.run(session, *step)).await? {
-                done.extend(steps.mark_of(*step));
-            }
+        let parts = batch.iter().map(|step| steps.part(*step)).collect::<Option<Vec<_>>>();
+        let sent = match parts {
+            Some(parts) => steps.sent(session, parts).await?,
+            None => false,
+        };
+        if !sent {
+            one_by_one(steps, session, batch).await?;
         }
-        steps.commit(session, done).await?;
     }
     Ok(())
+}
+
+async fn one_by_one(steps: &Steps, session: &Session, batch: &[Step]) -> Result<()> {
+    session.execute("BEGIN").await?;
+    let mut done = Vec::new();
+    for step in batch {
+        if steps.guarded(session, Some(*step), steps.run(session, *step)).await? {
+            done.extend(steps.mark_of(*step));
+        }
+    }
+    steps.commit(session, done).await
 }
 
 /// Runs a step in transactions of its own, unless it is done.

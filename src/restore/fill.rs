@@ -15,7 +15,7 @@ use super::options::{Options, Summary};
 use super::platform_rows::PlatformLoad;
 use super::preflight::Finding;
 use super::prepare::{self, Means, Prepared};
-use super::progress::{self, Begun, Claim, Ledger, PROVEN};
+use super::progress::{self, Begun, Claim, EMPTYING, Ledger, PROVEN};
 use super::steps::Steps;
 use super::swap::Replaced;
 use super::{
@@ -152,6 +152,10 @@ async fn find_begun(options: &Options, existing: Option<&Session>, claim: &Claim
     let Some(session) = existing.filter(|_| options.resume) else { return Ok(None) };
     if let Some(begun) = progress::find(session).await? {
         claim.go_on_from(&begun.claim)?;
+        if begun.done.contains(EMPTYING) {
+            let message = "a restore in place was interrupted while it dropped what was there before";
+            return Err(Error::new(ErrorKind::Refused, message).hint("go on with --in-place --resume"));
+        }
         return Ok(Some(begun));
     }
     match preflight::not_empty(session).await? {

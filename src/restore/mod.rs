@@ -9,6 +9,7 @@ mod analyze;
 mod checks;
 mod classes;
 mod definitions;
+mod emptying;
 mod exclusive;
 mod execute;
 mod failures;
@@ -37,6 +38,7 @@ mod selected;
 mod steps;
 mod swap;
 mod text_order;
+mod together;
 mod validate;
 
 pub use checks::{Check, Demands, Outcome};

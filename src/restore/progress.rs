@@ -19,6 +19,9 @@ use crate::pg::quote::literal;
 /// The mark of a restore whose content is proven: nothing is left to do but to bring it into service.
 pub(super) const PROVEN: &str = "proven";
 
+/// The mark of a restore in place that has not yet dropped all that was there before.
+pub(super) const EMPTYING: &str = "emptying";
+
 /// Which restore it is that a database is being filled by. Another one must not go on with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claim {
@@ -183,12 +186,16 @@ impl Ledger {
 
     /// Writes marks, in the session's transaction.
     pub(super) async fn write(&self, session: &Session, steps: &[String]) -> Result<()> {
-        if steps.is_empty() {
-            return Ok(());
+        match Self::write_sql(steps) {
+            Some(sql) => Ok(session.execute(&sql).await?),
+            None => Ok(()),
         }
+    }
+
+    /// The statement that writes marks; nothing if there are none.
+    pub(super) fn write_sql(steps: &[String]) -> Option<String> {
         let rows: Vec<String> = steps.iter().map(|step| format!("({})", literal(step))).collect();
-        let sql = format!("INSERT INTO {PROGRESS_SCHEMA}.done VALUES {}", rows.join(", "));
-        Ok(session.execute(&sql).await?)
+        (!rows.is_empty()).then(|| format!("INSERT INTO {PROGRESS_SCHEMA}.done VALUES {}", rows.join(", ")))
     }
 
     /// Takes note of marks that are committed.

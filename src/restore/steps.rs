@@ -12,6 +12,7 @@ use super::loader;
 use super::progress::Ledger;
 use super::publications::Publications;
 use super::refresh;
+use super::together::{DEADLOCK, Part, is_deadlock};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::budget::ByteBudget;
@@ -208,12 +209,21 @@ impl Steps {
             .filter(|(entry, statements)| !statements.is_empty() && !self.is_marked(Some(&mark(entry))));
         for batch in open.collect::<Vec<_>>().chunks(execute::batch(session).await?) {
             stop.check()?;
+            let doing = |entry: &Entry| {
+                format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)))
+            };
+            let part = |(entry, statements): &(&Entry, Vec<String>)| Part {
+                doing: doing(entry),
+                statements: statements.clone(),
+                mark: Some(mark(entry)),
+            };
+            if self.sent(session, batch.iter().map(part).collect()).await? {
+                continue;
+            }
             session.execute("BEGIN").await?;
             let mut done = Vec::new();
             for (entry, statements) in batch {
-                let doing =
-                    || format!("set the privileges of {}", printable(&entry.object.identity(&entry.head)));
-                let work = async { run_all(session, statements).await.context(doing) };
+                let work = async { run_all(session, statements).await.context(|| doing(entry)) };
                 if self.guarded(session, None, work).await? {
                     done.push(mark(entry));
                 }
@@ -267,7 +277,7 @@ impl Steps {
             Step::Create(_) | Step::Finish(_) | Step::Refresh(_) => {
                 for _ in 1..DEADLOCK_TRIES {
                     match self.run_marked(session, step, ledger, &mark).await {
-                        Err(error) if error.sqlstate() == Some(DEADLOCK) => {
+                        Err(error) if is_deadlock(&error) => {
                             session.execute("ROLLBACK").await?;
                         }
                         // A view that it reads through a function, which no dependency tells, is not filled yet.
@@ -284,6 +294,9 @@ impl Steps {
     }
 
     async fn run_marked(&self, session: &Session, step: Step, ledger: &Ledger, mark: &str) -> Result<()> {
+        if let Some(part) = self.part(step) {
+            return self.send(session, vec![part]).await;
+        }
         session.execute("BEGIN").await?;
         let turn = self.run_in_turn(session, step).await?;
         ledger.write(session, &[mark.to_owned()]).await?;
@@ -295,7 +308,7 @@ impl Steps {
 
     /// Whether a step is of an object that only the platform of the target can allow: whether it does is known when it is
     /// tried, and all the rest must not be lost for it.
-    fn is_tolerated(&self, step: Option<Step>) -> bool {
+    pub(super) fn is_tolerated(&self, step: Option<Step>) -> bool {
         let Some(Step::Create(item)) = step else { return false };
         self.definitions.entries.get(item).is_some_and(|entry| self.tolerated.contains(&entry.head.id))
     }
@@ -392,6 +405,10 @@ impl Steps {
         marks: Vec<String>,
     ) -> Result<u64> {
         let name = plan.table();
+        if chunks.count == 0 {
+            // Nothing is to be done, and to be marked.
+            return Ok(0);
+        }
         let columns = plan.stream.column_list();
         session.execute("BEGIN").await?;
         let options = if plan.is_frozen(self.keep_rows) {
@@ -413,9 +430,6 @@ pub(super) async fn run_all(session: &Session, statements: &[String]) -> Result<
     }
     Ok(())
 }
-
-/// `deadlock_detected`.
-const DEADLOCK: &str = "40P01";
 
 /// How often a statement is tried that the server ended to break a deadlock.
 const DEADLOCK_TRIES: usize = 5;

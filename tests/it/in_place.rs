@@ -99,3 +99,49 @@ fn killed_while_it_is_filled_it_goes_on() {
         assert_same(&server, "golden", &server, "shop");
     }
 }
+
+/// Far more objects than the server can lock at once, most of them in one schema and hanging on one table.
+const MANY: &str = r"
+    CREATE SCHEMA crowd; CREATE TABLE crowd.hub (id int PRIMARY KEY); INSERT INTO crowd.hub VALUES (1), (2);
+    CREATE TABLE parts (id int, v text, PRIMARY KEY (id)) PARTITION BY RANGE (id);
+    SELECT format('CREATE TABLE crowd.t%s (id serial PRIMARY KEY, hub int REFERENCES crowd.hub, v text)', n),
+        format('INSERT INTO crowd.t%s (hub, v) VALUES (1, %L)', n, n) FROM generate_series(1, 400) n \gexec
+    SELECT format('CREATE TABLE parts%s PARTITION OF parts FOR VALUES FROM (%s) TO (%s)', n, n, n + 1),
+        format('CREATE FUNCTION f%s(int) RETURNS int LANGUAGE sql AS %L', n, 'SELECT 1') FROM generate_series(1, 50) n \gexec
+    CREATE VIEW crowd.v AS SELECT a.id, b.v FROM crowd.t1 a JOIN crowd.t2 b USING (id);
+    SELECT count(lo_from_bytea(n + 20000, 'large')) FROM generate_series(1, 300) n";
+
+#[test]
+fn more_objects_than_the_server_can_lock_are_dropped_in_several_transactions() {
+    let (server, folder) = (Server::private(newest(), &["max_locks_per_transaction=10"]), folder());
+    server.sql("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.sql("shop", MANY);
+    let url = server.url("shop");
+    let archive = backup(folder.path(), &url, &[])["archive"].as_str().unwrap().to_owned();
+    server.sql("postgres", "CREATE DATABASE golden TEMPLATE shop");
+    let all = ["--in-place", "--yes", "--no-safety-backup"];
+    let plan = restore(folder.path(), &archive, &url, &["--in-place", "--dry-run"]).expect(0).json();
+    assert_eq!(plan["drops_at_once"], false);
+    restore(folder.path(), &archive, &url, &all).expect(0);
+    assert_same(&server, "golden", &server, "shop");
+
+    // Killed between two of the transactions: a part is gone, and marked.
+    let mut command = pgcask(["restore", &archive, "--into", &url, &pass(folder.path())]);
+    let child = command.args(all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'crowd'";
+    // Our question is ended with the sessions of all others, now and then.
+    while !server.try_sql("shop", tables).is_ok_and(|count| count != "401") {
+        assert!(began.elapsed().as_secs() < 60, "nothing is dropped");
+    }
+    signal(&child, "KILL");
+    wait(child);
+    let left: u32 = server.value("shop", tables).parse().unwrap();
+    assert!(0 < left && left < 401, "{left} tables are left: not the moment that was meant");
+    assert_eq!(server.value("shop", "SELECT step FROM pgcask_restore.done"), "emptying");
+    let refused = restore(folder.path(), &archive, &url, &["--resume"]).expect(9);
+    assert!(refused.stderr.contains("--in-place"), "{}", refused.stderr);
+    let resume = [&all[..], &["--resume"]].concat();
+    restore(folder.path(), &archive, &url, &resume).expect(0);
+    assert_same(&server, "golden", &server, "shop");
+}
