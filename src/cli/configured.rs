@@ -116,6 +116,7 @@ fn drill(args: &mut DrillArgs, config: &Config) -> Result<()> {
     set(&mut args.rto, seconds(settings.rto));
     set(&mut args.rpo, seconds(settings.rpo));
     set(&mut args.next_in, settings.drill_every);
+    args.upload_evidence |= value(settings.upload_evidence).unwrap_or(false);
     set(&mut args.jobs, settings.jobs);
     server(&mut args.whereto, config)?;
     archive(&mut args.archive, &mut args.find, &mut args.unlock, config)

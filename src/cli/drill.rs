@@ -18,9 +18,9 @@ use super::validate::DemandArgs;
 use crate::archive::Located;
 use crate::drill::evidence::{self, Files, Mark};
 use crate::drill::{
-    Basis, DrillOptions, Drilled, PrivateOptions, QuickOptions, Record, Whereto, drill, text,
+    Basis, DrillOptions, Drilled, Entry, PrivateOptions, QuickOptions, Record, Whereto, drill, text,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::pg::quote::printable;
@@ -96,7 +96,8 @@ EXAMPLES
 
 FILES
   backup-tests/results/test-TIME.json, logs/, reports/ (a page to read and to print),
-  compliance-register.jsonl and .md; and beside the archive ….drill-TIME.json
+  compliance-register.jsonl and .md; and beside the archive ….drill-TIME.json, with --upload-evidence
+  ….evidence-TIME.json, .log and .html
 
 EXIT STATUS
   0 passed · 1 failed · 2 usage · 5 a critical check failed, the RTO was missed, or fewer than 80 % of
@@ -123,6 +124,9 @@ pub struct DrillArgs {
     /// Write no files
     #[arg(long, help_heading = "Evidence", conflicts_with = "evidence")]
     pub no_evidence: bool,
+    /// Put log, record and report beside the archive, too
+    #[arg(long, help_heading = "Evidence")]
+    pub upload_evidence: bool,
     /// Put no mark beside the archive
     #[arg(long, help_heading = "Evidence")]
     pub no_mark: bool,
@@ -149,6 +153,8 @@ struct Answer<'a> {
     #[serde(flatten)]
     record: &'a Record,
     files: Option<&'a Files>,
+    /// What lies beside the archive.
+    uploaded: &'a [String],
 }
 
 impl DrillArgs {
@@ -178,13 +184,17 @@ impl DrillArgs {
         context.about.database(&drilled.record.archive.database);
         context.about.archive(&place, Some(drilled.record.archive.bytes));
         let files = self.keep(&drilled, printer).await?;
+        let uploaded = if self.upload_evidence { self.upload(&drilled).await? } else { Vec::new() };
         let record = &drilled.record;
         if printer.json {
-            printer.json(&Answer { record, files: files.as_ref() })?;
+            printer.json(&Answer { record, files: files.as_ref(), uploaded: &uploaded })?;
         } else {
             print_record(printer, record)?;
             if let Some(files) = &files {
                 printer.line(&format!("report: {}", printable(&files.report.display().to_string())))?;
+            }
+            for place in &uploaded {
+                printer.line(&format!("uploaded: {}", printable(place)))?;
             }
         }
         Ok(if record.verdict.passed { Exit::Good } else { Exit::Validation })
@@ -202,6 +212,14 @@ impl DrillArgs {
             printer.detail(&format!("the drill is not remembered on this machine: {error}"));
         }
         if self.no_evidence { Ok(None) } else { evidence::write(&self.evidence, drilled).map(Some) }
+    }
+
+    /// Puts the evidence beside the archive. It was asked for: that it cannot be is a failure.
+    async fn upload(&self, drilled: &Drilled) -> Result<Vec<String>> {
+        let entry = Entry::of(&drilled.record);
+        let history = if self.no_evidence { vec![entry] } else { evidence::history(&self.evidence, &entry) };
+        let uploaded = evidence::upload(drilled, &history).await;
+        uploaded.context(|| "put the evidence of the drill beside the archive".to_owned())
     }
 }
 

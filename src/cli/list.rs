@@ -12,9 +12,11 @@ use crate::drill::evidence::last_mark;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::pg::quote::printable;
+use crate::store::beside;
 use crate::store::list::{Backup, Filter, list};
 use crate::store::naming::Kind;
 use crate::store::sidecar::{self, Metadata};
+
 use crate::store::{Location, Store, notes};
 
 /// Sidecars read at the same time.
@@ -85,6 +87,8 @@ struct LastDrill {
     at: Timestamp,
     result: String,
     recovery_seconds: Option<f64>,
+    /// Its record, log and page, where they were put beside the archive.
+    evidence: Vec<String>,
 }
 
 impl ListArgs {
@@ -152,6 +156,12 @@ async fn row<'a>(store: &Store, backup: &'a Backup) -> Result<Row<'a>> {
             at: mark.entry.at,
             result: mark.entry.result,
             recovery_seconds: mark.entry.rto_measured_seconds,
+            evidence: ["json", "log", "html"]
+                .map(|form| beside::evidence_name(mark.entry.at, form))
+                .into_iter()
+                .filter(|end| backup.later.contains(end))
+                .map(|end| store.display(&format!("{}.{end}", backup.key)))
+                .collect(),
         }),
     })
 }

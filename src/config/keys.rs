@@ -298,6 +298,13 @@ pub const KEYS: &[Key] = &[
         "3mo",
         "How long a drill counts, and after what time the next is due.",
     ),
+    key(
+        EACH,
+        "upload_evidence",
+        Form::Flag,
+        "false",
+        "Put log, record and report of each drill beside the archive that it restored.",
+    ),
     key(EACH, "max_rate", Form::Bytes, "none", "Most bytes of rows that a restore loads in a second."),
     // Stores.
     key(

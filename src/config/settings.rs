@@ -60,6 +60,8 @@ pub struct Settings {
     pub rpo: Set<jiff::Span>,
     /// How long a drill counts.
     pub drill_every: Set<jiff::Span>,
+    /// Whether a drill's evidence is put beside its archive.
+    pub upload_evidence: Set<bool>,
     /// Bytes a second.
     pub max_rate: Set<u64>,
     /// `P0=pattern,…`, as `--priority` takes them.
@@ -102,6 +104,7 @@ impl Config {
             rto: of.span("rto")?,
             rpo: of.span("rpo")?,
             drill_every: of.span("drill_every")?,
+            upload_evidence: of.flag("upload_evidence")?,
             max_rate: of.text("max_rate")?.and_then(|text| {
                 let bytes = super::file::bytes(&text.value)?;
                 Some(text.map(|_| bytes))

@@ -30,6 +30,40 @@ pub struct Files {
     pub register: PathBuf,
 }
 
+/// The drills of the same database and kind that a folder's register tells of, the oldest first.
+pub fn history(folder: &Path, entry: &Entry) -> Vec<Entry> {
+    let mut history = register::read(folder);
+    history.retain(|other| other.database == entry.database && other.kind == entry.kind);
+    history
+}
+
+/// Puts record, log and page of a drill beside its archive, each an object of its own that is written once; gives their places.
+/// `history`: the drills so far, this one included.
+///
+/// # Errors
+/// Those of the store. What was put before stays: it is true.
+pub async fn upload(drilled: &Drilled, history: &[Entry]) -> Result<Vec<String>> {
+    let record = &drilled.record;
+    let Place { store, key } = Place::of(&record.archive.place)?;
+    let parts = [
+        ("json", json(record)?),
+        ("log", drilled.log.clone().into_bytes()),
+        ("html", report::page(record, history).into_bytes()),
+    ];
+    let mut places = Vec::new();
+    for (form, bytes) in parts {
+        let end = beside::evidence_name(record.started_at, form);
+        beside::put(&store, &key, &end, bytes).await?;
+        places.push(store.display(&format!("{key}.{end}")));
+    }
+    Ok(places)
+}
+
+fn json(record: &Record) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(record)
+        .map_err(|error| Error::with_source(ErrorKind::Failed, "write the record of the drill", error))
+}
+
 /// Writes the files of a drill into a folder: `logs/`, `results/`, `reports/`, and the register.
 ///
 /// # Errors
@@ -42,15 +76,12 @@ pub fn write(folder: &Path, drilled: &Drilled) -> Result<Files> {
             Error::with_source(ErrorKind::Failed, format!("make {}", path.display()), error)
         })?;
     }
-    let json = serde_json::to_vec_pretty(record)
-        .map_err(|error| Error::with_source(ErrorKind::Failed, "write the record of the drill", error))?;
-    let (name, results) = first_free(&folder.join("results"), &record.stamp(), &json)?;
+    let (name, results) = first_free(&folder.join("results"), &record.stamp(), &json(record)?)?;
     let log = folder.join("logs").join(format!("{name}.log"));
     put(&log, drilled.log.as_bytes())?;
     let entry = Entry::of(record);
     register::add(folder, &entry)?;
-    let mut history = register::read(folder);
-    history.retain(|other| other.database == entry.database && other.kind == entry.kind);
+    let history = history(folder, &entry);
     let page = folder.join("reports").join(format!("{name}.html"));
     put(&page, report::page(record, &history).as_bytes())?;
     Ok(Files { log, results, report: page, register: folder.join(register::LINES) })

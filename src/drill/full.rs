@@ -91,8 +91,14 @@ pub async fn drill(
     recorder.note(&format!("drill of {place}"));
     let mut tested = quick(place, &options.quick, keys, clock, &shared, stop).await?;
     demand_key(&mut tested.checks);
-    let mut run =
-        Run { options, checks: tested.checks.clone(), server: None, measured: None, restored: None };
+    let mut run = Run {
+        options,
+        checks: tested.checks.clone(),
+        server: None,
+        opening: tested.opening_seconds,
+        measured: None,
+        restored: None,
+    };
     let mut forecast = None;
     if let Some(archive) = &tested.archive {
         // A forecast that cannot be made says nothing about the backup.
@@ -141,7 +147,9 @@ struct Run<'a> {
     options: &'a DrillOptions,
     checks: Vec<Check>,
     server: Option<ServerFacts>,
-    /// Seconds of the recovery.
+    /// Seconds of opening the archive, its key included.
+    opening: f64,
+    /// Seconds of the recovery, that included.
     measured: Option<f64>,
     /// Rows, objects.
     restored: Option<(u64, u64)>,
@@ -218,7 +226,7 @@ impl Run<'_> {
             ended = target.ended() => Err(ended),
             () = async { stop.requested().await; tokio::time::sleep(GRACE).await } => Err(stop.error()),
         };
-        let seconds = began.elapsed().as_secs_f64();
+        let seconds = self.opening + began.elapsed().as_secs_f64();
         match result {
             Ok(summary) => {
                 self.measured = Some(seconds);
@@ -320,7 +328,7 @@ impl Run<'_> {
         };
         let tables = tables(tested.archive.as_ref(), manifest.as_ref(), &timeline);
         let kind = if self.is_of_tables() { TestType::Tables } else { TestType::Full };
-        let Self { options, checks, server, measured, restored } = self;
+        let Self { options, checks, server, opening: _, measured, restored } = self;
         let jobs = u32::try_from(options.jobs).unwrap_or(u32::MAX);
         let bytes: u64 = timeline.steps.iter().filter(|step| step.work == "load").map(|step| step.cost).sum();
         let (rows, objects) = restored.unwrap_or_default();

@@ -1,5 +1,7 @@
 //! The test that needs no server: is the archive there, whole, authentic, what its metadata says, and young enough?
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,9 @@ use crate::store::get::Source;
 use crate::store::list::{Filter, list};
 use crate::store::sidecar::{self, Metadata, hex};
 use crate::store::{StoreError, naming};
+
+/// The phase in which the archive is opened: a recovery begins with it.
+pub(super) const OPENING: &str = "opening the archive";
 
 /// The name of the check of the archive's age.
 pub const AGE: &str = "age within the RPO";
@@ -87,6 +92,8 @@ pub struct Quick {
     pub age_seconds: Option<f64>,
     /// The archive, opened, if a key opens it and nothing stands against that.
     pub archive: Option<OpenArchive>,
+    /// How long opening it took, from its first byte to the key.
+    pub opening_seconds: f64,
 }
 
 impl Quick {
@@ -115,6 +122,8 @@ pub async fn quick(
         return Ok(test.give_up("the archive is not there"));
     };
     test.size().await?;
+    observer.event(Event::Phase { name: OPENING });
+    let began = Instant::now();
     let found = Found::locate(source.clone()).await;
     let found = match found {
         Err(error) if error.kind() == ErrorKind::Store => return Err(error),
@@ -122,6 +131,8 @@ pub async fn quick(
     };
     let header = found.as_ref().ok().map(|found| found.located().header.clone());
     test.key(found, keys).await;
+    test.opening_seconds = began.elapsed().as_secs_f64();
+    observer.event(Event::Phase { name: "reading all of it" });
     if options.read_all {
         let verifier = match &test.archive {
             Some(archive) => Verifier::with_key(archive.opener().clone())?,
@@ -145,6 +156,7 @@ struct Test {
     metadata: Option<Metadata>,
     archive: Option<OpenArchive>,
     age_seconds: Option<f64>,
+    opening_seconds: f64,
 }
 
 impl Test {
@@ -156,6 +168,7 @@ impl Test {
             metadata: None,
             archive: None,
             age_seconds: None,
+            opening_seconds: 0.0,
         }
     }
 
@@ -381,9 +394,9 @@ impl Test {
     }
 
     fn done(self) -> Quick {
-        let Self { checks, facts, age_seconds, archive, .. } = self;
+        let Self { checks, facts, age_seconds, opening_seconds, archive, .. } = self;
         let damaged = checks.iter().any(|check| check.critical && check.is_failed());
-        Quick { checks, facts, age_seconds, archive: archive.filter(|_| !damaged) }
+        Quick { checks, facts, age_seconds, opening_seconds, archive: archive.filter(|_| !damaged) }
     }
 }
 

@@ -137,7 +137,7 @@ pub struct Record {
     pub verdict: Verdict,
     /// The checks.
     pub checks: Vec<Check>,
-    /// Recovery time: from the plan to the last check.
+    /// Recovery time: from opening the archive to the last check.
     pub rto: Objective,
     /// Age of the archive.
     pub rpo: Objective,

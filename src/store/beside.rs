@@ -34,6 +34,11 @@ pub fn drill_name(at: Timestamp) -> String {
     format!("drill-{}.json", at.strftime("%Y%m%dT%H%M%SZ"))
 }
 
+/// The end of the name of what a drill leaves to read: its record (`json`), log (`log`) or page (`html`).
+pub fn evidence_name(at: Timestamp, form: &str) -> String {
+    format!("evidence-{}.{form}", at.strftime("%Y%m%dT%H%M%SZ"))
+}
+
 /// When the drill was that left this end of a name; `None` for something else.
 pub fn drill_time(end: &str) -> Option<Timestamp> {
     let text = end.strip_prefix("drill-")?.strip_suffix(".json")?;

@@ -23,6 +23,8 @@ pub enum NoteKind {
     Use(Timestamp),
     /// `.drill-<time>.json`: a restore was tried.
     Drill,
+    /// `.evidence-<time>.json`, `.log`, `.html`: what that left to read.
+    Evidence,
     /// `.keys-<n>`: the data key, wrapped for others.
     Keys,
     /// Not known to this version.
@@ -49,6 +51,10 @@ impl NoteKind {
         if kind == "keys" {
             return Some(Self::Keys);
         }
+        if kind == "evidence" {
+            let time = rest.rsplit_once('.').filter(|(_, form)| ["json", "log", "html"].contains(form))?.0;
+            return moment(time).map(|_| Self::Evidence);
+        }
         let value = rest.strip_suffix(".json")?;
         Some(match kind {
             "hold" => Self::Hold(number(value)?),
@@ -67,7 +73,7 @@ impl NoteKind {
             Self::Release(number) => Some(format!(".release-{number}.json")),
             Self::Mark(time) => Some(format!(".prune-{}.json", time.strftime(TIME))),
             Self::Use(time) => Some(format!(".use-{}.json", time.strftime(TIME))),
-            Self::Drill | Self::Keys | Self::Unknown => None,
+            Self::Drill | Self::Evidence | Self::Keys | Self::Unknown => None,
         }
     }
 }
@@ -122,7 +128,20 @@ mod tests {
         assert_eq!(NoteKind::parse(".prune-20261123T030405Z.json"), NoteKind::Mark(time));
         assert_eq!(NoteKind::parse(".keys-1"), NoteKind::Keys);
         assert_eq!(NoteKind::parse(".drill-20261123T030405Z.json"), NoteKind::Drill);
-        for strange in [".hold-01.json", ".hold-x.json", ".prune-now.json", ".wal-1.json", ".txt", "x", ""] {
+        for form in ["json", "log", "html"] {
+            assert_eq!(NoteKind::parse(&format!(".evidence-20261123T030405Z.{form}")), NoteKind::Evidence);
+        }
+        for strange in [
+            ".evidence-20261123T030405Z.exe",
+            ".evidence-x.log",
+            ".hold-01.json",
+            ".hold-x.json",
+            ".prune-now.json",
+            ".wal-1.json",
+            ".txt",
+            "x",
+            "",
+        ] {
             assert_eq!(NoteKind::parse(strange), NoteKind::Unknown, "{strange}");
         }
     }

@@ -301,6 +301,32 @@ fn the_page_on_stores_can_be_walked() {
 }
 
 #[test]
+fn the_page_on_backups_can_be_walked() {
+    walk_and_find(
+        "docs/backups.md",
+        &[
+            ("The daily one, by hand", "passed: "),
+            ("Before a deployment", "/pre-deploy/"),
+            ("A part of it", "/manual/"),
+            ("In two places", "elsewhere/shop/daily/"),
+        ],
+    );
+}
+
+#[test]
+fn the_page_on_incidents_can_be_walked() {
+    walk_and_find(
+        "docs/incidents.md",
+        &[
+            ("0–15 minutes: stop it, and keep what is there", "held: "),
+            ("15–60 minutes: bring it back", "content proven equal"),
+            ("Afterwards", "shop_before_"),
+            ("Afterwards", "released: "),
+        ],
+    );
+}
+
+#[test]
 fn the_page_on_monitoring_can_be_walked() {
     walk_and_find(
         "docs/monitoring.md",

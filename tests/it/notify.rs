@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::harness::cli::{Run, folder, pgcask, run};
 use crate::harness::output;
 use crate::harness::postgres::{Server, newest};
-use crate::harness::receivers::{HttpReceiver, Request, SmtpReceiver};
+use crate::harness::receivers::{HttpReceiver, Request, Secured, SmtpReceiver, certificate};
 
 /// Runs the program in a folder with this configuration.
 fn with(folder: &Path, toml: &str, args: &[&str]) -> Run {
@@ -178,6 +179,45 @@ fn a_mail_is_handed_over_also_at_the_second_attempt() {
     assert_eq!(mail.to.len(), 2);
     assert!(mail.data.contains("Subject: backup of gone FAILED on "), "{}", mail.data);
     assert!(mail.data.contains("there_is_none"), "{}", mail.data);
+}
+
+#[test]
+fn mail_is_secured_by_tls_that_is_verified_or_not_sent() {
+    let folder = folder();
+    let (config, authority) = certificate();
+    std::fs::write(folder.path().join("ca.pem"), authority).unwrap();
+    let attempt = |smtp: &SmtpReceiver, tls: &str, trusted: bool| {
+        let toml = format!(
+            "[notify.mail]\ntype = \"email\"\nsmtp_host = \"localhost\"\nsmtp_port = {}\ntls = \"{tls}\"\nuser = \"robot\"\npassword = \"planted-secret\"\n\
+             from = \"pgcask@example.org\"\nto = [\"ops@example.org\"]\n",
+            smtp.port
+        );
+        let file = folder.path().join("pgcask.toml");
+        std::fs::write(&file, toml).unwrap();
+        output(Command::new("chmod").arg("600").arg(&file));
+        let mut command = pgcask(["notify", "test"]);
+        command.current_dir(folder.path());
+        // Where the authorities are looked for that the system trusts.
+        let authorities = if trusted { folder.path().join("ca.pem") } else { "/nonexistent".into() };
+        run(command.env("SSL_CERT_FILE", authorities))
+    };
+    for (secured, tls) in [
+        (Secured::StartTls(Arc::clone(&config)), "starttls"),
+        (Secured::Implicit(Arc::clone(&config)), "implicit"),
+    ] {
+        let smtp = SmtpReceiver::secured(0, secured);
+        attempt(&smtp, tls, true).expect(0);
+        let mails = smtp.mails();
+        assert!(mails.len() == 1 && mails[0].secure && mails[0].login.is_some(), "{tls}: {mails:?}");
+        // A certificate that nobody vouches for.
+        let refused = attempt(&smtp, tls, false).expect(1);
+        assert!(refused.stdout.contains("NOT TOLD: localhost: "), "{refused:?}");
+        assert_eq!(smtp.mails().len(), 1, "{tls}");
+    }
+    // A server, or somebody in between, that offers no TLS gets neither the password nor the mail.
+    let plain = SmtpReceiver::start(0);
+    let refused = attempt(&plain, "starttls", true).expect(1);
+    assert!(plain.mails().is_empty() && !refused.stdout.contains("planted-secret"), "{refused:?}");
 }
 
 #[test]

@@ -92,6 +92,18 @@ fn links_in_the_documents_lead_somewhere() {
 }
 
 #[test]
+fn each_page_is_in_the_book() {
+    let docs = root().join("docs");
+    let summary = std::fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+    let missing: Vec<_> = files_below(&docs, "md")
+        .iter()
+        .map(|page| page.strip_prefix(&docs).unwrap().display().to_string())
+        .filter(|page| page != "SUMMARY.md" && !summary.contains(&format!("]({page})")))
+        .collect();
+    assert!(missing.is_empty(), "give each a line in docs/SUMMARY.md: {missing:?}");
+}
+
+#[test]
 fn each_kind_of_object_has_a_case() {
     let fixtures = root().join("tests/fixtures/kinds");
     let mut missing = Vec::new();

@@ -12,6 +12,7 @@ usage: cargo xtask COMMAND
   test --zoo                    every kind of object and random schemas, brought back on PostgreSQL 13 to 18
   check                         formatting, lints, docs, licences: what to run before each commit
   ci                            exactly what continuous integration runs
+  book                          make a book of docs/, in target/book
   docs                          write docs/reference/cli.md from the program's help
   demo [--orders N] [--program FILE]   a guided tour on a throw-away server: backup, disaster, recovery, proof
   bench [--prepare] [--help]    against pg_dump and pg_restore, interleaved in one run
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         "test" => commands::test::run(rest),
         "check" => commands::check::run_check(),
         "ci" => commands::run("bash", &[".ci/run"]),
+        "book" => commands::book::run_book(),
         "docs" => commands::test::write_docs(),
         "demo" => commands::demo::run_demo(rest),
         "bench" => bench(rest),

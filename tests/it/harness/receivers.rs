@@ -1,10 +1,13 @@
 //! Small servers that take what the program sends, and keep it: HTTP and SMTP.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What an HTTP server was asked.
 #[derive(Debug, Clone)]
@@ -138,9 +141,30 @@ pub(crate) struct Mail {
     pub(crate) from: String,
     pub(crate) to: Vec<String>,
     pub(crate) data: String,
+    /// It came through TLS.
+    pub(crate) secure: bool,
 }
 
-/// An SMTP server on 127.0.0.1 without TLS, which takes any login.
+/// How an SMTP server secures its connections.
+#[derive(Debug, Clone)]
+pub(crate) enum Secured {
+    No,
+    StartTls(Arc<ServerConfig>),
+    Implicit(Arc<ServerConfig>),
+}
+
+/// A certificate for `localhost`, and what a client must trust for it: a server's configuration, the authority as PEM.
+pub(crate) fn certificate() -> (Arc<ServerConfig>, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    (Arc::new(config), made.cert.pem())
+}
+
+/// An SMTP server on 127.0.0.1, which takes any login.
 #[derive(Debug)]
 pub(crate) struct SmtpReceiver {
     pub(crate) port: u16,
@@ -148,8 +172,12 @@ pub(crate) struct SmtpReceiver {
 }
 
 impl SmtpReceiver {
-    /// The first `refused` mails are put off with a temporary failure.
+    /// Without TLS. The first `refused` mails are put off with a temporary failure.
     pub(crate) fn start(refused: usize) -> Self {
+        Self::secured(refused, Secured::No)
+    }
+
+    pub(crate) fn secured(refused: usize, secured: Secured) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let taken: Arc<Mutex<Vec<Mail>>> = Arc::default();
@@ -157,7 +185,7 @@ impl SmtpReceiver {
         std::thread::spawn(move || {
             let mut left = refused;
             for connection in listener.incoming().flatten() {
-                if let Some(mail) = smtp_dialogue(&connection, &mut left) {
+                if let Some(mail) = receive(connection, &secured, &mut left) {
                     kept.lock().unwrap().push(mail);
                 }
             }
@@ -171,54 +199,98 @@ impl SmtpReceiver {
     }
 }
 
-/// One dialogue (RFC 5321), to its end; the mail, if one was taken.
-fn smtp_dialogue(connection: &TcpStream, refuse: &mut usize) -> Option<Mail> {
-    let mut reader = BufReader::new(connection);
-    let say = |text: &str| drop((&*connection).write_all(format!("{text}\r\n").as_bytes()));
-    let (mut mail, mut whole) = (Mail::default(), false);
-    say("220 receiver");
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            break;
+/// One connection to its end; the mail, if one was taken.
+fn receive(mut connection: TcpStream, secured: &Secured, refuse: &mut usize) -> Option<Mail> {
+    let tls = |connection, config: &Arc<ServerConfig>| {
+        StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), connection)
+    };
+    match secured {
+        Secured::No => {
+            Smtp { stream: &mut connection, secure: false, offers_tls: false }.dialogue(true, refuse)
         }
-        let line = line.trim_end();
-        match line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase().as_str() {
-            "EHLO" => say("250-receiver\r\n250 AUTH PLAIN"),
-            "AUTH" => {
-                mail.login = line.rsplit(' ').next().map(str::to_owned);
-                say("235 ok");
-            }
-            "MAIL" if *refuse > 0 => {
-                *refuse -= 1;
-                say("451 later");
-            }
-            "MAIL" => {
-                line.clone_into(&mut mail.from);
-                say("250 ok");
-            }
-            "RCPT" => {
-                mail.to.push(line.to_owned());
-                say("250 ok");
-            }
-            "DATA" => {
-                say("354 go on");
-                loop {
-                    let mut line = String::new();
-                    if reader.read_line(&mut line).ok()? == 0 || line == ".\r\n" {
-                        break;
-                    }
-                    mail.data.push_str(&line);
-                }
-                whole = true;
-                say("250 taken");
-            }
-            "QUIT" => {
-                say("221 bye");
-                break;
-            }
-            _ => say("250 ok"),
+        Secured::Implicit(config) => {
+            let mut stream = tls(connection, config);
+            Smtp { stream: &mut stream, secure: true, offers_tls: false }.dialogue(true, refuse)
+        }
+        Secured::StartTls(config) => {
+            // It ends with the client's STARTTLS, and begins anew.
+            Smtp { stream: &mut connection, secure: false, offers_tls: true }.dialogue(true, refuse);
+            let mut stream = tls(connection, config);
+            Smtp { stream: &mut stream, secure: true, offers_tls: false }.dialogue(false, refuse)
         }
     }
-    whole.then_some(mail)
+}
+
+/// One end of a dialogue (RFC 5321).
+struct Smtp<'a, S> {
+    stream: &'a mut S,
+    secure: bool,
+    offers_tls: bool,
+}
+
+impl<S: Read + Write> Smtp<'_, S> {
+    fn say(&mut self, text: &str) {
+        drop(self.stream.write_all(format!("{text}\r\n").as_bytes()).and_then(|()| self.stream.flush()));
+    }
+
+    /// One line, with its end; `None` at the end of the connection.
+    fn line(&mut self) -> Option<String> {
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while !line.ends_with(b"\n") {
+            if self.stream.read(&mut byte).ok()? == 0 {
+                return None;
+            }
+            line.extend(byte);
+        }
+        String::from_utf8(line).ok()
+    }
+
+    /// The mail, if one was taken. `greets`: the connection is new.
+    fn dialogue(mut self, greets: bool, refuse: &mut usize) -> Option<Mail> {
+        let (mut mail, mut whole) = (Mail { secure: self.secure, ..Mail::default() }, false);
+        if greets {
+            self.say("220 receiver");
+        }
+        while let Some(line) = self.line() {
+            let line = line.trim_end();
+            match line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase().as_str() {
+                "EHLO" if self.offers_tls => self.say("250-receiver\r\n250-STARTTLS\r\n250 AUTH PLAIN"),
+                "EHLO" => self.say("250-receiver\r\n250 AUTH PLAIN"),
+                "STARTTLS" if self.offers_tls => {
+                    self.say("220 go on");
+                    return None;
+                }
+                "AUTH" => {
+                    mail.login = line.rsplit(' ').next().map(str::to_owned);
+                    self.say("235 ok");
+                }
+                "MAIL" if *refuse > 0 => {
+                    *refuse -= 1;
+                    self.say("451 later");
+                }
+                "MAIL" => {
+                    line.clone_into(&mut mail.from);
+                    self.say("250 ok");
+                }
+                "RCPT" => {
+                    mail.to.push(line.to_owned());
+                    self.say("250 ok");
+                }
+                "DATA" => {
+                    self.say("354 go on");
+                    while let Some(line) = self.line().filter(|line| line != ".\r\n") {
+                        mail.data.push_str(&line);
+                    }
+                    whole = true;
+                    self.say("250 taken");
+                }
+                "QUIT" => {
+                    self.say("221 bye");
+                    break;
+                }
+                _ => self.say("250 ok"),
+            }
+        }
+        whole.then_some(mail)
+    }
 }
