@@ -147,6 +147,7 @@ impl RestoreArgs {
         let printer = context.printer;
         let target =
             ConnectOptions::resolve(Some(&self.into), &EnvLookup::system()).map_err(PgError::from)?;
+        context.about.database(&target.database);
         for warning in &target.warnings {
             printer.warning(warning);
         }

@@ -76,6 +76,7 @@ impl RollbackArgs {
         let printer = context.printer;
         let url = self.target.as_deref().or(self.database.as_deref());
         let target = ConnectOptions::resolve(url, &EnvLookup::system()).map_err(PgError::from)?;
+        context.about.database(&target.database);
         if self.list {
             return list(printer, &leftovers(&target, None).await?);
         }

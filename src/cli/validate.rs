@@ -89,6 +89,7 @@ impl ValidateArgs {
         let printer = context.printer;
         let url = self.target.as_deref().or(self.database.as_deref());
         let target = ConnectOptions::resolve(url, &EnvLookup::system()).map_err(PgError::from)?;
+        context.about.database(&target.database);
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
         let Some(against) = &self.against else {

@@ -13,6 +13,7 @@ use crate::drill::{
     by_database, ending, judge, usual_bytes,
 };
 use crate::error::{Error, Result};
+use crate::operate::hold::{self, Hold};
 use crate::store::list::{Backup, Filter, list};
 use crate::store::naming::Kind;
 use crate::store::notes;
@@ -85,6 +86,8 @@ pub struct StoreState {
     pub databases: Vec<DatabaseState>,
     /// What was run, by its audit log, the oldest first.
     pub runs: Vec<RunFacts>,
+    /// Who holds which backup, and why.
+    pub holds: Vec<Hold>,
 }
 
 /// One database in one store.
@@ -152,6 +155,7 @@ pub async fn gather(wish: &Wish, runs: &[Run], now: Timestamp) -> Estate {
                 health: None,
                 databases: Vec::new(),
                 runs: Vec::new(),
+                holds: Vec::new(),
             },
         }
     });
@@ -179,7 +183,17 @@ async fn look(watched: &Watched, wish: &Wish, runs: &[Run], now: Timestamp) -> R
         Some(since) => super::runs::runs(&store, since).await?,
         None => Vec::new(),
     };
-    Ok(StoreState { store: watched.name.clone(), unreachable: None, health: Some(health), databases, runs })
+    // What a hold says is an object of its own: it is read for people only.
+    let wanted = wish.runs_since.is_some() && listing.backups.iter().any(Backup::is_held);
+    let holds = if wanted { hold::holds(&store, None, false).await? } else { Vec::new() };
+    Ok(StoreState {
+        store: watched.name.clone(),
+        unreachable: None,
+        health: Some(health),
+        databases,
+        runs,
+        holds,
+    })
 }
 
 async fn database(

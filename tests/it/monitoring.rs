@@ -33,14 +33,14 @@ fn alerts() -> BTreeSet<String> {
 const NEWEST: &str = "pgcask_backup_newest_timestamp_seconds";
 const OF_SHOP: &str = "{store=\"main\",database=\"shop\"}";
 
-/// When the rules are looked at, in seconds: after three days of unchanging series.
-const NOW: i64 = 3 * 86_400;
+/// When `promtool` looks at the rules, in seconds: after three days of unchanging series.
+const THREE_DAYS: i64 = 3 * 86_400;
 
 /// A case: an alert, whether it fires, and the series on which.
 type Case = (&'static str, bool, Vec<(String, i64)>);
 
 #[expect(clippy::too_many_lines, reason = "a table, a line or two for each case")]
-fn cases() -> Vec<Case> {
+fn cases(now: i64) -> Vec<Case> {
     let shop = |name: &str, value: i64| (format!("{name}{OF_SHOP}"), value);
     let on = |host: &str, name: &str, value: i64| {
         (format!("{name}{{store=\"main\",database=\"shop\",instance=\"{host}\"}}"), value)
@@ -71,30 +71,30 @@ fn cases() -> Vec<Case> {
     };
     let key = |end| vec![of("pgcask_key_expiry_timestamp_seconds", "key=\"ops\"", end)];
     // An older failure in another store than the newer success.
-    let mut two_stores = drilled(NOW - day, 1);
+    let mut two_stores = drilled(now - day, 1);
     two_stores.push(of(
         "pgcask_drill_last_timestamp_seconds",
         "store=\"copy\",database=\"shop\"",
-        NOW - 2 * day,
+        now - 2 * day,
     ));
     two_stores.push(of("pgcask_drill_last_success", "store=\"copy\",database=\"shop\"", 0));
     vec![
         ("PgcaskBackupMissing", true, vec![shop(NEWEST, 0)]),
-        ("PgcaskBackupMissing", false, vec![shop(NEWEST, NOW - day)]),
-        ("PgcaskBackupTooOld", true, vec![shop(NEWEST, NOW - 2 * day), rpo.clone()]),
-        ("PgcaskBackupTooOld", false, vec![shop(NEWEST, NOW - day / 2), rpo.clone()]),
+        ("PgcaskBackupMissing", false, vec![shop(NEWEST, now - day)]),
+        ("PgcaskBackupTooOld", true, vec![shop(NEWEST, now - 2 * day), rpo.clone()]),
+        ("PgcaskBackupTooOld", false, vec![shop(NEWEST, now - day / 2), rpo.clone()]),
         ("PgcaskBackupTooOld", false, vec![shop(NEWEST, 0), rpo.clone()]),
         // One of two hosts has not looked for two days.
-        ("PgcaskBackupTooOld", false, vec![on("a", NEWEST, NOW - 2 * day), on("b", NEWEST, NOW - 60), rpo]),
+        ("PgcaskBackupTooOld", false, vec![on("a", NEWEST, now - 2 * day), on("b", NEWEST, now - 60), rpo]),
         ("PgcaskBackupFailed", true, ran("backup", 0)),
         ("PgcaskBackupFailed", false, [ran("backup", 1), ran("drill", 0)].concat()),
         ("PgcaskTestFailed", true, ran("test", 0)),
         ("PgcaskTestFailed", false, ran("test", 1)),
-        ("PgcaskDrillOverdue", true, drill_due(NOW - day)),
+        ("PgcaskDrillOverdue", true, drill_due(now - day)),
         ("PgcaskDrillOverdue", true, vec![shop("pgcask_drill_last_timestamp_seconds", 0)]),
-        ("PgcaskDrillOverdue", false, [drill_due(NOW + day), drilled(NOW - day, 1)].concat()),
-        ("PgcaskDrillFailed", true, drilled(NOW - day, 0)),
-        ("PgcaskDrillFailed", false, drilled(NOW - day, 1)),
+        ("PgcaskDrillOverdue", false, [drill_due(now + day), drilled(now - day, 1)].concat()),
+        ("PgcaskDrillFailed", true, drilled(now - day, 0)),
+        ("PgcaskDrillFailed", false, drilled(now - day, 1)),
         ("PgcaskDrillFailed", false, two_stores),
         ("PgcaskRecoveryTooSlow", true, vec![shop("pgcask_drill_last_recovery_time_seconds", 3601), rto()]),
         ("PgcaskRecoveryTooSlow", false, vec![shop("pgcask_drill_last_recovery_time_seconds", 3599), rto()]),
@@ -117,24 +117,24 @@ fn cases() -> Vec<Case> {
         ("PgcaskStoreNearlyFull", false, room(1001)),
         ("PgcaskStoreUnreachable", true, vec![of("pgcask_store_up", "store=\"main\"", 0)]),
         ("PgcaskStoreUnreachable", false, vec![of("pgcask_store_up", "store=\"main\"", 1)]),
-        ("PgcaskKeyExpires", true, key(NOW + 29 * day)),
+        ("PgcaskKeyExpires", true, key(now + 29 * day)),
         ("PgcaskKeyExpires", true, vec![of("pgcask_key_usable", "key=\"ops\"", 0)]),
         (
             "PgcaskKeyExpires",
             false,
-            [key(NOW + 31 * day), vec![of("pgcask_key_usable", "key=\"ops\"", 1)]].concat(),
+            [key(now + 31 * day), vec![of("pgcask_key_usable", "key=\"ops\"", 1)]].concat(),
         ),
         ("PgcaskMetricsAbsent", true, vec![("up".to_owned(), 1)]),
         ("PgcaskMetricsAbsent", false, vec![of("pgcask_build_info", "version=\"1\"", 1)]),
         (
             "PgcaskMetricsStale",
             true,
-            vec![("pgcask_metrics_written_timestamp_seconds".to_owned(), NOW - 2 * day)],
+            vec![("pgcask_metrics_written_timestamp_seconds".to_owned(), now - 2 * day)],
         ),
         (
             "PgcaskMetricsStale",
             false,
-            vec![("pgcask_metrics_written_timestamp_seconds".to_owned(), NOW - day)],
+            vec![("pgcask_metrics_written_timestamp_seconds".to_owned(), now - day)],
         ),
     ]
 }
@@ -144,7 +144,7 @@ fn each_alert_fires_and_does_not_fire() {
     let folder = tempfile::tempdir().unwrap();
     let rules = repository("docs/monitoring/alerts.yml").display().to_string();
     output(Command::new(promtool().unwrap()).args(["check", "rules", &rules]));
-    let cases = cases();
+    let cases = cases(THREE_DAYS);
     for fires in [true, false] {
         let covered: BTreeSet<String> =
             cases.iter().filter(|case| case.1 == fires).map(|case| case.0.to_owned()).collect();
@@ -315,6 +315,20 @@ fn a_prometheus_reads_what_is_told_and_alerts_on_it() {
     until(&prometheus, "the failed backup", || {
         firing(&prometheus) == BTreeSet::from(["PgcaskBackupFailed".to_owned()])
     });
+    // All that can be wrong at once, and then nothing at all.
+    let now = pgcask::clock::Clock::System.now().as_second();
+    let mut wrong = String::new();
+    for (number, (_, _, series)) in cases(now).iter().filter(|(_, fires, _)| *fires).enumerate() {
+        for (series, value) in series {
+            // Each has a database, a store and a key of its own.
+            let series = ["shop", "main", "ops"].iter().fold(series.clone(), |series, name| {
+                series.replace(&format!("\"{name}\""), &format!("\"{name}-{number}\""))
+            });
+            wrong.push_str(&format!("{series} {value}\n"));
+        }
+    }
+    std::fs::write(host.path("metrics/pgcask.prom"), wrong).unwrap();
+    until(&prometheus, "all alerts", || firing(&prometheus) == alerts());
 }
 
 #[test]
@@ -403,4 +417,34 @@ fn a_key_that_expires_is_told_beforehand() {
     let gone = GpgHome::new();
     let told = self::run(host.command(&["check", "shop"]).envs([gone.variable()])).expect(2).stdout;
     assert!(told.contains("nothing can be sealed for"), "{told}");
+}
+
+#[test]
+fn each_database_has_its_own_demands() {
+    let server = Server::shared(newest());
+    let (shop, other) = (server.create_db(), server.create_db());
+    let more = format!("[databases.other]\nurl = \"{}\"\nrpo = \"1ms\"\nrto = \"2h\"\n", server.url(&other));
+    let host = Host::new(server, &shop, &more);
+    host.run(&["backup", "shop"]).expect(0);
+    host.run(&["backup", "other"]).expect(0);
+    let status = host.run(&["status", "--json"]).expect(6).json();
+    let levels: Vec<(&str, &str)> = status["databases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["database"].as_str().unwrap(), one["level"].as_str().unwrap()))
+        .collect();
+    assert!(levels.contains(&(&shop, "warning")) && levels.contains(&(&other, "critical")), "{levels:?}");
+    let told = host.run(&["metrics"]).expect(0).stdout;
+    for (name, database, value) in [
+        ("pgcask_recovery_point_target_seconds", &shop, "86400"),
+        ("pgcask_recovery_point_target_seconds", &other, "0.001"),
+        ("pgcask_recovery_time_target_seconds", &other, "7200"),
+    ] {
+        let line = format!("{name}{{database=\"{database}\",store=\"main\"}} {value}\n");
+        assert!(told.contains(&line), "{line}\n{told}");
+    }
+    // A flag holds for all.
+    host.run(&["status", "--rpo", "1h"]).expect(0);
+    host.run(&["check", "other", "--rpo", "1h"]).expect(1);
 }

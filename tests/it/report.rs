@@ -97,7 +97,9 @@ fn a_page_tells_of_all_backups_and_can_be_read() {
         !page.contains("<script") && !page.contains("://") && !page.contains("<b>gone"),
         "self-contained, escaped"
     );
-    for expected in ["&lt;b&gt;gone", ">held</span>", "there is no backup", "the last drill, on "] {
+    for expected in
+        ["&lt;b&gt;gone", ">held</span>", "there is no backup", "the last drill, on ", "an inquiry"]
+    {
         assert!(page.contains(expected), "{expected}");
     }
     let mut browser = Browser::start();

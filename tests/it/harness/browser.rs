@@ -16,7 +16,7 @@ use super::output;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What keeps it from speaking to anybody, and from asking for a first run.
-const QUIET: &str = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync \
+const QUIET: &str = "--headless --no-sandbox --disable-dev-shm-usage --disable-gpu --disable-quic --no-first-run --disable-sync \
                      --disable-background-networking --disable-component-update --hide-scrollbars";
 
 /// One browser with one page.

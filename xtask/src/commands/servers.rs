@@ -1,6 +1,6 @@
 //! `cargo xtask servers`: installs what tests and demo need; with `--start`, runs it until it is told to stop.
 
-use xtask::package::{SEAWEEDFS, SERVERS, TOOLS};
+use xtask::package::{MDBOOK, PROMETHEUS, PUSHGATEWAY, SEAWEEDFS, SERVERS, SHELLCHECK, TOOLS};
 use xtask::postgres::{Build, Options, Postgres};
 use xtask::seaweed::S3;
 use xtask::{Context, Result, install};
@@ -37,6 +37,16 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     print(&format!("client tools 18.6: {}", install::ensure(&TOOLS)?.display()));
     if s3 {
         print(&format!("S3 server: {}", install::ensure(&SEAWEEDFS)?.display()));
+    }
+    if !chosen {
+        for (what, package) in [
+            ("Prometheus", PROMETHEUS),
+            ("Pushgateway", PUSHGATEWAY),
+            ("mdBook", MDBOOK),
+            ("ShellCheck", SHELLCHECK),
+        ] {
+            print(&format!("{what}: {}", install::ensure(&package)?.display()));
+        }
     }
     if start { serve(&majors, s3) } else { Ok(()) }
 }
