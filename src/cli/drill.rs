@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::args::{FindArgs, RPO, RTO, SelectionArgs, UnlockArgs, seconds, span_ahead};
-use super::backup::default_jobs;
+use super::backup::{default_jobs, in_one_line};
 use super::printer::Printer;
 use super::progress::Progress;
 use super::state::{state, this_machine};
@@ -184,7 +184,10 @@ impl DrillArgs {
         context.about.database(&drilled.record.archive.database);
         context.about.archive(&place, Some(drilled.record.archive.bytes));
         let files = self.keep(&drilled, printer).await?;
-        let uploaded = if self.upload_evidence { self.upload(&drilled).await? } else { Vec::new() };
+        let (uploaded, failed) = match self.upload(&drilled).await {
+            Ok(uploaded) => (uploaded, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         let record = &drilled.record;
         if printer.json {
             printer.json(&Answer { record, files: files.as_ref(), uploaded: &uploaded })?;
@@ -197,7 +200,15 @@ impl DrillArgs {
                 printer.line(&format!("uploaded: {}", printable(place)))?;
             }
         }
-        Ok(if record.verdict.passed { Exit::Good } else { Exit::Validation })
+        // What the drill found is told in any case, and a backup that failed it is the worse news.
+        match failed {
+            Some(error) if record.verdict.passed => Err(error),
+            Some(error) => {
+                printer.warning(&in_one_line(&error));
+                Ok(Exit::Validation)
+            }
+            None => Ok(if record.verdict.passed { Exit::Good } else { Exit::Validation }),
+        }
     }
 
     /// Keeps the evidence. That a mark cannot be put (a store that may only be read) is told; files must be written.
@@ -214,8 +225,11 @@ impl DrillArgs {
         if self.no_evidence { Ok(None) } else { evidence::write(&self.evidence, drilled).map(Some) }
     }
 
-    /// Puts the evidence beside the archive. It was asked for: that it cannot be is a failure.
+    /// Puts the evidence beside the archive, if that is asked for: that it cannot be is a failure then.
     async fn upload(&self, drilled: &Drilled) -> Result<Vec<String>> {
+        if !self.upload_evidence {
+            return Ok(Vec::new());
+        }
         let entry = Entry::of(&drilled.record);
         let history = if self.no_evidence { vec![entry] } else { evidence::history(&self.evidence, &entry) };
         let uploaded = evidence::upload(drilled, &history).await;

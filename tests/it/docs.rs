@@ -113,6 +113,57 @@ fn the_example_of_the_configuration_passes_its_check() {
     assert!(checked.contains("databases.shop") && checked.contains("stores.offsite"), "{checked}");
 }
 
+/// What a document says in passing, `pgcask COMMAND --flag`: outside of blocks, whose commands are run.
+fn named_in(text: &str) -> Vec<Vec<String>> {
+    let outside: String = text.split("```").step_by(2).collect();
+    let spans = outside.split('`').skip(1).step_by(2);
+    let words = spans.filter_map(|span| span.strip_prefix("pgcask "));
+    words.map(|rest| rest.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn commands_and_flags_that_the_documents_name_are_there() {
+    let mut pages = crate::architecture::files_below(&repository().join("docs"), "md");
+    pages.retain(|page| !page.ends_with("cli.md"));
+    pages.push(repository().join("README.md"));
+    pages.push(repository().join("docs/monitoring/alerts.yml"));
+    let mut helps = std::collections::BTreeMap::new();
+    let mut help = |words: &[&str]| -> String {
+        let key = words.join(" ");
+        helps.entry(key).or_insert_with(|| run(&mut pgcask([words, &["--help"]].concat())).stdout).clone()
+    };
+    let (all, mut wrong, mut seen) = (commands(), Vec::new(), 0);
+    for page in &pages {
+        for words in named_in(&std::fs::read_to_string(page).unwrap()) {
+            let command = words[0].trim_end_matches([',', '.', ';']);
+            if command.starts_with('-') || !command.starts_with(char::is_lowercase) {
+                continue;
+            }
+            seen += 1;
+            let mut fail =
+                |what: &str| wrong.push(format!("{}: pgcask {}: {what}", page.display(), words.join(" ")));
+            if !all.iter().any(|known| known == command) {
+                fail("no such command");
+                continue;
+            }
+            let mut told = help(&[command]);
+            let actions = commands_in(&told);
+            if let Some(action) = words.get(1).filter(|word| actions.contains(word)) {
+                told = help(&[command, action]);
+            }
+            for flag in words.iter().filter(|word| word.starts_with("--")) {
+                let name: String = flag.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+                if !told.contains(&name) {
+                    fail(&format!("no {name}"));
+                }
+            }
+        }
+    }
+    assert!(seen > 60, "{seen}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(named_in("`pgcask a --b`\n```\n`pgcask c`\n```\n"), [["a", "--b"]]);
+}
+
 #[test]
 fn every_command_has_a_manual_page_and_completions() {
     let folder = tempfile::tempdir().unwrap();
@@ -332,6 +383,7 @@ fn the_page_on_monitoring_can_be_walked() {
         "docs/monitoring.md",
         &[
             ("At a glance", "PGCASK WARNING - shop: it was never restored on trial"),
+            ("A page for people", "backups.html"),
             ("Metrics", "pgcask_backup_last_rows{database=\"shop\",kind=\"daily\",store=\"backups\"} "),
         ],
     );
@@ -344,6 +396,7 @@ fn the_page_on_compliance_can_be_walked() {
         &[
             ("What was removed, and when", "prune"),
             ("Is it whole, and can it be restored", ": sound, "),
+            ("Was a restore tried", "\"result\":\"passed\""),
             ("Who did what", "whole: "),
             ("Who did what", "hold release"),
         ],

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::outcome;
 use crate::harness::cli::{Run, backup, folder, pass, pgcask, run, signal, spawn, wait};
 use crate::harness::postgres::{Build, Server, newest};
+use crate::harness::s3::S3Server;
 use crate::swap::{SHOP, databases};
 
 /// A table whose name no report may take for mark-up.
@@ -256,6 +257,30 @@ fn evidence_is_put_beside_the_archive_on_request() {
     let remove = ["prune", "--store", &store, "--backup", &id, "--grace", "0s", "--apply"];
     run(&mut place.command(&remove)).expect(0);
     assert!(uploaded.iter().all(|one| !Path::new(one).exists()), "{uploaded:?}");
+}
+
+#[test]
+fn evidence_that_the_store_does_not_take_is_a_failure_and_hides_none() {
+    let (server, s3, place) = (Server::shared(newest()), S3Server::shared(), Place::new());
+    let source = server.create_db();
+    server.sql(&source, SHOP);
+    let bucket = s3.fresh_bucket();
+    let store = format!("s3://{bucket}");
+    let with = |args: &[&str]| {
+        let mut command = place.command(args);
+        s3.configure(command.arg(place.pass()));
+        run(&mut command)
+    };
+    with(&["backup", &server.url(&source), "--to", &store]).expect(0);
+    s3.deny(&bucket, &[("*", &["PutObject"], "*.evidence-*")]);
+    let url = server.url("postgres");
+    let drill =
+        ["drill", "latest", "--store", &store, "--server", &url, "--no-evidence", "--upload-evidence"];
+    let passed = with(&drill).expect(8);
+    assert!(passed.stdout.contains("\"passed\":true"), "{}", passed.stdout);
+    assert!(passed.stderr.contains("put the evidence of the drill beside the archive"), "{}", passed.stderr);
+    let failed = with(&[&drill[..], &["--rto", "1ms"]].concat()).expect(5);
+    assert!(failed.stderr.contains("put the evidence of the drill beside the archive"), "{}", failed.stderr);
 }
 
 #[test]
