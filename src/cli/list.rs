@@ -8,15 +8,16 @@ use serde::Serialize;
 use super::Context;
 use super::args::{moment, store_needed, table};
 use super::printer::{human_bytes, human_count};
+use super::state::state;
 use crate::drill::evidence::last_mark;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::pg::quote::printable;
 use crate::store::beside;
+use crate::store::cache::SidecarCache;
 use crate::store::list::{Backup, Filter, list};
 use crate::store::naming::Kind;
-use crate::store::sidecar::{self, Metadata};
-
+use crate::store::sidecar::Metadata;
 use crate::store::{Location, Store, notes};
 
 /// Sidecars read at the same time.
@@ -116,7 +117,9 @@ impl ListArgs {
         }
         let count = if self.limit == 0 { usize::MAX } else { self.limit };
         let shown = listing.backups.get(..count.min(listing.backups.len())).unwrap_or_default();
-        let rows: Vec<Row<'_>> = stream::iter(shown.iter().map(|backup| row(&store, backup)))
+        let folder = state().map(|state| state.sidecars());
+        let cache = SidecarCache::open(folder.as_deref(), &store);
+        let rows: Vec<Row<'_>> = stream::iter(shown.iter().map(|backup| row(&store, &cache, backup)))
             .buffered(READS)
             .try_collect()
             .await?;
@@ -126,6 +129,11 @@ impl ListArgs {
             for line in lines(&rows) {
                 printer.line(&line)?;
             }
+        }
+        let is_all =
+            self.database.is_none() && self.kind.is_none() && self.since.is_none() && self.before.is_none();
+        if let Err(error) = cache.save(&listing.backups, is_all) {
+            printer.detail(&format!("the sidecars that were read are not kept for the next time: {error}"));
         }
         let hidden = listing.backups.len() - shown.len();
         if hidden > 0 {
@@ -139,8 +147,8 @@ impl ListArgs {
     }
 }
 
-async fn row<'a>(store: &Store, backup: &'a Backup) -> Result<Row<'a>> {
-    let metadata = sidecar::read(store, &backup.key).await?;
+async fn row<'a>(store: &Store, cache: &SidecarCache, backup: &'a Backup) -> Result<Row<'a>> {
+    let metadata = cache.read(store, backup).await?;
     let mark = last_mark(store, &backup.key, &backup.later).await?;
     Ok(Row {
         archive: store.display(&backup.key),

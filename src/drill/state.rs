@@ -53,6 +53,11 @@ impl State {
         Self { folder }
     }
 
+    /// The folder of the sidecars that were read before ([`crate::store::cache`]).
+    pub fn sidecars(&self) -> PathBuf {
+        self.folder.join("sidecars")
+    }
+
     /// Remembers a run.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ impl StoreError {
             other if FULL_CODES.contains(&code(other).as_str()) => Self::Full { place },
             other if is_denied(other) => Self::PermissionDenied { place, code: String::new() },
             other if CLOCK_CODES.contains(&code(other).as_str()) => Self::Clock { place, code: code(other) },
-            other => Self::Unreachable { place, reason: chain(other) },
+            other => Self::Unreachable { place, reason: told(&chain(other)) },
         }
     }
 }
@@ -141,6 +141,19 @@ fn code(error: &object_store::Error) -> String {
     // The second form is the client's own, for one of several objects that were to be deleted in one request.
     let code = code_of(&text);
     if code.is_empty() { between(&text, "(code: ", ")") } else { code }
+}
+
+/// An error's text, and of the document that the store explains it with only code and message: the rest of it may quote the
+/// request, with all that was signed and the token of temporary credentials.
+fn told(text: &str) -> String {
+    let Some((client, document)) = text.split_once('<') else { return text.to_owned() };
+    let document = format!("<{document}");
+    let message = document.split_once("<Message>").and_then(|(_, rest)| rest.split_once("</Message>"));
+    let message = message.map(|(message, _)| message.split_whitespace().collect::<Vec<_>>().join(" "));
+    let short = message.filter(|message| message.len() <= 300 && !message.contains('<'));
+    let parts =
+        [client.trim_end_matches([' ', ':']).to_owned(), code_of(&document), short.unwrap_or_default()];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 /// The code in an S3 server's XML document on an error; empty where there is none.
@@ -192,4 +205,23 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_stores_document_only_code_and_message_are_told() {
+        let text = "Error performing PUT http://h/b/k - Server returned non-2xx status code: 400 Bad Request: \
+            <?xml version=\"1.0\"?><Error><Code>ExpiredToken</Code><Message>The token\n is expired.</Message>\
+            <CanonicalRequest>x-amz-security-token:abc</CanonicalRequest><Token-0>abc</Token-0></Error>";
+        assert_eq!(
+            told(text),
+            "Error performing PUT http://h/b/k - Server returned non-2xx status code: 400 Bad Request: ExpiredToken: \
+             The token is expired."
+        );
+        assert_eq!(told("connection refused"), "connection refused");
+        assert_eq!(told("502 Bad Gateway: <html><body>secret</body></html>"), "502 Bad Gateway");
+    }
 }

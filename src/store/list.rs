@@ -36,6 +36,8 @@ pub struct Backup {
     pub facts: KeyFacts,
     /// Length of the archive.
     pub bytes: u64,
+    /// The `.json`.
+    pub sidecar: Object,
     /// What was put beside the archive later: the ends of the names, as `drill-20261125T010203Z.json`, in their order.
     pub later: Vec<String>,
     /// The same, read: what it says of keeping, and when it was written.
@@ -136,11 +138,11 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Listing, StoreError>
     for (key, found) in found {
         let Some(facts) = naming::parse(&key).filter(|facts| filter.takes(facts)) else { continue };
         match found {
-            Found { archive: Some(archive), metadata: Some(_), notes, .. } => {
+            Found { archive: Some(archive), metadata: Some(sidecar), notes, .. } => {
                 let end = |note: &Note| note.object.key.strip_prefix(&format!("{key}."))?.to_owned().into();
                 let mut later: Vec<String> = notes.iter().filter_map(end).collect();
                 later.sort();
-                listing.backups.push(Backup { key, facts, bytes: archive.bytes, later, notes });
+                listing.backups.push(Backup { key, facts, bytes: archive.bytes, sidecar, later, notes });
             }
             other => listing.orphans.extend(other.orphans()),
         }

@@ -5,6 +5,7 @@ pub mod account;
 mod again;
 pub mod archives;
 pub mod beside;
+pub mod cache;
 pub mod error;
 pub mod find;
 pub mod get;

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use pgcask::store::naming::Kind;
+
 use crate::harness::cli::{Run, backup, folder, pass, pgcask, run};
 use crate::harness::place::Place;
 use crate::harness::postgres::{Server, newest};
+use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::s3::S3Server;
 
 /// A name that every place it goes to could misread: keys, URLs, shells, file names.
@@ -155,6 +158,56 @@ fn a_bucket_is_listed_and_searched_as_a_directory_is() {
         let shown = go(&["show", archive, "--store", &store, "--json", &pass(folder.path())]).json();
         assert_eq!(shown["manifest"]["database"], HOSTILE);
     }
+}
+
+/// Sidecars that were read are kept on this machine; what it keeps never shows what the store does not have, and damage to it
+/// is not noticed.
+#[test]
+fn sidecars_are_read_once_and_a_damaged_cache_is_passed_over() {
+    let s3 = S3Server::shared();
+    let place = Place::bucket();
+    let ids = place.plant_many(8);
+    let host = folder();
+    let reads = |more: &[&str]| {
+        let proxy = Proxy::start(&s3.endpoint(), |_, _| Fault::None);
+        let mut command = place.command(&[&["list", "--store", &place.store, "--json"], more].concat());
+        command.env("AWS_ENDPOINT_URL", proxy.endpoint()).env("XDG_STATE_HOME", host.path());
+        let listed = run(&mut command).expect(0);
+        let seen = proxy.seen();
+        (
+            listed.stdout.clone(),
+            self::ids(&listed),
+            seen.iter().filter(|(request, _)| request.class() == "GET json").count(),
+        )
+    };
+    let (first, listed, count) = reads(&[]);
+    assert_eq!((listed, count), (ids.clone(), 8));
+    assert_eq!(reads(&[]), (first.clone(), ids.clone(), 0));
+    // A part of the store is listed, another backup comes: the rest is still known.
+    assert_eq!(reads(&["--kind", "weekly"]).2, 0);
+    let added = place.plant("00000000new1", Kind::Weekly, 2);
+    assert_eq!(reads(&["--kind", "weekly"]).2, 1);
+    assert_eq!(reads(&[]).2, 0);
+    // What is gone from the store is not listed; under the same name, another one is.
+    for suffix in ["", ".sha256", ".json"] {
+        place.delete(&format!("{added}{suffix}"));
+    }
+    assert_eq!(reads(&[]), (first.clone(), ids.clone(), 0));
+    place.plant_with("00000000new1", Kind::Weekly, 2, |sidecar| sidecar["rows"] = 4711.into());
+    assert!(reads(&[]).0.contains("4711"));
+    place.delete(&added);
+    assert_eq!(reads(&[]).1, ids);
+    // Damage, line by line, and a file that is none.
+    let cache =
+        std::fs::read_dir(host.path().join("pgcask/sidecars")).unwrap().next().unwrap().unwrap().path();
+    let good = std::fs::read_to_string(&cache).unwrap();
+    std::fs::write(&cache, good.replacen("\"rows\":1,", "\"rows\":9,", 3)).unwrap();
+    assert_eq!(reads(&[]), (first.clone(), ids.clone(), 3));
+    std::fs::write(&cache, [0, 159, 146, 150, 10]).unwrap();
+    assert_eq!(reads(&[]), (first.clone(), ids.clone(), 8));
+    std::fs::remove_file(&cache).unwrap();
+    std::fs::create_dir(&cache).unwrap();
+    assert_eq!(reads(&[]), (first, ids, 8));
 }
 
 /// Many backups are listed whole, in their order, whatever a page of the store's listing holds; `PGCASK_LIST_BACKUPS` sets how

@@ -164,7 +164,7 @@ fn a_mail_is_handed_over_also_at_the_second_attempt() {
     let (server, folder, smtp) = (Server::shared(newest()), folder(), SmtpReceiver::start(1));
     let db = server.create_db();
     let toml = format!(
-        "{}[notify.mail]\ntype = \"email\"\nsmtp_host = \"127.0.0.1\"\nsmtp_port = {}\ntls = \"none\"\nuser = \"robot\"\npassword = \"pw\"\n\
+        "{}[notify.mail]\ntype = \"email\"\nsmtp_host = \"127.0.0.1\"\nsmtp_port = {}\ntls = \"none\"\nuser = \"robot\"\npassword = \"planted-password-4715\"\n\
          from = \"Backups <pgcask@example.org>\"\nto = [\"ops@example.org\", \"dba@example.org\"]\n",
         databases(server, &db),
         smtp.port
@@ -173,8 +173,8 @@ fn a_mail_is_handed_over_also_at_the_second_attempt() {
     let mails = smtp.mails();
     assert_eq!(mails.len(), 1, "{mails:?}");
     let mail = &mails[0];
-    // "\0robot\0pw" in base64.
-    assert_eq!(mail.login.as_deref(), Some("AHJvYm90AHB3"));
+    // "\0robot\0planted-password-4715" in base64.
+    assert_eq!(mail.login.as_deref(), Some("AHJvYm90AHBsYW50ZWQtcGFzc3dvcmQtNDcxNQ=="));
     assert!(mail.from.contains("<pgcask@example.org>"), "{mail:?}");
     assert_eq!(mail.to.len(), 2);
     assert!(mail.data.contains("Subject: backup of gone FAILED on "), "{}", mail.data);

@@ -1,9 +1,12 @@
 //! Straight to an object store and back, and no secret in any output.
 
-use crate::harness::cli::{folder, pass, pgcask, run};
+use base64::Engine as _;
+
+use crate::harness::cli::{PLANTED, folder, pass, pgcask, run};
 use crate::harness::oracle::content;
 use crate::harness::postgres::{Server, newest};
-use crate::harness::s3::{S3Server, SECRET};
+use crate::harness::proxy::{Fault, Proxy};
+use crate::harness::s3::S3Server;
 
 #[test]
 fn to_s3_and_back_without_a_secret_in_any_output() {
@@ -37,7 +40,52 @@ fn to_s3_and_back_without_a_secret_in_any_output() {
         &["backup", "postgres://u:planted-password-4712@127.0.0.1:1/x", "--to", "s3://backups/prod", &pass],
         7,
     );
-    for secret in [SECRET, "planted-password-4712", "correct horse battery staple"] {
+    for secret in PLANTED {
         assert!(!said.contains(secret), "{secret} in the output:\n{said}");
+    }
+}
+
+/// A store that turns a request away may quote all of it, with the token of temporary credentials.
+#[test]
+fn what_a_store_quotes_of_a_request_is_not_told() {
+    let (server, s3, folder) = (Server::shared(newest()), S3Server::shared(), folder());
+    let bucket = s3.fresh_bucket();
+    let source = server.create_db();
+    let (url, to, pass) = (server.url(&source), format!("s3://{bucket}/prod"), pass(folder.path()));
+    let key = base64::engine::general_purpose::STANDARD.encode("planted-secret-of-32-bytes-12345");
+    let config = folder.path().join("pgcask.toml");
+    let text = format!(
+        "[stores.wire]\nurl = \"{to}\"\nencryption = \"sse-c\"\ncustomer_key = {{ env = \"CUSTOMER_KEY\" }}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.display().to_string();
+    for (status, code) in
+        [(400, "ExpiredToken"), (403, "SignatureDoesNotMatch"), (500, "InternalError"), (404, "NoSuchKey")]
+    {
+        let proxy = Proxy::start(&s3.endpoint(), move |_, _| Fault::Echo(status, code));
+        for args in [
+            &["backup", &url, "--to", "wire", "-v", "--json", &pass][..],
+            &["list", "--store", &to, "-v"],
+            &["prune", "--store", &to, "--apply", "-v"],
+            &["verify", &format!("{to}/x.cask"), "-v", &pass],
+        ] {
+            let mut command = pgcask([&["--config", config.as_str()], args].concat());
+            s3.configure(&mut command);
+            command.env("AWS_SESSION_TOKEN", "planted-token-4714").env("PGCASK_STORE_TIMEOUT", "0");
+            command.env("AWS_ENDPOINT_URL", proxy.endpoint()).env("CUSTOMER_KEY", &key);
+            let ended = run(&mut command);
+            assert!(
+                !ended.stderr.contains(&key) && !ended.stderr.contains("CanonicalRequest"),
+                "{}",
+                ended.stderr
+            );
+            assert!(ended.code != 0 || args[0] == "list", "{args:?}: {ended:?}");
+        }
+        let tokens = proxy
+            .seen()
+            .iter()
+            .filter(|(request, _)| request.header("x-amz-security-token").is_some())
+            .count();
+        assert!(tokens > 0, "the token was sent");
     }
 }

@@ -18,12 +18,18 @@ use crate::harness::postgres::{Db, Server, newest};
 use crate::harness::proxy::{Fault, Proxy, Request};
 use crate::harness::s3::S3Server;
 
-/// A database, a key, and a place of its own for each schedule.
+/// A database, and its content.
+struct Source {
+    database: Db<'static>,
+    golden: BTreeMap<String, String>,
+}
+
+/// Databases, a key, and a place of its own for each schedule.
 struct Bench {
     server: &'static Server,
     s3: &'static S3Server,
-    source: Db<'static>,
-    golden: BTreeMap<String, String>,
+    /// One whose archive has one part, and one whose archive has several.
+    sources: [Source; 2],
     folder: tempfile::TempDir,
     bucket: &'static str,
 }
@@ -32,19 +38,25 @@ impl Bench {
     fn new() -> Self {
         static BUCKET: LazyLock<String> = LazyLock::new(|| S3Server::shared().fresh_bucket());
         let server = Server::shared(newest());
-        let source = server.create_db();
-        server.sql(
-            &source,
-            "CREATE TABLE orders AS SELECT i AS id, md5(i::text) AS note FROM generate_series(1, 3000) i;
-             ALTER TABLE orders ADD PRIMARY KEY (id); CREATE TABLE none (c int);
-             CREATE VIEW newest AS SELECT max(id) FROM orders; CREATE SEQUENCE s START 42",
-        );
-        let golden = content(server, &source);
+        let sources = [3_000, 250_000].map(|rows| {
+            let database = server.create_db();
+            let sql = format!(
+                "CREATE TABLE orders AS SELECT i AS id, md5(i::text) || md5((i * 3)::text) AS note
+                     FROM generate_series(1, {rows}) i;
+                 ALTER TABLE orders ADD PRIMARY KEY (id); CREATE TABLE none (c int);
+                 CREATE VIEW newest AS SELECT max(id) FROM orders; CREATE SEQUENCE s START 42"
+            );
+            server.sql(&database, &sql);
+            let golden = content(server, &database);
+            Source { database, golden }
+        });
         let folder = folder();
+        let config = format!("[stores.faulty]\nurl = \"s3://{}\"\npart_size = \"5M\"\n", *BUCKET);
+        std::fs::write(folder.path().join("pgcask.toml"), config).unwrap();
         let (secret, public) = pgcask::seal::recipient::generate_identity();
         std::fs::write(folder.path().join("key"), secret.as_bytes()).unwrap();
         std::fs::write(folder.path().join("key.pub"), public).unwrap();
-        Self { server, s3: S3Server::shared(), source, golden, folder, bucket: &BUCKET }
+        Self { server, s3: S3Server::shared(), sources, folder, bucket: &BUCKET }
     }
 
     fn path(&self, name: &str) -> String {
@@ -53,7 +65,7 @@ impl Bench {
 
     /// The program, on a host of its own for each name.
     fn command(&self, host: &str, args: &[&str]) -> Command {
-        let mut command = pgcask(args);
+        let mut command = pgcask([&["--config", &self.path("pgcask.toml")], args].concat());
         self.s3.configure(&mut command);
         command.env("XDG_STATE_HOME", self.path(host)).env("PGCASK_STORE_TIMEOUT", "1");
         command
@@ -67,8 +79,8 @@ impl Bench {
         format!("s3://{}/{place}", self.bucket)
     }
 
-    fn backup(&self, proxy: Option<&Proxy>, place: &str) -> Run {
-        let (url, store, key) = (self.server.url(&self.source), self.store(place), self.path("key.pub"));
+    fn backup(&self, proxy: Option<&Proxy>, source: &Source, place: &str) -> Run {
+        let (url, store, key) = (self.server.url(&source.database), self.store(place), self.path("key.pub"));
         let args = ["backup", &url, "--to", &store, "--json", "--jobs", "2", "-r", &key];
         match proxy {
             Some(proxy) => self.through(proxy, place, &args),
@@ -87,7 +99,7 @@ impl Bench {
     }
 
     /// Restores, perhaps through faults; whatever reports success has the same content.
-    fn restore(&self, proxy: Option<&Proxy>, place: &str, archive: &str) -> Run {
+    fn restore(&self, proxy: Option<&Proxy>, source: &Source, place: &str, archive: &str) -> Run {
         let target = self.server.fresh_name();
         let (into, key) = (self.server.url(&target), self.path("key"));
         let args = ["restore", archive, "--into", &into, "--create", "--json", "--jobs", "2", "-i", &key];
@@ -99,7 +111,7 @@ impl Bench {
         if self.server.value("postgres", &created) == "1" {
             let target = self.server.adopt(target);
             if ended.code == 0 {
-                assert_eq!(content(self.server, &target), self.golden);
+                assert_eq!(content(self.server, &target), source.golden);
             }
         }
         ended
@@ -108,7 +120,7 @@ impl Bench {
     /// The next run is none the wiser: it makes a backup, and what was left is named.
     fn goes_on(&self, place: &str) {
         let before = self.listed(place);
-        let next = self.backup(None, place).expect(0).json();
+        let next = self.backup(None, &self.sources[0], place).expect(0).json();
         let after = self.listed(place);
         assert_eq!(after.len(), before.len() + 1);
         assert!(after.contains(&next["id"].as_str().unwrap().to_owned()));
@@ -207,8 +219,9 @@ enum End {
 
 fn one(bench: &Bench, seed: u64) -> End {
     let place = format!("seed-{seed}");
+    let source = &bench.sources[usize::from(seed % 8 == 7)];
     let proxy = Proxy::start(&bench.s3.endpoint(), schedule(seed));
-    let made = bench.backup(Some(&proxy), &place);
+    let made = bench.backup(Some(&proxy), source, &place);
     eprintln!("seed {seed}: the backup ended with {}; {}", made.code, proxy.faults().join(", "));
     drop(proxy);
     let listed = bench.listed(&place);
@@ -218,7 +231,7 @@ fn one(bench: &Bench, seed: u64) -> End {
         let end = if listed.is_empty() { End::Failed } else { End::Unknown };
         if end == End::Unknown {
             assert!(made.stderr.contains("is not known"), "{made:?}");
-            bench.restore(None, &place, &archive_of(bench, &place)).expect(0);
+            bench.restore(None, source, &place, &archive_of(bench, &place)).expect(0);
         }
         bench.goes_on(&place);
         return end;
@@ -227,7 +240,7 @@ fn one(bench: &Bench, seed: u64) -> End {
     assert_eq!(listed, [made["id"].as_str().unwrap()]);
     let archive = made["archive"].as_str().unwrap();
     let proxy = Proxy::start(&bench.s3.endpoint(), schedule(!seed));
-    let restored = bench.restore(Some(&proxy), &place, archive);
+    let restored = bench.restore(Some(&proxy), source, &place, archive);
     eprintln!("seed {seed}: the restore ended with {}; {}", restored.code, proxy.faults().join(", "));
     drop(proxy);
     if seed.is_multiple_of(4) {
@@ -237,7 +250,7 @@ fn one(bench: &Bench, seed: u64) -> End {
         return End::Restored;
     }
     assert_eq!(restored.code, 8, "{restored:?}");
-    bench.restore(None, &place, archive).expect(0);
+    bench.restore(None, source, &place, archive).expect(0);
     End::RestoreFailed
 }
 
@@ -273,7 +286,7 @@ fn a_lost_or_broken_answer_to_any_step_of_a_backup_is_overcome() {
         for (of, fault) in faults.iter().enumerate() {
             let place = format!("lost-{number}-{of}");
             let proxy = Proxy::start(&bench.s3.endpoint(), once(step, *fault));
-            let made = bench.backup(Some(&proxy), &place).expect(0).json();
+            let made = bench.backup(Some(&proxy), &bench.sources[0], &place).expect(0).json();
             assert_eq!(proxy.faults(), [format!("{step}: {fault:?}")], "it came to that");
             assert_eq!(bench.listed(&place), [made["id"].as_str().unwrap()], "{step}: {fault:?}");
             let archive = made["archive"].as_str().unwrap();
@@ -285,24 +298,25 @@ fn a_lost_or_broken_answer_to_any_step_of_a_backup_is_overcome() {
 #[test]
 fn wrong_bytes_from_a_store_are_never_restored() {
     let bench = Bench::new();
-    let made = bench.backup(None, "flipped").expect(0).json();
+    let source = &bench.sources[0];
+    let made = bench.backup(None, source, "flipped").expect(0).json();
     let archive = made["archive"].as_str().unwrap();
     let flipped =
         |request: &Request, _| if request.class() == "GET archive" { Fault::Flip } else { Fault::None };
     let proxy = Proxy::start(&bench.s3.endpoint(), flipped);
-    let ended = bench.restore(Some(&proxy), "flipped", archive);
+    let ended = bench.restore(Some(&proxy), source, "flipped", archive);
     assert!(matches!(ended.code, 3 | 4), "{ended:?}");
     // Half of every other answer: resumed where it broke off.
     let half = |request: &Request, number: u32| {
         if request.class() == "GET archive" && number % 2 == 1 { Fault::Truncate } else { Fault::None }
     };
     let proxy = Proxy::start(&bench.s3.endpoint(), half);
-    bench.restore(Some(&proxy), "flipped", archive).expect(0);
+    bench.restore(Some(&proxy), source, "flipped", archive).expect(0);
     assert!(proxy.faults().len() > 1, "{:?}", proxy.faults());
     // No answer is ever whole: it ends, by name.
     let never =
         |request: &Request, _| if request.class() == "GET archive" { Fault::Truncate } else { Fault::None };
     let proxy = Proxy::start(&bench.s3.endpoint(), never);
-    let ended = bench.restore(Some(&proxy), "flipped", archive).expect(8);
+    let ended = bench.restore(Some(&proxy), source, "flipped", archive).expect(8);
     assert!(ended.stderr.contains(archive), "{}", ended.stderr);
 }

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 """An independent reader of .cask archives, written from docs/format.md alone.
 
-    reader.py ARCHIVE [--identity AGE-SECRET-KEY-1…]… [--passphrase P]… [--rows STREAM]
+    reader.py ARCHIVE [--identity AGE-SECRET-KEY-1…]… [--passphrase P]… [--gpg] [--key-command C] [--rows STREAM]
     reader.py --check [FOLDER]      compares every vector with its expectation file
 
 Needs the packages cryptography, zstandard and argon2-cffi.
 """
 
 import argparse
+import base64
 import hashlib
 import hmac
+import os
 import pathlib
 import struct
+import subprocess
 import sys
 import zlib
 
@@ -212,9 +215,9 @@ class Header:
         self.commitment, self.mac = reader.get("32s32s")
         reader.done()
 
-    def unlock(self, identities, passphrases):
+    def unlock(self, identities, passphrases, programs):
         for kind, _, body in self.stanzas:
-            for data_key in self.candidates(kind, body, identities, passphrases):
+            for data_key in self.candidates(kind, body, identities, passphrases, programs):
                 keys = Keys(data_key, self.id)
                 if keys.commitment == self.commitment:
                     mac = hmac.digest(keys.header, self.raw[:-36], "sha256")
@@ -222,7 +225,7 @@ class Header:
                     return keys
         raise Refused("no key fits")
 
-    def candidates(self, kind, body, identities, passphrases):
+    def candidates(self, kind, body, identities, passphrases, programs):
         if kind == 0:
             need(self.flags == 0, "a clear key in an encrypted archive")
             yield body
@@ -240,6 +243,28 @@ class Header:
                 data_key = age_open(body, identity)
                 if data_key is not None:
                     yield data_key
+        elif kind in programs:
+            data_key = programs[kind](body, self.id)
+            if data_key is not None and len(data_key) == 32:
+                yield data_key
+
+
+def ask_gpg(body, _):
+    """Kind 3 is a message that gpg opens."""
+    gpg = subprocess.run(["gpg", "--batch", "--quiet", "--decrypt"], input=body, capture_output=True, check=False)
+    return gpg.stdout if gpg.returncode == 0 else None
+
+
+def ask_command(command):
+    """Kind 4 is a text that a command made; docs/keys.md has the contract."""
+
+    def ask(body, archive_id):
+        told = dict(os.environ, PGCASK_KEY_OPERATION="unwrap", PGCASK_ARCHIVE_ID=archive_id.hex())
+        asked = subprocess.run(["sh", "-c", command], input=body.strip(), capture_output=True, env=told, check=False)
+        need(asked.returncode in (0, 10), "the key command failed")
+        return base64.b64decode(asked.stdout) if asked.returncode == 0 else None
+
+    return ask
 
 
 class Keys:
@@ -256,7 +281,7 @@ class Keys:
 
 
 class Archive:
-    def __init__(self, data, identities, passphrases):
+    def __init__(self, data, identities, passphrases, programs=None):
         self.data = data
         need(data[:8] == b"\x89CASK\r\n\x1a", "not an archive")
         footer = data[-100:]
@@ -270,7 +295,7 @@ class Archive:
         self.header = Header(copy)
         need(self.header.raw == copy == data[:header_length], "the header and its copy differ")
         need((self.header.id, self.header.flags) == (archive_id, flags), "the footer is another archive's")
-        self.keys = self.header.unlock(identities, passphrases)
+        self.keys = self.header.unlock(identities, passphrases, programs or {})
         mac = hmac.digest(self.keys.footer, footer[:64], "sha256")
         need(hmac.compare_digest(mac, footer[64:96]), "the footer is not authentic")
         self.read_root(self.open((ROOT, self.frames - 1, root_at, root_length))[1])
@@ -422,13 +447,19 @@ def main():
     parser.add_argument("archive", nargs="?")
     parser.add_argument("--identity", action="append", default=[])
     parser.add_argument("--passphrase", action="append", default=[])
+    parser.add_argument("--gpg", action="store_true")
+    parser.add_argument("--key-command", metavar="COMMAND")
     parser.add_argument("--rows", type=int, metavar="STREAM")
     parser.add_argument("--check", nargs="?", const=pathlib.Path(__file__).parent, metavar="FOLDER")
     options = parser.parse_args()
     if options.check:
         return check(options.check)
     try:
-        archive = Archive(pathlib.Path(options.archive).read_bytes(), options.identity, options.passphrase)
+        programs = {3: ask_gpg} if options.gpg else {}
+        if options.key_command:
+            programs[4] = ask_command(options.key_command)
+        data = pathlib.Path(options.archive).read_bytes()
+        archive = Archive(data, options.identity, options.passphrase, programs)
         if options.rows is None:
             print("\n".join(archive.describe()))
         else:

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use xtask::seaweed::S3;
 use xtask::{Context, Result};
 
 use crate::data::Data;
@@ -62,13 +63,15 @@ pub(crate) struct Tools<'a> {
     pub(crate) jobs: u32,
     /// A folder for what is written.
     pub(crate) scratch: &'a Path,
+    /// An S3 server with a bucket named `bench`, if one is compared with.
+    pub(crate) s3: Option<&'a S3>,
 }
 
 impl Tools<'_> {
     /// All contests, for a server.
     pub(crate) fn contests(&self, data: &Data) -> Vec<Contest> {
         let url = |db: &str| data.server.url(db);
-        vec![
+        let mut all = vec![
             self.backups("backup1", "tpch", 1, &url("tpch")),
             self.backups("backup3", "tpch", 3, &url("tpch")),
             self.backups("big", "big", 1, &url("big")),
@@ -78,7 +81,28 @@ impl Tools<'_> {
             self.restores("restore", "tpch", &url("tpch"), &url("restored")),
             self.restores("load", "big", &url("big"), &url("restored")),
             self.memory(&url("tpch5"), &url("restored")),
-        ]
+        ];
+        all.extend(self.s3.map(|s3| self.bucket(s3, &url("tpch"))));
+        all
+    }
+
+    /// The same backup into a directory and into a bucket of a server on this machine, which takes processor time of its own.
+    fn bucket(&self, s3: &S3, url: &str) -> Contest {
+        let directory = self.backup(1, url);
+        let label = "pgcask backup into a directory".to_owned();
+        let peer = Entry { label, ours: false, ..directory };
+        let set = s3.environment().map(|(name, value)| format!("{name}='{value}' "));
+        let script = self.backup_script(1, url, Path::new("s3://bench/prod"));
+        let label = "pgcask backup into an S3 bucket (SeaweedFS on this machine)".to_owned();
+        let ours = Entry { label, script: set.concat() + &script, target: None, writes: None, ours: true };
+        Contest {
+            name: "s3",
+            title: "Backup of tpch into a bucket".to_owned(),
+            database: "tpch",
+            setup: String::new(),
+            entries: vec![peer, ours],
+            ratios: true,
+        }
     }
 
     /// Backup and restore of five times the data by four connections: memory must not follow either.

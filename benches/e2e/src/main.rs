@@ -15,6 +15,7 @@ use contest::Tools;
 use data::Data;
 use peers::Peers;
 use report::Report;
+use xtask::seaweed::S3;
 use xtask::{Context, Result, install};
 
 const USAGE: &str = "\
@@ -23,7 +24,7 @@ usage: cargo xtask bench [OPTIONS]
   --scale F        TPC-H scale factor [default: 1]; the big table has twice that, pgbench 50 times
   --jobs N         connections of every contender [default: 2]
   --runs N         rounds; the medians count [default: 3]
-  --only A,B       of backup1, backup3, big, pgbench, gpg, schema, restore, load, memory
+  --only A,B       of backup1, backup3, big, pgbench, gpg, schema, restore, load, memory, s3
   --program FILE   a built pgcask; otherwise a release build is made
   --prepare        only build the data sets, for later
   --write          write docs/benchmarks.md and docs/benchmarks.json, not only stdout";
@@ -90,15 +91,20 @@ fn bench(arguments: &Arguments) -> Result<()> {
     }
     let program = arguments.program.clone().map_or_else(built, Ok)?;
     let scratch = tempfile::Builder::new().prefix(".bench-").tempdir_in(install::root()?)?;
+    let chosen = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    let s3 = chosen("s3").then(S3::start).transpose()?;
+    if let Some(s3) = &s3 {
+        s3.create_bucket("bench")?;
+    }
     let tools = Tools {
         functions: peers.functions(),
         pgcask: &program,
         jobs: arguments.jobs,
         scratch: scratch.path(),
+        s3: s3.as_ref(),
     };
     std::fs::write(tools.passphrase(), "correct horse battery staple\n")?;
     let data = Data::prepare(arguments.scale, &[])?;
-    let chosen = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
     let contests: Vec<_> = tools.contests(&data).into_iter().filter(|contest| chosen(contest.name)).collect();
     if contests.is_empty() {
         return Err(format!("--only names no contest\n{USAGE}").into());

@@ -6,7 +6,7 @@ mod hostile;
 mod limits;
 mod random;
 mod round_trip;
-mod vectors;
+pub(crate) mod vectors;
 
 use std::ops::Range;
 

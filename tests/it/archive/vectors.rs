@@ -97,10 +97,16 @@ fn every_vector_is_as_expected() {
 
 /// Runs the reader in Python.
 fn reader(arguments: &[&str]) -> String {
+    output(&mut reader_command(arguments))
+}
+
+/// The reader in Python, not yet run.
+pub(crate) fn reader_command(arguments: &[&str]) -> Command {
     let mut python = Command::new("python3");
     let packages = xtask::python::packages().unwrap_or_else(|error| panic!("{error}"));
     python.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
-    output(python.arg(folder().join("reader.py")).args(arguments))
+    python.arg(folder().join("reader.py")).args(arguments);
+    python
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Runs the real binary.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// What a run gave.
 #[derive(Debug)]
@@ -39,11 +39,32 @@ pub(crate) fn pgcask<I: AsRef<str>>(args: impl IntoIterator<Item = I>) -> Comman
     command
 }
 
-/// Runs a command to its end.
-pub(crate) fn run(command: &mut Command) -> Run {
-    let output = command.output().unwrap();
+/// Secrets that tests hand to the program: keys of stores, passphrases, passwords in URLs, tokens. Whatever begins so must be
+/// in nothing that the program prints, in any test.
+pub(crate) const PLANTED: [&str; 6] = [
+    xtask::seaweed::SECRET_KEY,
+    xtask::seaweed::WRITER_SECRET_KEY,
+    "correct horse battery staple",
+    "planted-secret",
+    "planted-password",
+    "planted-token",
+];
+
+fn without_secrets(output: Output) -> Run {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Run { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    for secret in PLANTED {
+        assert!(
+            !stdout.contains(secret) && !stderr.contains(secret),
+            "{secret} was printed:\n{stdout}\n{stderr}"
+        );
+    }
+    Run { code: output.status.code().unwrap_or(-1), stdout, stderr }
+}
+
+/// Runs a command to its end. No secret may be in its output.
+pub(crate) fn run(command: &mut Command) -> Run {
+    without_secrets(command.output().unwrap())
 }
 
 /// Starts a command, its output kept.
@@ -51,11 +72,9 @@ pub(crate) fn spawn(command: &mut Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Waits for a started command.
+/// Waits for a started command. No secret may be in its output.
 pub(crate) fn wait(child: Child) -> Run {
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Run { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    without_secrets(child.wait_with_output().unwrap())
 }
 
 /// Sends a signal, by name.

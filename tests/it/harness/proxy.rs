@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     ResetInBody,
     /// The server never sees it; the answer is this status with this code.
     Answer(u16, &'static str),
+    /// As a store that answers a signature it does not accept: the answer quotes the request with all its headers.
+    Echo(u16, &'static str),
     /// It is done, and the connection is cut before the answer.
     LoseAnswer,
     /// It is done, and the answer is this status with this code.
@@ -187,7 +189,13 @@ impl State {
                     cut(&server)?;
                     return cut(client);
                 }
-                Fault::Answer(status, code) => answer(client, &request, status, code)?,
+                Fault::Answer(status, code) => answer(client, &request, status, code, "")?,
+                Fault::Echo(status, code) => {
+                    let quoted: String =
+                        request.headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+                    let quoted = format!("<CanonicalRequest>{quoted}</CanonicalRequest>");
+                    answer(client, &request, status, code, &quoted)?;
+                }
                 Fault::None | Fault::Truncate | Fault::Flip => self.pass(&request, client, fault)?,
                 Fault::Delay(time) => {
                     std::thread::sleep(time);
@@ -199,7 +207,7 @@ impl State {
                 }
                 Fault::AnswerAfter(status, code) => {
                     self.ask(&request)?;
-                    answer(client, &request, status, code)?;
+                    answer(client, &request, status, code, "")?;
                 }
             }
         }
@@ -285,11 +293,17 @@ fn cut(stream: &TcpStream) -> std::io::Result<()> {
     socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))
 }
 
-fn answer(mut client: &TcpStream, request: &Request, status: u16, code: &str) -> std::io::Result<()> {
+fn answer(
+    mut client: &TcpStream,
+    request: &Request,
+    status: u16,
+    code: &str,
+    more: &str,
+) -> std::io::Result<()> {
     let body = if request.method == "HEAD" {
         String::new()
     } else {
-        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message></Error>")
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message>{more}</Error>")
     };
     let head = format!(
         "HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {}",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{cat, opens, sealed, shop};
+use super::{cat, opens, opens_by_specification, sealed, shop};
 use crate::harness::cli::{Run, folder, pgcask, run};
 use crate::harness::gpg::GpgHome;
 
@@ -37,6 +37,7 @@ fn a_command_wraps_and_unwraps() {
     let url = server.url(&database);
     let archive = sealed(folder.path(), &url, &["--key-command", &kms], &right);
     opens(&archive, &["--key-command", &kms], &right);
+    opens_by_specification(&archive, &["--key-command", &kms], &right);
     let by_variable = [right.clone(), vec![("PGCASK_KEY_COMMAND", kms.clone())]].concat();
     opens(&archive, &[], &by_variable);
     let refused = cat(&archive, &["--key-command", &kms], &wrong).expect(4).stderr;

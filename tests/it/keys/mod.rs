@@ -12,6 +12,7 @@ use std::path::Path;
 use pgcask::archive::header::HEADER_START_BYTES;
 use pgcask::archive::{Header, Place};
 
+use crate::archive::vectors::reader_command;
 use crate::harness::cli::{Run, pgcask, run};
 use crate::harness::postgres::{Db, Server, newest};
 
@@ -42,6 +43,14 @@ fn cat(archive: &str, flags: &[&str], env: &[(&str, String)]) -> Run {
 fn opens(archive: &str, flags: &[&str], env: &[(&str, String)]) {
     let rows = cat(archive, flags, env).expect(0).stdout;
     assert!(rows.contains("7,kept 7") && rows.lines().count() == 21, "{rows}");
+}
+
+/// As [`opens`], by the reader that was written from the specification alone: it finds the same rows.
+#[track_caller]
+fn opens_by_specification(archive: &str, flags: &[&str], env: &[(&str, String)]) {
+    let mut reader = reader_command(&[&[archive, "--rows", "0"], flags].concat());
+    let rows = crate::harness::output(reader.envs(env.iter().map(|(name, value)| (name, value))));
+    assert!(rows.contains("7\tkept 7\n") && rows.lines().count() == 20, "{rows}");
 }
 
 /// Changes one byte of the wrapped key number `stanza`, counted from its end, in header and copy, and makes the checksums

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use super::{cat, opens, sealed, shop, tampered};
+use super::{cat, opens, opens_by_specification, sealed, shop, tampered};
 use crate::harness::cli::{folder, pgcask, run};
 use crate::harness::gpg::GpgHome;
 use crate::harness::oracle::content;
@@ -26,6 +26,7 @@ fn a_team_backs_up_to_its_keys_and_any_one_of_it_restores() {
     team.export(&["--export-secret-keys"], "alice", &folder.join("alice.secret"));
     output(alice.gpg().arg("--import").arg(folder.join("alice.secret")));
     opens(&archive, &[], &[alice.variable()]);
+    opens_by_specification(&archive, &["--gpg"], &[alice.variable()]);
     let target = server.fresh_name();
     let mut restore =
         pgcask(["restore", &archive, "--into", &server.url(&target), "--create", "--jobs", "1"]);
