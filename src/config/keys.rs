@@ -349,6 +349,13 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         STORE,
+        "checksum",
+        Form::Choice(&["SHA256", "CRC64NVME", "none"]),
+        "SHA256",
+        "S3: checksum that goes with each part, for the store to compare. `none` is for services that refuse such headers.",
+    ),
+    key(
+        STORE,
         "storage_class",
         Form::Text,
         "the bucket's",

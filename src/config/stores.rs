@@ -18,6 +18,7 @@ const S3: &[(&str, &str)] = &[
     ("encryption", "aws_server_side_encryption"),
     ("kms_key_id", "aws_sse_kms_key_id"),
     ("customer_key", "aws_sse_customer_key_base64"),
+    ("checksum", "aws_checksum_algorithm"),
     ("storage_class", archives::STORAGE_CLASS),
     ("part_size", archives::PART_BYTES),
 ];

@@ -196,12 +196,19 @@ pub(super) fn client(url: &Url) -> Result<Client, StoreError> {
 /// Variables of credentials: where a store has its own, none of them may be mixed with those.
 const CREDENTIALS: &[&str] = &["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
 
+/// The option for the checksum that goes with every object and part.
+const CHECKSUM: &str = "aws_checksum_algorithm";
+
 /// A client of S3 by what is configured of the store, and the environment where that leaves something open.
+///
+/// A store need not look at the digest that is part of a request's signature, and some do not. So each part has a checksum that
+/// the store compares by contract: SHA-256, which the signature needs anyway.
 fn s3(own: &[(String, Zeroizing<String>)]) -> Result<AmazonS3Builder, object_store::Error> {
     let has = |name: &str| own.iter().any(|(known, _)| known == name);
     let mut builder = AmazonS3Builder::new();
     let mut endpoints = [None, None];
     let mut region = has("aws_region");
+    let mut checksum = own.iter().find(|(name, _)| name == CHECKSUM).map(|(_, value)| value.to_string());
     for (name, value) in
         std::env::vars().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
     {
@@ -212,13 +219,19 @@ fn s3(own: &[(String, Zeroizing<String>)]) -> Result<AmazonS3Builder, object_sto
             _ if CREDENTIALS.contains(&name.as_str()) && CREDENTIALS.iter().any(|own| has(own)) => {}
             _ => {
                 region |= matches!(name.as_str(), "aws_region" | "aws_default_region");
-                if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
+                if name == CHECKSUM {
+                    checksum.get_or_insert(value);
+                } else if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
                     builder = builder.with_config(key, value);
                 }
             }
         }
     }
-    for (name, value) in own.iter().filter(|(name, _)| name != "aws_endpoint") {
+    let checksum = checksum.unwrap_or_else(|| "SHA256".to_owned());
+    if checksum != "none" {
+        builder = builder.with_config(AmazonS3ConfigKey::Checksum, checksum);
+    }
+    for (name, value) in own.iter().filter(|(name, _)| name != "aws_endpoint" && name != CHECKSUM) {
         builder = builder.with_config(name.parse()?, value.as_str());
     }
     let [of_s3, of_all] = endpoints;

@@ -192,13 +192,14 @@ fn schedule(seed: u64) -> impl Fn(&Request, u32) -> Fault {
             return Fault::None;
         }
         let (status, code) = FAILURES[random.random_range(0..FAILURES.len())];
-        match random.random_range(0..8) {
+        match random.random_range(0..9) {
             0 => Fault::Delay(Duration::from_millis(random.random_range(1..80))),
             1 => Fault::Reset,
             2 => Fault::ResetInBody,
             3 => Fault::Answer(status, code),
             4 | 5 => Fault::LoseAnswer,
             6 => Fault::AnswerAfter(status, code),
+            7 if class.starts_with("PUT ") => Fault::FlipInBody,
             _ => Fault::Truncate,
         }
     }
@@ -319,4 +320,27 @@ fn wrong_bytes_from_a_store_are_never_restored() {
     let proxy = Proxy::start(&bench.s3.endpoint(), never);
     let ended = bench.restore(Some(&proxy), source, "flipped", archive).expect(8);
     assert!(ended.stderr.contains(archive), "{}", ended.stderr);
+}
+
+/// What the store is given is not what was sent: it says so, and gets it again.
+#[test]
+fn bytes_that_change_on_their_way_to_the_store_are_sent_again() {
+    let bench = Bench::new();
+    for (number, step) in ["PUT part", "PUT sha256", "PUT json"].into_iter().enumerate() {
+        let place = format!("changed-{number}");
+        let proxy = Proxy::start(&bench.s3.endpoint(), once(step, Fault::FlipInBody));
+        let made = bench.backup(Some(&proxy), &bench.sources[0], &place).expect(0).json();
+        assert_eq!(proxy.faults(), [format!("{step}: FlipInBody")]);
+        let archive = made["archive"].as_str().unwrap();
+        run(&mut bench.command(&place, &["verify", archive, "-i", &bench.path("key")])).expect(0);
+        assert_eq!(bench.listed(&place), [made["id"].as_str().unwrap()]);
+        let copied = run(&mut bench.command(&place, &["copy", archive, "--to", &bench.path(&place)]));
+        copied.expect(0);
+    }
+    // Always: no backup.
+    let always =
+        |request: &Request, _| if request.class() == "PUT part" { Fault::FlipInBody } else { Fault::None };
+    let proxy = Proxy::start(&bench.s3.endpoint(), always);
+    bench.backup(Some(&proxy), &bench.sources[0], "always").expect(8);
+    assert!(bench.listed("always").is_empty());
 }

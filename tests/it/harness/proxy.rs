@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     Reset,
     /// The connection is cut in the middle of the request.
     ResetInBody,
+    /// It reaches the server with one bit of its body changed.
+    FlipInBody,
     /// The server never sees it; the answer is this status with this code.
     Answer(u16, &'static str),
     /// As a store that answers a signature it does not accept: the answer quotes the request with all its headers.
@@ -173,6 +175,11 @@ impl State {
             let arrives = if fault == Fault::ResetInBody { length / 2 } else { length };
             request.body = vec![0; arrives];
             from.read_exact(&mut request.body)?;
+            if fault == Fault::FlipInBody
+                && let Some(byte) = request.body.last_mut()
+            {
+                *byte ^= 4;
+            }
             self.seen.lock().unwrap().push((Request { body: Vec::new(), ..request.clone() }, fault));
             if self.dead.load(Ordering::SeqCst) {
                 return cut(client);
@@ -196,7 +203,9 @@ impl State {
                     let quoted = format!("<CanonicalRequest>{quoted}</CanonicalRequest>");
                     answer(client, &request, status, code, &quoted)?;
                 }
-                Fault::None | Fault::Truncate | Fault::Flip => self.pass(&request, client, fault)?,
+                Fault::None | Fault::Truncate | Fault::Flip | Fault::FlipInBody => {
+                    self.pass(&request, client, fault)?;
+                }
                 Fault::Delay(time) => {
                     std::thread::sleep(time);
                     self.pass(&request, client, fault)?;
