@@ -160,11 +160,33 @@ fn killed_at_each_step_it_goes_on_or_back() {
     }
 }
 
-#[test]
-fn killed_at_random_moments_it_goes_on_or_back() {
+/// How many random moments, and of which seed.
+fn moments() -> (usize, u64) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let rounds = usize::try_from(number("PGCASK_CRASH_ROUNDS").unwrap_or(3)).unwrap();
-    let seed = number("PGCASK_CRASH_SEED").unwrap_or_else(rand::random);
+    (rounds, number("PGCASK_CRASH_SEED").unwrap_or_else(rand::random))
+}
+
+/// Runs a command and kills it, or its server, after a while. A client that lives on goes on by itself, or says that the
+/// server was lost.
+fn interrupt(server: &Server, child: Child, after: Duration, server_too: bool) {
+    std::thread::sleep(after);
+    if server_too {
+        server.kill9();
+        server.launch();
+        let ended = wait(child);
+        assert!(matches!(ended.code, 0 | 7), "{}: {}", ended.code, ended.stderr);
+    } else {
+        signal(&child, "KILL");
+        wait(child);
+        // The server may still do what the one who was killed had sent.
+        settle(server);
+    }
+}
+
+#[test]
+fn killed_at_random_moments_it_goes_on_or_back() {
+    let (rounds, seed) = moments();
     for major in proven_versions() {
         with_ring(major, |ring| {
             // How long an undisturbed one takes.
@@ -182,22 +204,99 @@ fn killed_at_random_moments_it_goes_on_or_back() {
                     "PostgreSQL {major}, seed {seed}, round {round}: {moment:?}, server {server_too}, resume {resume}"
                 );
                 let child = ring.spawn(&["--no-safety-backup"]);
-                std::thread::sleep(moment);
-                if server_too {
-                    // The client lives, and goes on by itself when the server is back.
-                    ring.server.kill9();
-                    ring.server.launch();
-                    let ended = wait(child);
-                    assert!(matches!(ended.code, 0 | 7), "{}: {}", ended.code, ended.stderr);
+                if server_too || !resume {
+                    interrupt(ring.server, child, moment, server_too);
                 } else {
+                    // Gone on with at once, while the server may still work for the one who was killed.
+                    std::thread::sleep(moment);
                     signal(&child, "KILL");
                     wait(child);
-                    if !resume {
-                        // The server may still create a database for the one who was killed.
-                        settle(ring.server);
-                    }
                 }
                 ring.recover(&old, resume);
+            }
+        });
+    }
+}
+
+/// In place there is no old database to go back to: it is as it was, or it goes on.
+#[test]
+fn killed_at_random_moments_in_place_it_goes_on() {
+    let (rounds, seed) = moments();
+    for major in proven_versions() {
+        with_ring(major, |ring| {
+            let url = ring.server.url("shop");
+            let key = pass(ring.folder);
+            let args =
+                ["restore", &ring.archive, "--into", &url, "--in-place", "--yes", "--no-safety-backup", &key];
+            let start = |more: &[&str]| {
+                let mut command = pgcask(args);
+                command.args(more).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+            };
+            let began = Instant::now();
+            let whole = wait(start(&[]));
+            assert_eq!(whole.code, 0, "{}", whole.stderr);
+            let span = began.elapsed();
+            let mut random = StdRng::seed_from_u64(seed);
+            for round in 0..rounds {
+                let old = ring.wreck(round);
+                let moment = span.mul_f64(random.random::<f64>() * 1.1);
+                eprintln!("PostgreSQL {major}, seed {seed}, round {round}, in place: {moment:?}");
+                interrupt(ring.server, start(&[]), moment, round % 3 == 2);
+                let marks = "SELECT to_regclass('pgcask_restore.claim') IS NOT NULL";
+                if ring.server.value("shop", marks) != "t" {
+                    let now = content(ring.server, "shop");
+                    assert!(now == old || now == ring.golden, "without marks, and neither: {now:?}");
+                }
+                let resumed = wait(start(&["--resume"]));
+                assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+                assert_eq!(content(ring.server, "shop"), ring.golden);
+                assert_eq!(schema_dump(ring.server, "shop"), schema_dump(ring.server, "golden"));
+            }
+        });
+    }
+}
+
+/// Rows are brought back in one transaction: all of them are, or none, and what went is kept or was never gone.
+#[test]
+fn killed_at_random_moments_a_table_is_what_it_was_or_what_it_is_to_be() {
+    let (rounds, seed) = moments();
+    for major in proven_versions() {
+        with_ring(major, |ring| {
+            let server = ring.server;
+            server.sql("postgres", "CREATE DATABASE rows TEMPLATE golden");
+            let (url, key) = (server.url("rows"), pass(ring.folder));
+            let args =
+                ["restore", &ring.archive, "--into", &url, "--table", "orders", "--replace", "--yes", &key];
+            let start = || pgcask(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            let wreck = || {
+                server.sql(
+                    "rows",
+                    "UPDATE orders SET note = 'oops' WHERE id % 7 = 0; DELETE FROM orders WHERE id % 11 = 0;
+                     INSERT INTO orders (customer, note) SELECT 1, 'late' FROM generate_series(1, 100)",
+                );
+                content(server, "rows")
+            };
+            let kept = "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE tablename LIKE 'orders\\_before%'";
+            wreck();
+            let began = Instant::now();
+            let whole = wait(start());
+            assert_eq!(whole.code, 0, "{}", whole.stderr);
+            let span = began.elapsed();
+            let mut random = StdRng::seed_from_u64(seed);
+            for round in 0..rounds {
+                server.sql("rows", &format!("DROP TABLE {}", server.value("rows", kept)));
+                let old = wreck();
+                let moment = span.mul_f64(random.random::<f64>() * 1.1);
+                eprintln!("PostgreSQL {major}, seed {seed}, round {round}, a table: {moment:?}");
+                interrupt(server, start(), moment, round % 3 == 2);
+                let now = content(server, "rows");
+                if now == old {
+                    assert_eq!(server.value("rows", kept), "");
+                    let again = wait(start());
+                    assert_eq!(again.code, 0, "{}", again.stderr);
+                }
+                assert_eq!(content(server, "rows")["public.orders"], ring.golden["public.orders"]);
+                assert_ne!(server.value("rows", kept), "", "what went is kept");
             }
         });
     }

@@ -16,7 +16,7 @@ usage: cargo xtask COMMAND
   docs                          write docs/reference/cli.md from the program's help
   demo [--orders N] [--program FILE]   a guided tour on a throw-away server: backup, disaster, recovery, proof
   bench [--prepare] [--help]    against pg_dump and pg_restore, interleaved in one run
-  crash [--rounds N] [--pg 15,18] [--seed N]   kill a restore over a live database at N random moments, and recover
+  crash [--rounds N] [--pg 15,18] [--seed N]   kill restores at N random moments each, and recover
   faults [--schedules N] [--seed N]   backups and restores through N random schedules of faults of the store [500]
   list [--backups N]            how long it takes to list N backups in a bucket [10000]
   fuzz [TARGET]... [--seconds N]   look for inputs that break the parsers";

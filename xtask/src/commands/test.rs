@@ -35,7 +35,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     run_with("cargo", &cargo, &[("PGCASK_TEST_PG", &list.join(",")), ("INSTA_UPDATE", update)])
 }
 
-/// `cargo xtask crash`: kills a restore over a live database at many random moments, of which the tests take a few.
+/// `cargo xtask crash`: kills restores over a live database, in place and of a table at many random moments, of which the
+/// tests take a few.
 pub(crate) fn run_crash(args: &[String]) -> Result<()> {
     let (mut rounds, mut list, mut seed) = ("200".to_owned(), "15,18".to_owned(), None);
     let mut rest = args.iter();
