@@ -323,8 +323,22 @@ impl OpenArchive {
         range: ChunkRange,
         take: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
     ) -> Result<()> {
+        self.each_text_of(range, &|_| true, take).await
+    }
+
+    /// As [`each_text`](Self::each_text), of the chunks that are wanted. The others are not read.
+    ///
+    /// # Errors
+    /// As for `each_text`.
+    pub async fn each_text_of(
+        &self,
+        range: ChunkRange,
+        wanted: &(dyn Fn(&ChunkEntry) -> bool + Send + Sync),
+        take: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
+    ) -> Result<()> {
         let mut pages = std::pin::pin!(self.chunk_pages(range));
-        while let Some(chunks) = pages.try_next().await? {
+        while let Some(mut chunks) = pages.try_next().await? {
+            chunks.retain(wanted);
             for batch in batches(chunks, TEXT_REQUEST_BYTES) {
                 let bytes = self.source.read(batch.range.clone()).await?;
                 for (text, _) in self.open_batch(range.stream, batch, bytes).await? {

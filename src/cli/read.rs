@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
-use crate::extract::{Extractor, Form};
+use crate::extract::{Extractor, Form, Pick, PickError, Picks};
 use crate::manifest::{Manifest, Stream};
 use crate::opened::{self, Found, OpenArchive};
 use crate::operate::reading;
@@ -88,6 +88,9 @@ EXAMPLES
   One table:
     pgcask cat shop.cask sales.orders --format csv -i ~/pgcask.key > orders.csv
 
+  Some of its rows, reading no more than the chunks that can hold them:
+    pgcask cat shop.cask sales.orders --key id=1000..1999 -i ~/pgcask.key
+
   Everything, as pg_dump would write it:
     pgcask cat shop.cask -i ~/pgcask.key | psql -X -v ON_ERROR_STOP=1 shop_copy
 
@@ -106,6 +109,11 @@ pub struct CatArgs {
     /// The form of a table's rows [default: csv]
     #[arg(short, long, value_enum, requires = "table")]
     pub format: Option<RowFormat>,
+    /// Only rows with this value, or values FROM..TO (both included, one may be left out), in a column; nothing means null. Values
+    /// are as the archive writes them, times under UTC. May be repeated: rows are meant that all of them mean. Of key and time
+    /// columns the archive knows which of its chunks can hold such rows, and reads no others
+    #[arg(long, value_name = "COLUMN=VALUE", requires = "table")]
+    pub key: Vec<String>,
     /// Write roles, tablespaces and what else the whole server had, as `pg_dumpall --globals-only` does
     #[arg(long, conflicts_with = "table")]
     pub globals: bool,
@@ -370,13 +378,28 @@ impl CatArgs {
             RowFormat::Sql => Form::Sql,
             RowFormat::Copy => Form::Copy,
         };
+        let picks = self.picks(stream).map_err(|error| {
+            Error::with_source(ErrorKind::Usage, "choose rows", error)
+                .hint("as in --key id=42, or --key id=100..200")
+        })?;
         let extractor = Extractor::new(form, stream.qualified(), stream.columns.clone());
         printer.bytes(&extractor.header())?;
         let mut take = |text: &[u8]| {
             context.stop.check()?;
-            printer.bytes(&extractor.block(text))
+            if picks.is_empty() {
+                return printer.bytes(&extractor.block(text));
+            }
+            printer.bytes(&extractor.block(&picks.pick(text)))
         };
-        archive.each_text(archive.all_chunks(stream.id), &mut take).await
+        archive.each_text_of(archive.all_chunks(stream.id), &|chunk| picks.admit(chunk), &mut take).await
+    }
+
+    fn picks(&self, stream: &Stream) -> std::result::Result<Picks, PickError> {
+        let picks =
+            self.key.iter().map(|text| Pick::parse(text)).collect::<std::result::Result<Vec<_>, _>>()?;
+        let zones: Vec<_> =
+            stream.zones.iter().map(|zone| (usize::from(zone.position), zone.order)).collect();
+        Picks::place(&picks, &stream.columns, &zones)
     }
 }
 

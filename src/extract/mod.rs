@@ -2,7 +2,10 @@
 
 pub mod csv;
 pub mod jsonl;
+mod pick;
 pub mod sql;
+
+pub use pick::{Pick, PickError, Picks};
 
 use crate::pg::copy::rows;
 

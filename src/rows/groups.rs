@@ -70,7 +70,7 @@ pub(super) struct Groups {
 
 impl Groups {
     /// Groups chunks by the zones of a column. Without one, or where a chunk has no zone, all are one group.
-    pub(super) fn new(chunks: Vec<StreamChunk>, key: Option<ZoneKey>) -> Self {
+    pub(super) fn new(mut chunks: Vec<StreamChunk>, key: Option<ZoneKey>) -> Self {
         let zoned = key.and_then(|key| {
             let zone = |chunk: &StreamChunk| {
                 ZoneMap::decode(&chunk.entry.zone_map).bounds.into_iter().nth(key.zone).flatten()
@@ -78,6 +78,10 @@ impl Groups {
             let zones: Option<Vec<_>> = chunks.iter().map(zone).collect();
             Some((key, zones?))
         });
+        // They are known now; of a large table they are most of what its chunks take of memory.
+        for chunk in &mut chunks {
+            chunk.entry.zone_map = Vec::new();
+        }
         let (list, key) = match zoned {
             Some((key, zones)) => (merge(chunks.into_iter().zip(zones).collect(), key.order), Some(key)),
             None => (vec![group(None, chunks)], None),

@@ -168,9 +168,8 @@ impl Finder<'_> {
             compare::compare(&reader, subject, extras).await?;
             Staged::Differing
         } else {
-            let all = reader.chunks(subject).await?;
             let admits = |chunk: &StreamChunk| bounds.iter().all(|(key, bound)| bound.admits(*key, chunk));
-            let some: Vec<StreamChunk> = all.into_iter().filter(admits).collect();
+            let some = reader.chunks_that(subject, admits).await?;
             reader.stage_chunks(subject, &some).await?;
             compare::classify(&recovery.bench.writer, subject).await?;
             Staged::Chunks(some.iter().map(|chunk| (chunk.stream, chunk.entry.number)).collect())
@@ -265,11 +264,10 @@ impl Finder<'_> {
         let values =
             recovery.bench.writer.query_text(&values).await?.into_iter().flatten().flatten().collect();
         let bound = Bound { column: String::new(), values: condition::Values::Any(values) };
-        let all = reader.chunks(subject).await?;
         let new = |chunk: &StreamChunk| {
             !have.contains(&(chunk.stream, chunk.entry.number)) && bound.admits(zone, chunk)
         };
-        let new: Vec<StreamChunk> = all.into_iter().filter(new).collect();
+        let new = reader.chunks_that(subject, new).await?;
         if new.is_empty() {
             return Ok(());
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::groups::{Groups, Outside, StreamChunk, Sums, key_value};
 use super::subject::Subject;
@@ -68,12 +68,24 @@ impl<'a> Reader<'a> {
 
     /// All chunks of a subject.
     pub(super) async fn chunks(&self, subject: &Subject) -> Result<Vec<StreamChunk>> {
-        let mut all = Vec::new();
+        self.chunks_that(subject, |_| true).await
+    }
+
+    /// The chunks of a subject that are wanted. The others are let go of, page by page of the index.
+    pub(super) async fn chunks_that(
+        &self,
+        subject: &Subject,
+        wanted: impl Fn(&StreamChunk) -> bool,
+    ) -> Result<Vec<StreamChunk>> {
+        let mut found = Vec::new();
         for stream in &subject.streams {
-            let chunks = self.archive.chunks(stream.id).await?;
-            all.extend(chunks.into_iter().map(|entry| StreamChunk { stream: stream.id, entry }));
+            let mut pages = std::pin::pin!(self.archive.chunk_pages(self.archive.all_chunks(stream.id)));
+            while let Some(chunks) = pages.try_next().await? {
+                let chunks = chunks.into_iter().map(|entry| StreamChunk { stream: stream.id, entry });
+                found.extend(chunks.filter(&wanted));
+            }
         }
-        Ok(all)
+        Ok(found)
     }
 
     /// Reads the live table and adds its rows up.

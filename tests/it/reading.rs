@@ -28,6 +28,35 @@ fn one_small_table_costs_little_however_large_the_archive() {
     let said =
         read.lines().find(|line| line.ends_with("read from the store")).unwrap_or_else(|| panic!("{read}"));
     assert!(said.contains("KiB"), "a few requests suffice: {said}");
+    // Of a large table, too, when its rows are asked for by their key: some chunks of it, out of many.
+    server.sql(&source, "CREATE TABLE keyed (i int PRIMARY KEY, m text, d date); INSERT INTO keyed SELECT i, m, CASE WHEN i % 7 > 0 THEN date '2026-01-01' + i / 1000 END FROM large");
+    let made = backup(folder.path(), &server.url(&source), &[]);
+    let keyed = made["archive"].as_str().unwrap();
+    let picked = |keys: &[&str]| {
+        let keys = keys.iter().flat_map(|key| ["--key", key]);
+        run(pgcask(["cat", keyed, "keyed", &pass(folder.path()), "-v", "--format", "copy"]).args(keys))
+    };
+    let rows = |sql: &str| server.sql(&source, &format!("COPY ({sql}) TO STDOUT"));
+    for (keys, condition) in [
+        (vec!["i=345678"], "i = 345678"),
+        (vec!["i=345678..345999"], "i BETWEEN 345678 AND 345999"),
+        (vec!["i=699998.."], "i >= 699998"),
+        (vec!["i=1..99", "d="], "i BETWEEN 1 AND 99 AND d IS NULL"),
+        (vec!["d=2026-06-01..2026-06-02"], "d BETWEEN '2026-06-01' AND '2026-06-02'"),
+        (vec!["i=-5"], "false"),
+    ] {
+        let found = picked(&keys).expect(0);
+        let expected = rows(&format!("SELECT * FROM keyed WHERE {condition} ORDER BY i"));
+        let mut lines: Vec<&str> = found.stdout.lines().collect();
+        lines.sort_by_key(|line| line.split('\t').next().unwrap().parse::<i64>().unwrap());
+        assert_eq!(lines, expected.lines().collect::<Vec<_>>(), "{keys:?}");
+        let read = found.stderr.lines().find(|line| line.ends_with("read from the store")).unwrap();
+        let few = read.contains("KiB") || read.starts_with("1.") || read.starts_with("2.");
+        assert!(few, "{keys:?}: {read} of {} bytes", made["bytes"]);
+    }
+    for wrong in ["nothing=1", "m=a..b", "i"] {
+        picked(&[wrong]).expect(2);
+    }
     let shown = run(&mut pgcask(["show", archive, "--toc", "--json", &pass(folder.path())])).expect(0).json();
     assert!(
         shown["toc"].as_array().unwrap().iter().any(|line| line == "TABLE \"public\".\"large\""),
