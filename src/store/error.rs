@@ -114,11 +114,13 @@ impl StoreError {
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                 Self::refused(place, code(error))
             }
-            other if code(other) == "AccessDenied" => Self::refused(place, code(error)),
+            other if code(other) == "AccessDenied" || has_status_of_refusal(other) => {
+                Self::refused(place, code(error))
+            }
             other if FULL_CODES.contains(&code(other).as_str()) => Self::Full { place },
             other if is_denied(other) => Self::PermissionDenied { place, code: String::new() },
             other if CLOCK_CODES.contains(&code(other).as_str()) => Self::Clock { place, code: code(other) },
-            other => Self::Unreachable { place, reason: told(&chain(other)) },
+            other => Self::Unreachable { place, reason: without_credentials(told(&chain(other))) },
         }
     }
 }
@@ -141,6 +143,20 @@ fn code(error: &object_store::Error) -> String {
     // The second form is the client's own, for one of several objects that were to be deleted in one request.
     let code = code_of(&text);
     if code.is_empty() { between(&text, "(code: ", ")") } else { code }
+}
+
+/// Where the client asks an instance for its credentials when it was given none (Amazon EC2 User Guide, "Use IMDS").
+const INSTANCE_TOKEN: &str = "/latest/api/token";
+
+/// Says what a failure to ask the instance means.
+fn without_credentials(reason: String) -> String {
+    if reason.contains(INSTANCE_TOKEN) {
+        return format!(
+            "no credentials were given (AWS_ACCESS_KEY_ID and the like, or the keys of the store in pgcask.toml), and the \
+             machine has none of its own: {reason}"
+        );
+    }
+    reason
 }
 
 /// An error's text, and of the document that the store explains it with only code and message: the rest of it may quote the
@@ -185,6 +201,12 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKi
 fn is_full(error: &object_store::Error) -> bool {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(io_kind(error), Some(StorageFull | QuotaExceeded | FileTooLarge))
+}
+
+/// The client knows a refusal as such but for listings and deletions of several, where only its words tell.
+fn has_status_of_refusal(error: &object_store::Error) -> bool {
+    let text = chain(error);
+    ["status code: 401", "status code: 403"].iter().any(|status| text.contains(status))
 }
 
 fn is_denied(error: &object_store::Error) -> bool {

@@ -1,6 +1,9 @@
 //! What a store is asked for besides keeping bytes, as it goes over the wire: server-side encryption, storage class, size of
 //! parts.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+
 use base64::Engine as _;
 
 use crate::harness::cli::{folder, pgcask, run};
@@ -108,4 +111,89 @@ fn an_archive_that_is_put_away_is_told_with_what_to_do() {
     let told =
         go(&["restore", made["archive"].as_str().unwrap(), "--into", &into, "--create"]).expect(8).stderr;
     assert!(told.contains("cannot be read at once") && told.contains("restore-object"), "{told}");
+}
+
+/// Answers like the services that give an instance, or a pod, its credentials.
+fn credentials_service() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = format!("http://{}", listener.local_addr().unwrap());
+    let role = serde_json::json!({"Code": "Success", "AccessKeyId": "role-key", "SecretAccessKey": "planted-secret-4716",
+        "Token": "planted-token-4716", "Expiration": "2099-01-01T00:00:00Z"});
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&client).lines().map_while(Result::ok);
+            let first = lines.next().unwrap_or_default();
+            let secret = lines.take_while(|line| !line.is_empty()).any(|line| {
+                line.eq_ignore_ascii_case("x-aws-ec2-metadata-token: session")
+                    || line.ends_with("planted-token-of-the-pod")
+            });
+            let (status, body) = match first.split(' ').nth(1).unwrap_or_default() {
+                "/latest/api/token" if first.starts_with("PUT") => (200, "session".to_owned()),
+                _ if !secret => (401, String::new()),
+                "/latest/meta-data/iam/security-credentials/" => (200, "backups".to_owned()),
+                "/latest/meta-data/iam/security-credentials/backups" | "/pod" => (200, role.to_string()),
+                _ => (404, String::new()),
+            };
+            let head = format!(
+                "HTTP/1.1 {status} Answer\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            drop((&client).write_all(format!("{head}{body}").as_bytes()));
+        }
+    });
+    own
+}
+
+/// Temporary credentials, wherever they come from, sign each request, and their token goes with it.
+#[test]
+fn credentials_of_an_instance_a_pod_and_a_session_sign_the_requests() {
+    let (s3, folder) = (S3Server::shared(), folder());
+    let service = credentials_service();
+    let token = folder.path().join("pod-token");
+    std::fs::write(&token, "planted-token-of-the-pod").unwrap();
+    let token = token.display().to_string();
+    let ways: [(&str, Vec<(&str, String)>); 3] = [
+        ("role-key", vec![("AWS_METADATA_ENDPOINT", service.clone())]),
+        (
+            "role-key",
+            vec![
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{service}/pod")),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token),
+            ],
+        ),
+        (
+            "session-key",
+            vec![
+                ("AWS_ACCESS_KEY_ID", "session-key".to_owned()),
+                ("AWS_SECRET_ACCESS_KEY", "planted-secret-4716".to_owned()),
+                ("AWS_SESSION_TOKEN", "planted-token-4716".to_owned()),
+            ],
+        ),
+    ];
+    for (key, variables) in ways {
+        // The server knows none of these keys: what counts is what reaches it.
+        let proxy = Proxy::start(&s3.endpoint(), |_, _| Fault::Echo(403, "InvalidAccessKeyId"));
+        let mut command = pgcask(["list", "--store", "s3://backups/prod"]);
+        command.env("AWS_ENDPOINT_URL", proxy.endpoint()).envs(variables);
+        let told = run(&mut command).expect(8).stderr;
+        assert!(told.contains("permission denied (InvalidAccessKeyId)"), "{told}");
+        let seen = proxy.seen();
+        assert!(!seen.is_empty());
+        for (request, _) in seen {
+            let signed = request.header("authorization").unwrap();
+            assert!(signed.contains(&format!("Credential={key}/")), "{signed}");
+            assert!(signed.contains("x-amz-security-token"), "{signed}");
+            assert_eq!(request.header("x-amz-security-token"), Some("planted-token-4716"));
+        }
+    }
+}
+
+/// Who forgot them is told so, and does not have to know what answers at 169.254.169.254.
+#[test]
+fn missing_credentials_are_told_as_such() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = pgcask(["list", "--store", "s3://backups/prod"]);
+    command.env("AWS_METADATA_ENDPOINT", format!("http://{closed}")).env("PGCASK_STORE_TIMEOUT", "1");
+    let told = run(&mut command).expect(8).stderr;
+    assert!(told.contains("no credentials"), "{told}");
 }
