@@ -126,14 +126,13 @@ pub fn copy_rows(data: &[u8]) {
 
 /// Every row comes back from the encodings that are best for it; and hostile bytes are refused.
 fn encoded(data: &[u8], fields: &Fields) {
-    let (mut laid, mut turned, mut back) = (Laid::default(), Vec::new(), Vec::new());
+    let (mut laid, mut back) = (Laid::default(), Vec::new());
     let (width, rows) = (fields.columns(), fields.rows());
     let Ok(plan) = Plan::choose(data, fields, |bytes, _| Ok::<_, std::convert::Infallible>(bytes.len()));
     assert!(columns::lay_out(&plan, data, fields, &mut laid));
-    assert!(columns::bring_back(laid.bytes(), width, rows, data.len(), &mut turned));
-    assert!(Fields::default().to_rows(&turned, rows, &mut back));
+    assert!(columns::bring_back(laid.bytes(), width, rows, data.len(), &mut back));
     assert_eq!(back, data);
-    columns::bring_back(data, width, rows, data.len(), &mut turned);
+    columns::bring_back(data, width, rows, data.len(), &mut back);
 }
 
 /// One zone column of each order.

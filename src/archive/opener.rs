@@ -100,19 +100,18 @@ fn unpack(
     let whole = match codec {
         Codec::Stored | Codec::Zstd => {
             decompressor.expand(packed, length, plain)?;
-            return Ok(());
+            true
         }
         Codec::Columns => {
             decompressor.expand(packed, length, columns)?;
-            true
+            fields.to_rows(columns, rows, plain)
         }
         Codec::Encoded => {
             let (count, laid_bytes, frames) = encoded_head(packed, length).ok_or(Unpacking::Columns)?;
             decompressor.expand(frames, laid_bytes, laid)?;
-            columns::bring_back(laid, count, rows, length, columns)
+            columns::bring_back(laid, count, rows, length, plain) && plain.len() == length
         }
     };
-    let whole = whole && columns.len() == length && fields.to_rows(columns, rows, plain);
     if whole { Ok(()) } else { Err(Unpacking::Columns) }
 }
 

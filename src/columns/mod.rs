@@ -4,11 +4,16 @@
 //! ```text
 //! rows of COPY text ──Plan::choose (a stream's first chunk)──▶ Plan
 //!                   ──lay_out──▶ Laid: a head, the columns kept as text, the lanes of the others ──▶ zstd
-//! Laid ──bring_back──▶ columns of text ──Fields::to_rows──▶ the same rows
+//! Laid ──bring_back──▶ the same rows
 //! ```
 //! An encoding is only ever used where it gives back exactly the bytes that came; a column with a single value that does
 //! not fit stays text in that chunk. `docs/format.md`, section 7.6, has the layout.
+//!
+//! The loops over values run through [`pulp::Arch::dispatch`], which compiles them once for any processor and once for one
+//! with AVX2 and BMI, and chooses when they run. What such a loop calls must be inlined into it to take part.
+#![expect(clippy::inline_always, reason = "a function that is called is compiled for any processor only")]
 
+mod back;
 mod dictionary;
 mod digits;
 mod head;
@@ -18,6 +23,7 @@ mod time;
 
 use crate::fields::{Fields, Span};
 
+pub use back::bring_back;
 pub use head::HEAD_BYTES_PER_COLUMN;
 pub use plan::Plan;
 
@@ -148,40 +154,6 @@ fn push_text(text: &[u8], fields: &Fields, column: usize, apart: bool, laid: &mu
     Head::Text { bytes: laid.bytes.len() - start, apart }
 }
 
-/// Writes the columns of `rows` rows as text, one after another, each value ended by a newline. False for bytes that
-/// [`lay_out`] does not write, and when the text would be longer than `limit`.
-pub fn bring_back(laid: &[u8], columns: usize, rows: usize, limit: usize, out: &mut Vec<u8>) -> bool {
-    out.clear();
-    let Some((heads, body)) = laid.split_at_checked(columns.saturating_mul(HEAD_BYTES_PER_COLUMN)) else {
-        return false;
-    };
-    // A value takes a byte at least: memory is bounded by what the text may take.
-    if columns.checked_mul(rows).is_none_or(|values| values > limit) {
-        return false;
-    }
-    let heads: Option<Vec<Head>> = heads.chunks_exact(HEAD_BYTES_PER_COLUMN).map(Head::decode).collect();
-    heads.is_some_and(|heads| bring_all_back(&heads, body, rows, limit, out).is_some())
-}
-
-fn bring_all_back(heads: &[Head], body: &[u8], rows: usize, limit: usize, out: &mut Vec<u8>) -> Option<()> {
-    let joined = heads.iter().map(Head::joined_bytes).try_fold(0usize, usize::checked_add)?;
-    let (mut joined, mut lanes) = body.split_at_checked(joined)?;
-    for head in heads {
-        match head {
-            Head::Text { bytes, apart } => {
-                let from = if *apart { &mut lanes } else { &mut joined };
-                out.extend_from_slice(take(from, *bytes)?);
-            }
-            Head::Dictionary { values } => dictionary::decode(*values, &mut lanes, rows, limit, out)?,
-            Head::Number(head) => number::decode(head, &mut lanes, rows, limit, out)?,
-        }
-        if out.len() > limit {
-            return None;
-        }
-    }
-    (joined.is_empty() && lanes.is_empty()).then_some(())
-}
-
 fn take<'a>(from: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (front, rest) = from.split_at_checked(count)?;
     *from = rest;
@@ -206,9 +178,8 @@ mod tests {
         assert_eq!(laid.pieces().map(|(bytes, _)| bytes.len()).sum::<usize>(), laid.bytes().len());
         let (columns, rows) = (fields.columns(), fields.rows());
         assert!(laid.bytes().len() <= text.len() + columns * HEAD_BYTES_PER_COLUMN);
-        let (mut turned, mut back) = (Vec::new(), Vec::new());
-        assert!(bring_back(laid.bytes(), columns, rows, text.len(), &mut turned));
-        assert!(fields.to_rows(&turned, rows, &mut back));
+        let mut back = Vec::new();
+        assert!(bring_back(laid.bytes(), columns, rows, text.len(), &mut back));
         assert!(
             back == text,
             "{} came back as {}",
@@ -216,8 +187,8 @@ mod tests {
             String::from_utf8_lossy(&back)
         );
         // One byte less is not taken for the whole, and no limit is overstepped.
-        assert!(!bring_back(&laid.bytes()[..laid.bytes().len() - 1], columns, rows, text.len(), &mut turned));
-        assert!(!bring_back(laid.bytes(), columns, rows, text.len() - 1, &mut turned));
+        assert!(!bring_back(&laid.bytes()[..laid.bytes().len() - 1], columns, rows, text.len(), &mut back));
+        assert!(!bring_back(laid.bytes(), columns, rows, text.len() - 1, &mut back));
         laid.bytes()
             .chunks_exact(HEAD_BYTES_PER_COLUMN)
             .take(columns)

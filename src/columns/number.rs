@@ -1,9 +1,12 @@
 //! A column of numbers, or of what can be counted as numbers: the bytes of equal weight lie together, in lanes.
 
+use super::digits::Slot;
 use super::head::Head;
 use super::time::Time;
 use super::{Effort, Laid, NULL, digits, take, value};
 use crate::fields::{Fields, Span};
+
+use pulp::{Arch, Simd, WithSimd};
 
 /// More digits than these may not fit 64 bits.
 const MAX_DIGITS: usize = 18;
@@ -57,14 +60,14 @@ impl Kind {
         }
     }
 
-    /// Appends the number's text. None for a number that has none.
-    #[inline]
-    fn push(self, number: i64, out: &mut Vec<u8>) -> Option<()> {
+    /// Writes the number's text; gives its length. None for a number that has none.
+    #[inline(always)]
+    pub(super) fn write(self, number: i64, slot: &mut Slot) -> Option<usize> {
         match self {
-            Self::Decimal { scale } => push_decimal(number, usize::from(scale), out),
-            Self::Time(time) => return time.push(number, out),
+            Self::Decimal { scale } => digits::write(number, u32::from(scale), slot)
+                .or_else(|| write_long(number, usize::from(scale), slot)),
+            Self::Time(time) => time.write(number, slot),
         }
-        Some(())
     }
 }
 
@@ -98,71 +101,160 @@ pub(super) fn encode(
     laid: &mut Laid,
     effort: Effort,
 ) -> Option<Head> {
-    let Laid { bytes, numbers: Numbers { values: numbers, nulls, offsets }, .. } = laid;
-    let text_bytes = read(kind, text, fields, column, numbers, nulls)?;
-    let base = if delta { numbers.first() } else { numbers.iter().min() };
-    let base = base.copied().unwrap_or_default();
-    offsets.clear();
-    if delta {
-        let before = [base].into_iter().chain(numbers.iter().copied());
-        offsets.extend(numbers.iter().zip(before).map(|(number, before)| fold(number.wrapping_sub(before))));
-    } else {
-        offsets.extend(numbers.iter().map(|number| number.wrapping_sub(base).cast_unsigned()));
-    }
-    let most = offsets.iter().fold(0, |all, offset| all | offset);
+    let numbers = &mut laid.numbers;
+    let (text_bytes, least) = Arch::new().dispatch(Read { kind, text, fields, column, numbers })?;
+    let base = if delta { numbers.values.first().copied().unwrap_or_default() } else { least };
+    let most = Arch::new().dispatch(Measure { delta, base, numbers });
     let lanes = (u64::BITS - most.leading_zeros()).div_ceil(8);
-    let columns = usize::try_from(lanes).ok()? + usize::from(!nulls.is_empty());
-    if columns * numbers.len() > text_bytes {
+    let rows = numbers.values.len();
+    let nulls = !numbers.nulls.is_empty();
+    if (usize::try_from(lanes).ok()? + usize::from(nulls)) * rows > text_bytes {
         return None;
     }
-    let head = NumberHead {
-        kind,
-        differences: delta,
-        nulls: !nulls.is_empty(),
-        lanes: u8::try_from(lanes).ok()?,
-        base,
-    };
-    bytes.extend_from_slice(nulls);
+    laid.bytes.extend_from_slice(&numbers.nulls);
     laid.cut(effort);
     for lane in 0..lanes {
-        laid.bytes.extend(laid.numbers.offsets.iter().map(|offset| {
-            let [low, ..] = (offset >> (8 * lane)).to_le_bytes();
-            low
-        }));
+        let offsets = &laid.numbers.offsets;
+        Arch::new().dispatch(Cut { lane, offsets, out: &mut laid.bytes });
         laid.cut(effort);
     }
-    Some(Head::Number(head))
+    Some(Head::Number(NumberHead { kind, differences: delta, nulls, lanes: u8::try_from(lanes).ok()?, base }))
 }
 
-/// Reads a column's numbers; a null repeats the number before it. Gives the bytes of the text.
-fn read(
+/// Reads a column's numbers; a null repeats the number before it. Gives the bytes of the text, and the least number.
+struct Read<'a> {
+    kind: Kind,
+    text: &'a [u8],
+    fields: &'a Fields,
+    column: usize,
+    numbers: &'a mut Numbers,
+}
+
+impl WithSimd for Read<'_> {
+    type Output = Option<(usize, i64)>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        let (kind, text) = (self.kind, self.text);
+        // A loop for each kind, so that none asks at every value which it is.
+        match kind {
+            Kind::Decimal { scale: 0 } => self.all(
+                #[inline(always)]
+                |span| digits::short(text, span, None),
+            ),
+            Kind::Decimal { scale } => {
+                let point = digits::Point::before(scale);
+                self.all(
+                    #[inline(always)]
+                    |span| digits::short(text, span, Some(point?)),
+                )
+            }
+            Kind::Time(Time::Date) => self.all(
+                #[inline(always)]
+                |span| Time::Date.parse(value(text, span)),
+            ),
+            Kind::Time(time) => self.all(
+                #[inline(always)]
+                |span| time.parse(value(text, span)),
+            ),
+        }
+    }
+}
+
+impl Read<'_> {
+    /// Reads each value by `quickly`, or as it must be where that gives nothing.
+    #[inline(always)]
+    fn all(self, quickly: impl Fn(Span) -> Option<i64>) -> Option<(usize, i64)> {
+        let Self { kind, text, fields, column, numbers: Numbers { values, nulls, .. } } = self;
+        nulls.clear();
+        values.resize(fields.rows(), 0);
+        let (mut text_bytes, mut last, mut least) = (0usize, 0, i64::MAX);
+        for (row, (span, slot)) in fields.column(column).zip(values.iter_mut()).enumerate() {
+            text_bytes = text_bytes.wrapping_add(span.1.wrapping_sub(span.0).wrapping_add(1));
+            last = match quickly(span) {
+                Some(number) => number,
+                None => exceptional(kind, text, span, row, last, nulls)?,
+            };
+            *slot = last;
+            least = least.min(last);
+        }
+        if !nulls.is_empty() {
+            nulls.resize(fields.rows(), 0);
+        }
+        Some((text_bytes, least))
+    }
+}
+
+/// The number of any value; for a null, which is noted, that of the row before. None for what is not of the kind.
+#[inline(never)]
+fn exceptional(
     kind: Kind,
     text: &[u8],
-    fields: &Fields,
-    column: usize,
-    numbers: &mut Vec<i64>,
+    span: Span,
+    row: usize,
+    last: i64,
     nulls: &mut Vec<u8>,
-) -> Option<usize> {
-    numbers.clear();
-    nulls.clear();
-    let mut text_bytes = 0;
-    let mut last = 0;
-    for span in fields.column(column) {
-        text_bytes += span.1 + 1 - span.0;
-        if let Some(number) = kind.parse(text, span) {
-            last = number;
-        } else if value(text, span) == NULL {
-            nulls.resize(numbers.len(), 0);
-            nulls.push(1);
+) -> Option<i64> {
+    if value(text, span) == NULL {
+        nulls.resize(row, 0);
+        nulls.push(1);
+        return Some(last);
+    }
+    kind.parse(text, span)
+}
+
+/// Finds what the lanes hold of each number. Gives all bits that are in use.
+struct Measure<'a> {
+    delta: bool,
+    base: i64,
+    numbers: &'a mut Numbers,
+}
+
+impl WithSimd for Measure<'_> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> u64 {
+        let Self { delta, base, numbers: Numbers { values, offsets, .. } } = self;
+        offsets.resize(values.len(), 0);
+        let mut bits = 0;
+        if delta {
+            let mut before = base;
+            for (offset, number) in offsets.iter_mut().zip(values) {
+                *offset = fold(number.wrapping_sub(std::mem::replace(&mut before, *number)));
+                bits |= *offset;
+            }
         } else {
-            return None;
+            for (offset, number) in offsets.iter_mut().zip(values) {
+                *offset = number.wrapping_sub(base).cast_unsigned();
+                bits |= *offset;
+            }
         }
-        numbers.push(last);
+        bits
     }
-    if !nulls.is_empty() {
-        nulls.resize(numbers.len(), 0);
+}
+
+/// Appends one byte of each number.
+struct Cut<'a> {
+    lane: u32,
+    offsets: &'a [u64],
+    out: &'a mut Vec<u8>,
+}
+
+impl WithSimd for Cut<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { lane, offsets, out } = self;
+        let shift = lane.wrapping_mul(8);
+        let start = out.len();
+        out.resize(start.wrapping_add(offsets.len()), 0);
+        for (byte, offset) in out.iter_mut().skip(start).zip(offsets) {
+            let [low, ..] = offset.wrapping_shr(shift).to_le_bytes();
+            *byte = low;
+        }
     }
-    Some(text_bytes)
 }
 
 /// `0, -1, 1, -2, 2 …` as `0, 1, 2, 3, 4 …`.
@@ -174,38 +266,49 @@ const fn unfold(folded: u64) -> i64 {
     (folded >> 1).cast_signed() ^ -(folded & 1).cast_signed()
 }
 
-/// Writes each row's value.
-pub(super) fn decode(
+/// Each row's number, and a 1 for each null if there are any.
+pub(super) fn decode<'a>(
     head: &NumberHead,
-    lanes: &mut &[u8],
+    lanes: &mut &'a [u8],
     rows: usize,
-    limit: usize,
-    out: &mut Vec<u8>,
-) -> Option<()> {
+) -> Option<(Vec<i64>, &'a [u8])> {
     let nulls = if head.nulls { take(lanes, rows)? } else { &[] };
-    let mut offsets = vec![0u64; rows];
-    for lane in 0..u32::from(head.lanes) {
-        for (offset, byte) in offsets.iter_mut().zip(take(lanes, rows)?) {
-            *offset |= u64::from(*byte) << (8 * lane);
+    let lanes = take(lanes, rows.checked_mul(usize::from(head.lanes))?)?;
+    Some((Arch::new().dispatch(Join { head, lanes, rows }), nulls))
+}
+
+/// Puts the numbers' bytes together.
+struct Join<'a> {
+    head: &'a NumberHead,
+    lanes: &'a [u8],
+    rows: usize,
+}
+
+impl WithSimd for Join<'_> {
+    type Output = Vec<i64>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<i64> {
+        let Self { head: NumberHead { differences, base, .. }, lanes, rows } = self;
+        let mut numbers = vec![0i64; rows];
+        let mut shift = 0u32;
+        for lane in lanes.chunks_exact(rows.max(1)) {
+            for (number, byte) in numbers.iter_mut().zip(lane) {
+                *number |= u64::from(*byte).wrapping_shl(shift).cast_signed();
+            }
+            shift = shift.wrapping_add(8);
         }
+        let mut last = *base;
+        for number in &mut numbers {
+            if *differences {
+                last = last.wrapping_add(unfold(number.cast_unsigned()));
+                *number = last;
+            } else {
+                *number = base.wrapping_add(*number);
+            }
+        }
+        numbers
     }
-    let mut number = head.base;
-    for (row, offset) in offsets.into_iter().enumerate() {
-        number = if head.differences {
-            number.wrapping_add(unfold(offset))
-        } else {
-            head.base.wrapping_add(offset.cast_signed())
-        };
-        match nulls.get(row) {
-            Some(1) => out.extend_from_slice(NULL),
-            _ => head.kind.push(number, out)?,
-        }
-        out.push(b'\n');
-        if out.len() > limit {
-            return None;
-        }
-    }
-    Some(())
 }
 
 /// Reads what PostgreSQL writes for a whole number or, with a scale, for a `numeric(p, scale)`.
@@ -218,9 +321,14 @@ fn parse_decimal(text: &[u8], (start, end): Span, scale: usize) -> Option<i64> {
     if whole == 0 || length > MAX_DIGITS || whole > 1 && text.get(start) == Some(&b'0') {
         return None;
     }
-    let number = match digits::sixteen(text, (start, end), scale) {
-        Some(number) if length <= 16 => i64::try_from(number).ok()?,
-        _ => slowly(text.get(start..end)?, whole)?,
+    let quickly = match (scale, u8::try_from(scale).ok().and_then(digits::Point::before)) {
+        (0, _) => digits::short(text, (start, end), None),
+        (_, None) => None,
+        (_, point) => digits::short(text, (start, end), point),
+    };
+    let number = match quickly {
+        Some(number) => number,
+        None => more_slowly(text.get(start..end)?, whole)?,
     };
     if negative && number == 0 {
         return None;
@@ -228,9 +336,8 @@ fn parse_decimal(text: &[u8], (start, end): Span, scale: usize) -> Option<i64> {
     Some(if negative { -number } else { number })
 }
 
-/// The same digit by digit, for what is long, at the text's beginning, or no number.
-#[cold]
-fn slowly(value: &[u8], whole: usize) -> Option<i64> {
+/// Its digits, the point left out.
+fn more_slowly(value: &[u8], whole: usize) -> Option<i64> {
     let (whole, rest) = value.split_at_checked(whole)?;
     let fraction = match rest.split_first() {
         None => rest,
@@ -240,26 +347,14 @@ fn slowly(value: &[u8], whole: usize) -> Option<i64> {
     digits::more(fraction, digits::more(whole, 0)?)
 }
 
-/// The inverse.
-#[inline]
-fn push_decimal(number: i64, scale: usize, out: &mut Vec<u8>) {
-    if number < 0 {
-        out.push(b'-');
-    }
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(number.unsigned_abs()).as_bytes();
-    if scale == 0 {
-        out.extend_from_slice(digits);
-        return;
-    }
-    let zeros = (scale + 1).saturating_sub(digits.len());
-    let whole = digits.len().saturating_sub(scale);
-    let (whole, fraction) = digits.split_at_checked(whole).unwrap_or_default();
-    if whole.is_empty() {
-        out.push(b'0');
-    }
-    out.extend_from_slice(whole);
-    out.push(b'.');
-    out.resize(out.len() + zeros.saturating_sub(1), b'0');
-    out.extend_from_slice(fraction);
+/// Writes a decimal number of any length.
+#[inline(never)]
+fn write_long(number: i64, scale: usize, slot: &mut Slot) -> Option<usize> {
+    let sign = if number < 0 { "-" } else { "" };
+    let digits = format!("{:0width$}", number.unsigned_abs(), width = scale + 1);
+    let (whole, fraction) = digits.split_at_checked(digits.len().checked_sub(scale)?)?;
+    let point = if scale == 0 { "" } else { "." };
+    let text = [sign, whole, point, fraction].concat();
+    slot.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+    Some(text.len())
 }
