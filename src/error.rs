@@ -260,6 +260,9 @@ impl From<StoreError> for Error {
             StoreError::Full { .. } => {
                 (ErrorKind::Store, Some("make room, or choose another store with --to"))
             }
+            StoreError::TooLong { .. } => {
+                (ErrorKind::Store, Some("set a larger part_size for this store in pgcask.toml"))
+            }
             StoreError::Archived { .. } => (
                 ErrorKind::Store,
                 Some(

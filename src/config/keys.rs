@@ -367,7 +367,7 @@ pub const KEYS: &[Key] = &[
         "part_size",
         Form::Bytes,
         "16M",
-        "Bytes of a part of an upload, from 5M to 512M. S3 takes 10,000 parts: archives of more than 156 GiB need larger ones.",
+        "Bytes of the first parts of an upload, from 5M to 512M; later ones are larger. An archive has room in 60,000 times as much.",
     ),
     key(STORE, "service_account", Form::Path, "", "Google: file of the service account."),
     key(STORE, "account_name", Form::Text, "", "Azure: storage account."),

@@ -38,6 +38,16 @@ pub enum StoreError {
         /// Path or URL.
         place: String,
     },
+    /// It has more parts than a store takes.
+    #[error(
+        "{place}: the archive is too long for parts of this size: {bytes} bytes, and 10,000 parts are sent"
+    )]
+    TooLong {
+        /// Path or URL.
+        place: String,
+        /// Bytes that were given so far.
+        bytes: u64,
+    },
     /// No space is left.
     #[error("{place}: no space is left")]
     Full {

@@ -159,7 +159,7 @@ pub(super) fn client(url: &Url) -> Result<Client, StoreError> {
     let path = Path::from_url_path(url.path())
         .map_err(|error| StoreError::Invalid { text: url.to_string(), why: error.to_string() })?;
     let mut own = account::options(url)?;
-    let archives = Archives::take(&mut own);
+    let mut archives = Archives::take(&mut own);
     let mut api = None;
     let objects: Arc<dyn ObjectStore> = match url.scheme() {
         "gs" => {
@@ -184,6 +184,8 @@ pub(super) fn client(url: &Url) -> Result<Client, StoreError> {
         }
         _ => {
             let builder = s3(&own).map_err(wrong)?.with_bucket_name(bucket);
+            let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+            archives.equal_parts = endpoint.is_some_and(|url| url.contains(WANTS_EQUAL_PARTS));
             let builder = builder.with_retry(retries()).with_http_connector(Patient::from_env());
             let bucket = builder.build().map_err(wrong)?;
             api = Some(Arc::new(Api::new(bucket.clone()).map_err(wrong)?));
@@ -192,6 +194,9 @@ pub(super) fn client(url: &Url) -> Result<Client, StoreError> {
     };
     Ok(Client { objects, path, s3: api, archives })
 }
+
+/// R2 refuses an upload whose parts, but for the last, differ in size.
+const WANTS_EQUAL_PARTS: &str = ".r2.cloudflarestorage.com";
 
 /// Variables of credentials: where a store has its own, none of them may be mixed with those.
 const CREDENTIALS: &[&str] = &["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];

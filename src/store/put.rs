@@ -1,4 +1,4 @@
-//! Writing one archive, as it comes: parts of one size, a few under way at a time, nothing visible before the end.
+//! Writing one archive, as it comes: in parts, a few under way at a time, nothing visible before the end.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use object_store::{MultipartUpload, ObjectStore as _, PutMultipartOptions, PutPa
 use tokio::task::JoinSet;
 
 use super::again::{ATTEMPTS, LONG, again, pause};
+use super::archives::MAX_PARTS;
 use super::location::size_of;
 use super::{Store, StoreError, objects};
 
@@ -29,6 +30,8 @@ pub struct Upload {
     /// The part being gathered: what was given, not copied.
     part: Vec<Bytes>,
     part_bytes: usize,
+    /// Parts that were sent.
+    parts: usize,
     under_way: JoinSet<Result<(), object_store::Error>>,
     written: u64,
 }
@@ -60,6 +63,7 @@ impl Upload {
             multipart: Some(multipart),
             part: Vec::new(),
             part_bytes: 0,
+            parts: 0,
             under_way: JoinSet::new(),
             written: 0,
         })
@@ -72,11 +76,12 @@ impl Upload {
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StoreError> {
         self.written += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         while !bytes.is_empty() {
-            let room = self.store.archives.part_bytes.saturating_sub(self.part_bytes);
+            let full = self.store.archives.part_bytes(self.parts);
+            let room = full.saturating_sub(self.part_bytes);
             let piece = bytes.split_to(room.min(bytes.len()));
             self.part_bytes += piece.len();
             self.part.push(piece);
-            if self.part_bytes >= self.store.archives.part_bytes {
+            if self.part_bytes >= full {
                 self.send_part().await?;
             }
         }
@@ -87,6 +92,11 @@ impl Upload {
         while self.under_way.len() >= PARTS_UNDER_WAY {
             self.join_one().await?;
         }
+        // A directory has no such limit.
+        if self.parts >= MAX_PARTS && self.store.directory.is_none() {
+            return Err(StoreError::TooLong { place: self.place.clone(), bytes: self.written });
+        }
+        self.parts += 1;
         self.part_bytes = 0;
         let part: PutPayload = std::mem::take(&mut self.part).into_iter().collect();
         if let Some(multipart) = &mut self.multipart {
