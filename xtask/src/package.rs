@@ -102,6 +102,9 @@ pub const PROMETHEUS: Package = debian("prometheus", "prometheus");
 /// The Pushgateway of Prometheus.
 pub const PUSHGATEWAY: Package = debian("pushgateway", "prometheus-pushgateway");
 
+/// What backup scripts encrypt with.
+pub const AGE: Package = debian("age", "age");
+
 /// What finds mistakes in shell scripts.
 pub const SHELLCHECK: Package = debian("shellcheck", "shellcheck");
 

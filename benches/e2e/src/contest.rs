@@ -76,7 +76,8 @@ impl Tools<'_> {
             self.backups("backup3", "tpch", 3, &url("tpch")),
             self.backups("big", "big", 1, &url("big")),
             self.backups("pgbench", "pgb", 1, &url("pgb")),
-            self.pipeline(&url("tpch")),
+            self.pipelines(&url("tpch")),
+            self.old_pipeline(&url("tpch")),
             self.definitions(&url("many")),
             self.restores("restore", "tpch", &url("tpch"), &url("restored")),
             self.restores("load", "big", &url("big"), &url("restored")),
@@ -145,27 +146,51 @@ impl Tools<'_> {
         }
     }
 
-    fn pipeline(&self, url: &str) -> Contest {
+    /// What scripts do today to encrypt: one stream through a compressor and a cipher.
+    fn pipelines(&self, url: &str) -> Contest {
+        let dump = format!("pg_dump -d '{url}'");
+        let age = self.scratch.join("age.key");
+        let sealed = self.scratch.join("pipe.age");
+        let script = format!(
+            "{dump} -Fc -Z zstd:1 | age -r \"$(age-keygen -y {})\" -o {}",
+            age.display(),
+            sealed.display()
+        );
+        let label = "pg_dump -Fc -Z zstd:1 \\| age".to_owned();
+        let by_age = Entry { label, script, target: None, writes: Some(sealed), ours: false };
+        let by_gpg =
+            self.gpg("pg_dump \\| zstd -1 -T2 \\| gpg --symmetric", &format!("{dump} | zstd -1 -T2 -q"));
+        let setup =
+            format!("{}; rm -f {age}; age-keygen -o {age} 2>/dev/null", self.keyring(), age = age.display());
+        Self::encrypted("gpg", setup, vec![by_age, by_gpg, self.backup(1, url)])
+    }
+
+    /// The same as it was done for twenty years.
+    fn old_pipeline(&self, url: &str) -> Contest {
+        let by_gpg = self.gpg("pg_dump \\| gzip \\| gpg --symmetric", &format!("pg_dump -d '{url}' | gzip"));
+        Self::encrypted("gzip", self.keyring(), vec![by_gpg, self.backup(1, url)])
+    }
+
+    fn encrypted(name: &'static str, setup: String, entries: Vec<Entry>) -> Contest {
+        let title = "Encrypted backup of tpch".to_owned();
+        Contest { name, title, database: "tpch", setup, entries, ratios: true }
+    }
+
+    fn keyring(&self) -> String {
+        format!("mkdir -p -m 700 {}", self.scratch.join("gnupg").display())
+    }
+
+    /// What a script writes, through gpg, which does not compress once more.
+    fn gpg(&self, label: &str, from: &str) -> Entry {
         let out = self.scratch.join("pipe.gpg");
         let script = format!(
-            "pg_dump -d '{url}' | zstd -1 -T2 -q | gpg --homedir {home} --batch --quiet --pinentry-mode loopback \
-             --passphrase-file {pass} --cipher-algo AES256 --compress-algo none --symmetric -o {out}",
+            "{from} | gpg --homedir {home} --batch --quiet --pinentry-mode loopback --passphrase-file {pass} \
+             --cipher-algo AES256 --compress-algo none --symmetric -o {out}",
             home = self.scratch.join("gnupg").display(),
             pass = self.passphrase().display(),
             out = out.display()
         );
-        let label = "pg_dump \\| zstd -1 -T2 \\| gpg --symmetric".to_owned();
-        let peer = Entry { label, script, target: None, writes: Some(out), ours: false };
-        let setup = format!("mkdir -p -m 700 {}", self.scratch.join("gnupg").display());
-        let entries = vec![peer, self.backup(1, url)];
-        Contest {
-            name: "gpg",
-            title: "Encrypted backup of tpch".to_owned(),
-            database: "tpch",
-            setup,
-            entries,
-            ratios: true,
-        }
+        Entry { label: label.to_owned(), script, target: None, writes: Some(out), ours: false }
     }
 
     fn restores(&self, name: &'static str, database: &'static str, source: &str, target: &str) -> Contest {

@@ -24,7 +24,7 @@ usage: cargo xtask bench [OPTIONS]
   --scale F        TPC-H scale factor [default: 1]; the big table has twice that, pgbench 50 times
   --jobs N         connections of every contender [default: 2]
   --runs N         rounds; the medians count [default: 3]
-  --only A,B       of backup1, backup3, big, pgbench, gpg, schema, restore, load, memory, s3
+  --only A,B       of backup1, backup3, big, pgbench, gpg, gzip, schema, restore, load, memory, s3
   --program FILE   a built pgcask; otherwise a release build is made
   --prepare        only build the data sets, for later
   --write          write docs/benchmarks.md and docs/benchmarks.json, not only stdout";

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use xtask::{Context, Result, install};
+use xtask::{Context, Result, install, package};
 
 use crate::say;
 
@@ -21,6 +21,8 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 #[derive(Debug)]
 pub(crate) struct Peers {
     root: PathBuf,
+    /// Where `age` and `age-keygen` are.
+    age: PathBuf,
     /// Version, as `pg_dump` says it.
     pub(crate) version: String,
 }
@@ -33,7 +35,8 @@ impl Peers {
             fetch(&root)
                 .context(|| "pg_dump with zstd is needed, and could not be had from apt".to_owned())?;
         }
-        let unnamed = Self { root, version: String::new() };
+        let age = install::ensure(&package::AGE)?;
+        let unnamed = Self { root, age, version: String::new() };
         let version = unnamed.ask("pg_dump --version")?.trim().to_owned();
         let peers = Self { version, ..unnamed };
         let refused = peers.ask("pg_dump -Z zstd:1 -h /nonexistent -d x 2>&1 || true")?;
@@ -58,7 +61,9 @@ impl Peers {
                  {root}/usr/lib/postgresql/18/bin/{program} \"$@\"; }}\n"
             )
         });
-        functions.concat()
+        let age = ["age", "age-keygen"]
+            .map(|program| format!("{program}() {{ {} \"$@\"; }}\n", self.age.join(program).display()));
+        functions.concat() + &age.concat()
     }
 
     fn ask(&self, script: &str) -> Result<String> {
