@@ -54,6 +54,7 @@ mod reading;
 mod report;
 mod requirements;
 mod resume;
+mod roles;
 mod roundtrip;
 mod rows;
 mod s3;
