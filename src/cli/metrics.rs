@@ -11,18 +11,19 @@ use super::watched::WatchArgs;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::estate::{Exposition, Wish, gather, metrics, push, write_textfile};
+use crate::estate::{Exposition, Wish, gather, metrics, push, send_otlp, write_textfile};
 use crate::exit::Exit;
 use crate::pg::Secret;
 
 /// The newest backup of each kind says it all.
 const SIDECARS: usize = 1;
 
-/// Tell Prometheus how backups, drills, stores and keys are
+/// Tell Prometheus or OpenTelemetry how backups, drills, stores and keys are
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-Without --textfile and --push the metrics are written to stdout. With [metrics] in pgcask.toml they are
-written after each run by themselves. docs/monitoring.md describes them, with alert rules and a dashboard.
+Without --textfile, --push and --otlp the metrics are written to stdout. With [metrics] in pgcask.toml
+they are told after each run by themselves. docs/monitoring.md describes them, with alert rules and a
+dashboard.
 
 EXAMPLES
   For node_exporter:
@@ -31,9 +32,12 @@ EXAMPLES
   To a Pushgateway:
     pgcask metrics --push http://pushgateway.example:9091
 
+  To an OpenTelemetry Collector, by OTLP over HTTP:
+    pgcask metrics --otlp http://collector.example:4318
+
 EXIT STATUS
-  0 told, stores that cannot be looked at (pgcask_store_up 0) too · 1 the file was not written, or the
-  Pushgateway did not take them · 2 usage")]
+  0 told, stores that cannot be looked at (pgcask_store_up 0) too · 1 the file was not written, or a
+  receiver did not take them · 2 usage")]
 pub struct MetricsArgs {
     /// Write them into this file, in one step; its name ends in .prom
     #[arg(long, value_name = "FILE")]
@@ -41,12 +45,60 @@ pub struct MetricsArgs {
     /// Put them into the Pushgateway at this URL
     #[arg(long, value_name = "URL")]
     pub push: Option<String>,
-    /// The instance that is pushed for [default: the name of the host]
-    #[arg(long, value_name = "NAME", requires = "push")]
+    /// Send them to the receiver of OTLP over HTTP at this URL
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
+    /// The instance that is pushed or sent for [default: the name of the host]
+    #[arg(long, value_name = "NAME")]
     pub instance: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub watch: WatchArgs,
+}
+
+/// Where metrics are told.
+#[derive(Debug, Default)]
+struct Receivers {
+    textfile: Option<PathBuf>,
+    push: Option<Secret>,
+    otlp: Option<(Secret, Option<Secret>)>,
+    instance: String,
+}
+
+impl Receivers {
+    const fn is_empty(&self) -> bool {
+        self.textfile.is_none() && self.push.is_none() && self.otlp.is_none()
+    }
+
+    /// Tells all of them, whichever fails; gives the failures.
+    async fn tell(&self, told: &Exposition) -> Vec<Error> {
+        let failed = |what: &str, why: String| Error::new(ErrorKind::Failed, format!("{what}: {why}"));
+        let mut failures = Vec::new();
+        if let Some(file) = &self.textfile {
+            failures.extend(write_textfile(file, &told.text()).err());
+        }
+        if let Some(url) = &self.push {
+            let pushed = push(url, &self.instance, &told.text()).await;
+            failures.extend(pushed.err().map(|why| failed("push the metrics", why)));
+        }
+        if let Some((url, authorization)) = &self.otlp {
+            let at = Clock::System.now();
+            let sent = send_otlp(url, authorization.as_ref(), &self.instance, told, at).await;
+            failures.extend(sent.err().map(|why| failed("send the metrics by OTLP", why)));
+        }
+        failures
+    }
+}
+
+/// The instance that is told: the configured one, else the host.
+fn instance(config: &Config) -> String {
+    config.metrics_instance().map_or_else(|| this_machine().host, str::to_owned)
+}
+
+/// A secret of `[metrics]`.
+fn secret(config: &Config, key: &str) -> Result<Option<Secret>> {
+    let source = config.metrics_secret(key);
+    Ok(source.map(|source| config.take(&format!("metrics.{key}"), source)).transpose()?)
 }
 
 impl MetricsArgs {
@@ -64,18 +116,26 @@ impl MetricsArgs {
             let message = format!("{} does not end in .prom: collectors would not read it", file.display());
             return Err(Error::new(ErrorKind::Usage, message));
         }
+        let otlp = match &self.otlp {
+            Some(url) => Some((Secret::new(url), secret(config, "otlp_authorization")?)),
+            None => None,
+        };
+        let receivers = Receivers {
+            textfile: self.textfile.clone(),
+            push: self.push.as_deref().map(Secret::new),
+            otlp,
+            instance: self.instance.clone().unwrap_or_else(|| instance(config)),
+        };
         let told = tell(self.watch.wish(SIDECARS, None, Clock::System.now())?).await;
-        if let Some(file) = &self.textfile {
-            write_textfile(file, &told.text())?;
-        }
-        if let Some(url) = &self.push {
-            let configured = config.metrics_push().and_then(|(_, instance)| instance);
-            let instance = self.instance.as_deref().or(configured);
-            put(&Secret::new(url), instance, &told).await?;
+        let mut failures = receivers.tell(&told).await.into_iter();
+        let first = failures.next();
+        failures.for_each(|other| printer.warning(&in_one_line(&other)));
+        if let Some(error) = first {
+            return Err(error);
         }
         if printer.json {
             printer.json(&told.samples().collect::<Vec<_>>())?;
-        } else if self.textfile.is_none() && self.push.is_none() {
+        } else if receivers.is_empty() {
             printer.bytes(told.text().as_bytes())?;
         }
         Ok(Exit::Good)
@@ -87,35 +147,31 @@ async fn tell(wish: Wish) -> Exposition {
     metrics(&gather(&wish, &runs, Clock::System.now()).await, &runs)
 }
 
-async fn put(url: &Secret, instance: Option<&str>, told: &Exposition) -> Result<()> {
-    let host = this_machine().host;
-    let pushed = push(url, instance.unwrap_or(&host), &told.text()).await;
-    pushed.map_err(|why| Error::new(ErrorKind::Failed, format!("push the metrics: {why}")))
-}
-
 /// Tells the metrics after a run, where that is configured. What cannot be told is a warning, and changes nothing of the run.
 pub(super) async fn after_run(config: &Config, context: &Context) {
-    let (textfile, pushed) = (config.metrics_textfile(), config.metrics_push());
-    if textfile.is_none() && pushed.is_none() {
+    let warn = |error: &Error| context.printer.warning(&format!("metrics: {}", in_one_line(error)));
+    // One that lacks its secret keeps no other from being told.
+    let taken = |key: &str| {
+        secret(config, key).unwrap_or_else(|error| {
+            warn(&error);
+            None
+        })
+    };
+    let receivers = Receivers {
+        textfile: config.metrics_textfile(),
+        push: taken("push"),
+        otlp: taken("otlp").map(|url| (url, taken("otlp_authorization"))),
+        instance: instance(config),
+    };
+    if receivers.is_empty() {
         return;
     }
-    let warn = |error: Error| context.printer.warning(&format!("metrics: {}", in_one_line(&error)));
     let mut watch = WatchArgs::default();
-    let wish = watch.watch(config).and_then(|()| watch.wish(SIDECARS, None, Clock::System.now()));
-    let told = match wish {
-        Ok(wish) => Box::pin(tell(wish)).await,
-        Err(error) => return warn(error),
-    };
-    if let Some(Err(error)) = textfile.map(|file| write_textfile(&file, &told.text())) {
-        warn(error);
-    }
-    if let Some((source, instance)) = pushed {
-        let done = match config.take("metrics.push", source) {
-            Ok(url) => put(&url, instance, &told).await,
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = done {
-            warn(error);
+    match watch.watch(config).and_then(|()| watch.wish(SIDECARS, None, Clock::System.now())) {
+        Ok(wish) => {
+            let told = Box::pin(tell(wish)).await;
+            Box::pin(receivers.tell(&told)).await.iter().for_each(warn);
         }
+        Err(error) => warn(&error),
     }
 }

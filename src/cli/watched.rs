@@ -8,6 +8,7 @@ use jiff::{Span, Timestamp};
 use super::args::{RPO, RTO, seconds, span_ahead};
 use super::configured::{Given, all_recipients, own_targets, targets};
 use super::keys::key_facts;
+use super::state::state;
 use crate::config::{Config, Origin, Settings, Sourced};
 use crate::drill::{HealthOptions, Targets};
 use crate::error::{Error, ErrorKind, Result};
@@ -110,7 +111,8 @@ impl WatchArgs {
             expected: Vec::new(),
             keys: key_facts(&self.recipients, now),
         };
-        Ok(Wish { stores, health, sidecars, runs_since })
+        let cache = state().map(|state| state.sidecars());
+        Ok(Wish { stores, health, sidecars, runs_since, cache })
     }
 }
 

@@ -105,11 +105,14 @@ impl Config {
         entry.map(|text| self.path(text))
     }
 
-    /// Where the Pushgateway's URL is, and as which instance metrics are pushed if that is said.
-    pub fn metrics_push(&self) -> Option<(&SecretSource, Option<&str>)> {
-        let Value::Secret(source) = &self.entry(&["metrics", "push"])?.value else { return None };
-        let instance = self.entry(&["metrics", "instance"]).and_then(|entry| entry.value.text());
-        Some((source, instance))
+    /// Where a secret of `[metrics]` is: `push`, `otlp`, `otlp_authorization`.
+    pub fn metrics_secret(&self, key: &str) -> Option<&SecretSource> {
+        if let Value::Secret(source) = &self.entry(&["metrics", key])?.value { Some(source) } else { None }
+    }
+
+    /// As which instance metrics are pushed, if that is said.
+    pub fn metrics_instance(&self) -> Option<&str> {
+        self.entry(&["metrics", "instance"]).and_then(|entry| entry.value.text())
     }
 
     /// When a job of `[schedule]` runs, as it is written.

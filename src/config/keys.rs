@@ -405,7 +405,15 @@ pub const KEYS: &[Key] = &[
         "File for the textfile collector of node_exporter; its name ends in `.prom`.",
     ),
     key(METRICS, "push", Form::Secret, "", "URL of a Pushgateway."),
-    key(METRICS, "instance", Form::Text, "the host's name", "The `instance` of what is pushed."),
+    key(
+        METRICS,
+        "otlp",
+        Form::Secret,
+        "",
+        "URL of a receiver of OTLP over HTTP, as `http://collector:4318`.",
+    ),
+    key(METRICS, "otlp_authorization", Form::Secret, "", "Value of the header `Authorization` for it."),
+    key(METRICS, "instance", Form::Text, "the host's name", "The `instance` of what is pushed or sent."),
     // Notifications.
     key(
         NOTIFY,

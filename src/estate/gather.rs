@@ -1,6 +1,7 @@
 //! Reads what there is to know: one listing of each store, the sidecars of the newest backups, the marks of drills.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
@@ -14,10 +15,11 @@ use crate::drill::{
 };
 use crate::error::{Error, Result};
 use crate::operate::hold::{self, Hold};
+use crate::store::cache::SidecarCache;
 use crate::store::list::{Backup, Filter, list};
 use crate::store::naming::Kind;
 use crate::store::notes;
-use crate::store::sidecar::{self, Metadata};
+use crate::store::sidecar::Metadata;
 use crate::store::{Location, Store, StoreError, room};
 
 /// Sidecars read at the same time.
@@ -49,6 +51,8 @@ pub struct Wish {
     pub sidecars: usize,
     /// Since when runs are looked for in the audit logs of the stores; none: they are not looked for.
     pub runs_since: Option<Timestamp>,
+    /// The folder of the sidecars that were read before; none: nothing is kept.
+    pub cache: Option<PathBuf>,
 }
 
 /// All that is known.
@@ -174,11 +178,15 @@ async fn look(watched: &Watched, wish: &Wish, runs: &[Run], now: Timestamp) -> R
         HealthOptions { expected: watched.databases.clone(), keys: Vec::new(), ..wish.health.clone() };
     let room = room::of(&watched.location).map_err(Error::from)?;
     let health = judge(&store, &listing, room, &options, runs, now).await?;
+    let cache = SidecarCache::open(wish.cache.as_deref(), &store);
+    let sidecars = Sidecars { store: &store, cache: &cache, of_each: wish.sidecars };
     let mut databases = Vec::new();
     for (name, backups) in by_database(&listing, &watched.databases) {
         let Some(health) = health.databases.iter().find(|one| one.database == name) else { continue };
-        databases.push(database(&store, &backups, health, options.of(name), wish.sidecars).await?);
+        databases.push(database(sidecars, &backups, health, options.of(name)).await?);
     }
+    // What cannot be kept is read again the next time.
+    drop(cache.save(&listing.backups, wish.health.database.is_none()));
     let runs = match wish.runs_since {
         Some(since) => super::runs::runs(&store, since).await?,
         None => Vec::new(),
@@ -196,28 +204,35 @@ async fn look(watched: &Watched, wish: &Wish, runs: &[Run], now: Timestamp) -> R
     })
 }
 
+/// Where sidecars are read, and of how many of the newest backups of each kind.
+#[derive(Clone, Copy)]
+struct Sidecars<'a> {
+    store: &'a Store,
+    cache: &'a SidecarCache,
+    of_each: usize,
+}
+
 async fn database(
-    store: &Store,
+    sidecars: Sidecars<'_>,
     backups: &[&Backup],
     health: &DatabaseHealth,
     targets: Targets,
-    sidecars: usize,
 ) -> Result<DatabaseState> {
     let mut of_kind: BTreeMap<Kind, usize> = BTreeMap::new();
     let wanted = backups.iter().map(|backup| {
         let seen = of_kind.entry(backup.facts.kind).or_default();
         *seen += 1;
-        (*backup, *seen <= sidecars)
+        (*backup, *seen <= sidecars.of_each)
     });
     let wanted: Vec<(&Backup, bool)> = wanted.collect();
     let states: Vec<BackupState> =
-        stream::iter(wanted.into_iter().map(|(backup, read)| state(store, backup, read)))
+        stream::iter(wanted.into_iter().map(|(backup, read)| state(sidecars, backup, read)))
             .buffered(READS)
             .try_collect()
             .await?;
     let newest = |kind: Kind| backups.iter().copied().find(|backup| backup.facts.kind == kind);
     let usual = |kind| Some((kind, usual_bytes(newest(kind)?, backups)?));
-    let drills = marks(store, backups.get(..MARKED.min(backups.len())).unwrap_or_default()).await?;
+    let drills = marks(sidecars.store, backups.get(..MARKED.min(backups.len())).unwrap_or_default()).await?;
     let mut database = DatabaseState {
         database: health.database.clone(),
         targets,
@@ -233,9 +248,13 @@ async fn database(
     Ok(database)
 }
 
-async fn state(store: &Store, backup: &Backup, read: bool) -> std::result::Result<BackupState, StoreError> {
+async fn state(
+    sidecars: Sidecars<'_>,
+    backup: &Backup,
+    read: bool,
+) -> std::result::Result<BackupState, StoreError> {
     let metadata = if read {
-        match sidecar::read(store, &backup.key).await {
+        match sidecars.cache.read(sidecars.store, backup).await {
             Ok(metadata) => metadata,
             // Removed since it was listed.
             Err(StoreError::NotFound { .. }) => None,
@@ -245,7 +264,7 @@ async fn state(store: &Store, backup: &Backup, read: bool) -> std::result::Resul
         None
     };
     Ok(BackupState {
-        archive: store.display(&backup.key),
+        archive: sidecars.store.display(&backup.key),
         id: backup.facts.id.clone(),
         kind: backup.facts.kind,
         taken_at: backup.facts.taken,

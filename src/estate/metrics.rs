@@ -133,6 +133,11 @@ impl Exposition {
         samples.push(Sample { name, labels, value });
     }
 
+    /// Each metric: its name, what it is, its values.
+    pub fn families(&self) -> impl Iterator<Item = (&'static str, &'static str, &[Sample])> {
+        self.families.iter().map(|(name, (help, samples))| (*name, *help, samples.as_slice()))
+    }
+
     /// All values.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.families.values().flat_map(|(_, samples)| samples)

@@ -2,12 +2,13 @@
 //! a page for people.
 //!
 //! ```text
-//! stores ─▶ listings, sidecars, marks of drills ─▶ Estate ─┬▶ metrics: a file, a Pushgateway
+//! stores ─▶ listings, sidecars, marks of drills ─▶ Estate ─┬▶ metrics: a file, a Pushgateway, OTLP
 //!           audit logs, what this machine remembers ───────┴▶ the report
 //! ```
 
 mod gather;
 pub mod metrics;
+mod otlp;
 mod push;
 mod report;
 mod runs;
@@ -15,6 +16,7 @@ mod textfile;
 
 pub use gather::{BackupState, DatabaseState, Estate, StoreState, Watched, Wish, gather};
 pub use metrics::{Exposition, metrics};
+pub use otlp::send_otlp;
 pub use push::push;
 pub use report::report_page;
 pub use runs::RunFacts;

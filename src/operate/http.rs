@@ -27,16 +27,32 @@ impl Request {
         let headers = vec![("content-type", content_type.to_owned())];
         Self { method: Method::PUT, url, headers, body: text.as_bytes().to_vec() }
     }
+
+    /// Posts a value as JSON, with the value of the header `Authorization` if there is one.
+    pub(crate) fn post_json(url: String, value: &serde_json::Value, authorization: Option<&str>) -> Self {
+        let mut headers = vec![("content-type", "application/json".to_owned())];
+        headers.extend(authorization.map(|value| ("authorization", value.to_owned())));
+        Self { method: Method::POST, url, headers, body: value.to_string().into_bytes() }
+    }
 }
 
+/// Most that is read of an answer.
+const MAX_ANSWER: usize = 64 << 10;
+
 enum Outcome {
-    Done,
+    /// With what the server answered.
+    Done(String),
     Final(String),
     Again(String, Option<Duration>),
 }
 
 /// Sends a request until it is taken: connections that fail, answers 429 and 5xx are tried again, others are final.
 pub(crate) async fn send(request: &Request) -> Result<(), String> {
+    ask(request).await.map(drop)
+}
+
+/// As [`send`]; gives what the server answered.
+pub(crate) async fn ask(request: &Request) -> Result<String, String> {
     let url = reqwest::Url::parse(&request.url).map_err(|_| "its URL is none".to_owned())?;
     let host = url.host_str().unwrap_or_default().to_owned();
     let client = Client::builder()
@@ -48,7 +64,7 @@ pub(crate) async fn send(request: &Request) -> Result<(), String> {
     let mut waits = WAITS.iter();
     loop {
         match attempt(&client, &url, request).await {
-            Outcome::Done => return Ok(()),
+            Outcome::Done(answer) => return Ok(answer),
             Outcome::Final(why) => return Err(format!("{host}: {why}")),
             Outcome::Again(why, asked) => match waits.next() {
                 Some(wait) => tokio::time::sleep(asked.unwrap_or(*wait).min(LONGEST_WAIT)).await,
@@ -71,14 +87,22 @@ async fn attempt(client: &Client, url: &reqwest::Url, request: &Request) -> Outc
         .headers(headers)
         .body(request.body.clone())
         .send();
-    let response = match sent.await {
+    let mut response = match sent.await {
         Ok(response) => response,
         // Without the URL, which may be a secret.
         Err(error) => return Outcome::Again(reason(&error.without_url()), None),
     };
     let status = response.status();
     if status.is_success() {
-        return Outcome::Done;
+        let mut answer = Vec::new();
+        // It is taken, whatever becomes of the answer.
+        while let Ok(Some(part)) = response.chunk().await {
+            answer.extend_from_slice(&part);
+            if answer.len() > MAX_ANSWER {
+                break;
+            }
+        }
+        return Outcome::Done(String::from_utf8_lossy(&answer).into_owned());
     }
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let why = format!("it answered {status}");

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::leash::{Leash, Spec};
 use crate::package::{PROMETHEUS, PUSHGATEWAY};
 use crate::postgres::{free_port, temporary_folder};
+use crate::seaweed::ask;
 use crate::user::RunAs;
 use crate::{Context, Result, install};
 
@@ -65,7 +66,8 @@ impl Monitor {
         let monitor = Self { leash: Leash::start(&spec)?, port };
         let deadline = Instant::now() + START_TIMEOUT;
         while monitor.leash.is_running() && Instant::now() < deadline {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            // It listens before it has read its data, and answers 503 until then.
+            if ask(port, "GET", "/-/ready").is_ok_and(|status| status == 200) {
                 return Ok(monitor);
             }
             std::thread::sleep(Duration::from_millis(50));

@@ -155,7 +155,7 @@ impl Drop for S3 {
 }
 
 /// One HTTP request without a body; the status of its answer.
-fn ask(port: u16, method: &str, path: &str) -> Result<u16> {
+pub(crate) fn ask(port: u16, method: &str, path: &str) -> Result<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).context(|| format!("connect to {port}"))?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     write!(

@@ -90,7 +90,7 @@ fn checks(record: &Record) -> String {
         let (word, class) = match (check.outcome, check.critical) {
             (Outcome::Passed, _) => ("✓&nbsp;passed", "good"),
             (Outcome::Noted, _) => ("✓&nbsp;passed, note", "note"),
-            (Outcome::Skipped, _) => ("–&nbsp;not&nbsp;checked", "dim"),
+            (Outcome::Skipped, _) => ("–&nbsp;not&nbsp;checked", "dim nowrap"),
             (Outcome::Failed, true) => ("✗&nbsp;FAILED", "bad"),
             (Outcome::Failed, false) => ("✗&nbsp;failed, not critical", "bad"),
         };

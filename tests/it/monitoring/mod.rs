@@ -1,5 +1,7 @@
 //! Metrics, alert rules and the dashboard, as a real Prometheus takes them.
 
+mod rules;
+
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,11 +12,12 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 use xtask::prometheus::{Monitor, promtool};
 
+use self::rules::{alerts, cases};
 use crate::harness::cli::{Run, folder, pgcask, run};
 use crate::harness::gpg::GpgHome;
 use crate::harness::output;
 use crate::harness::postgres::{Server, newest};
-use crate::harness::receivers::{FileServer, get};
+use crate::harness::receivers::{FileServer, HttpReceiver, get};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -22,150 +25,6 @@ fn repository(path: &str) -> PathBuf {
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(repository(path)).unwrap()
-}
-
-/// The names of the alerts.
-fn alerts() -> BTreeSet<String> {
-    let text = read("docs/monitoring/alerts.yml");
-    text.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).map(str::to_owned).collect()
-}
-
-const NEWEST: &str = "pgcask_backup_newest_timestamp_seconds";
-const OF_SHOP: &str = "{store=\"main\",database=\"shop\"}";
-
-/// When `promtool` looks at the rules, in seconds: after three days of unchanging series.
-const THREE_DAYS: i64 = 3 * 86_400;
-
-/// A case: an alert, whether it fires, and the series on which.
-type Case = (&'static str, bool, Vec<(String, i64)>);
-
-#[expect(clippy::too_many_lines, reason = "a table, a line or two for each case")]
-fn cases(now: i64) -> Vec<Case> {
-    let shop = |name: &str, value: i64| (format!("{name}{OF_SHOP}"), value);
-    let on = |host: &str, name: &str, value: i64| {
-        (format!("{name}{{store=\"main\",database=\"shop\",instance=\"{host}\"}}"), value)
-    };
-    let of = |name: &str, labels: &str, value: i64| (format!("{name}{{{labels}}}"), value);
-    let (day, rpo) = (86_400, shop("pgcask_recovery_point_target_seconds", 86_400));
-    let rto = || shop("pgcask_recovery_time_target_seconds", 3600);
-    let backup_size = |size: i64| {
-        let labels = "store=\"main\",database=\"shop\",kind=\"daily\"";
-        vec![
-            of("pgcask_backup_last_size_bytes", labels, size),
-            of("pgcask_backup_usual_size_bytes", labels, 1000),
-        ]
-    };
-    let drilled = |at: i64, passed: i64| {
-        vec![shop("pgcask_drill_last_timestamp_seconds", at), shop("pgcask_drill_last_success", passed)]
-    };
-    let drill_due = |at| vec![shop("pgcask_drill_due_timestamp_seconds", at)];
-    let ran = |operation: &str, good| {
-        let labels = format!("operation=\"{operation}\",database=\"shop\"");
-        vec![of("pgcask_run_last_success", &labels, good)]
-    };
-    let room = |free| {
-        vec![
-            of("pgcask_store_free_bytes", "store=\"main\"", free),
-            of("pgcask_backup_last_size_bytes", "store=\"main\",database=\"shop\",kind=\"daily\"", 100),
-        ]
-    };
-    let key = |end| vec![of("pgcask_key_expiry_timestamp_seconds", "key=\"ops\"", end)];
-    // An older failure in another store than the newer success.
-    let mut two_stores = drilled(now - day, 1);
-    two_stores.push(of(
-        "pgcask_drill_last_timestamp_seconds",
-        "store=\"copy\",database=\"shop\"",
-        now - 2 * day,
-    ));
-    two_stores.push(of("pgcask_drill_last_success", "store=\"copy\",database=\"shop\"", 0));
-    vec![
-        ("PgcaskBackupMissing", true, vec![shop(NEWEST, 0)]),
-        ("PgcaskBackupMissing", false, vec![shop(NEWEST, now - day)]),
-        ("PgcaskBackupTooOld", true, vec![shop(NEWEST, now - 2 * day), rpo.clone()]),
-        ("PgcaskBackupTooOld", false, vec![shop(NEWEST, now - day / 2), rpo.clone()]),
-        ("PgcaskBackupTooOld", false, vec![shop(NEWEST, 0), rpo.clone()]),
-        // One of two hosts has not looked for two days.
-        ("PgcaskBackupTooOld", false, vec![on("a", NEWEST, now - 2 * day), on("b", NEWEST, now - 60), rpo]),
-        ("PgcaskBackupFailed", true, ran("backup", 0)),
-        ("PgcaskBackupFailed", false, [ran("backup", 1), ran("drill", 0)].concat()),
-        ("PgcaskTestFailed", true, ran("test", 0)),
-        ("PgcaskTestFailed", false, ran("test", 1)),
-        ("PgcaskDrillOverdue", true, drill_due(now - day)),
-        ("PgcaskDrillOverdue", true, vec![shop("pgcask_drill_last_timestamp_seconds", 0)]),
-        ("PgcaskDrillOverdue", false, [drill_due(now + day), drilled(now - day, 1)].concat()),
-        ("PgcaskDrillFailed", true, drilled(now - day, 0)),
-        ("PgcaskDrillFailed", false, drilled(now - day, 1)),
-        ("PgcaskDrillFailed", false, two_stores),
-        ("PgcaskRecoveryTooSlow", true, vec![shop("pgcask_drill_last_recovery_time_seconds", 3601), rto()]),
-        ("PgcaskRecoveryTooSlow", false, vec![shop("pgcask_drill_last_recovery_time_seconds", 3599), rto()]),
-        (
-            "PgcaskRecoveryForecastNearTarget",
-            true,
-            vec![shop("pgcask_recovery_time_forecast_seconds", 3000), rto()],
-        ),
-        (
-            "PgcaskRecoveryForecastNearTarget",
-            false,
-            vec![shop("pgcask_recovery_time_forecast_seconds", 2800), rto()],
-        ),
-        ("PgcaskBackupSizeUnusual", true, backup_size(499)),
-        ("PgcaskBackupSizeUnusual", true, backup_size(2001)),
-        ("PgcaskBackupSizeUnusual", false, backup_size(1200)),
-        ("PgcaskBackupNotEncrypted", true, vec![shop("pgcask_backup_last_encrypted", 0)]),
-        ("PgcaskBackupNotEncrypted", false, vec![shop("pgcask_backup_last_encrypted", 1)]),
-        ("PgcaskStoreNearlyFull", true, room(999)),
-        ("PgcaskStoreNearlyFull", false, room(1001)),
-        ("PgcaskStoreUnreachable", true, vec![of("pgcask_store_up", "store=\"main\"", 0)]),
-        ("PgcaskStoreUnreachable", false, vec![of("pgcask_store_up", "store=\"main\"", 1)]),
-        ("PgcaskKeyExpires", true, key(now + 29 * day)),
-        ("PgcaskKeyExpires", true, vec![of("pgcask_key_usable", "key=\"ops\"", 0)]),
-        (
-            "PgcaskKeyExpires",
-            false,
-            [key(now + 31 * day), vec![of("pgcask_key_usable", "key=\"ops\"", 1)]].concat(),
-        ),
-        ("PgcaskMetricsAbsent", true, vec![("up".to_owned(), 1)]),
-        ("PgcaskMetricsAbsent", false, vec![of("pgcask_build_info", "version=\"1\"", 1)]),
-        (
-            "PgcaskMetricsStale",
-            true,
-            vec![("pgcask_metrics_written_timestamp_seconds".to_owned(), now - 2 * day)],
-        ),
-        (
-            "PgcaskMetricsStale",
-            false,
-            vec![("pgcask_metrics_written_timestamp_seconds".to_owned(), now - day)],
-        ),
-    ]
-}
-
-#[test]
-fn each_alert_fires_and_does_not_fire() {
-    let folder = tempfile::tempdir().unwrap();
-    let rules = repository("docs/monitoring/alerts.yml").display().to_string();
-    output(Command::new(promtool().unwrap()).args(["check", "rules", &rules]));
-    let cases = cases(THREE_DAYS);
-    for fires in [true, false] {
-        let covered: BTreeSet<String> =
-            cases.iter().filter(|case| case.1 == fires).map(|case| case.0.to_owned()).collect();
-        assert_eq!(covered, alerts(), "fires: {fires}");
-    }
-    let tests = cases.iter().map(|(alert, fires, series)| {
-        let series: Vec<Value> = series
-            .iter()
-            .map(|(series, value)| json!({"series": series, "values": format!("{value}+0x900")}))
-            .collect();
-        let expected = if *fires { json!([{"labels": "{}", "value": 1}]) } else { json!([]) };
-        json!({"name": alert, "interval": "5m", "input_series": series, "promql_expr_test": [{
-            "expr": format!("count(ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}})"),
-            "eval_time": "3d", "exp_samples": expected}]})
-    });
-    // JSON is YAML, too.
-    let file =
-        json!({"rule_files": [rules], "evaluation_interval": "5m", "tests": tests.collect::<Vec<_>>()});
-    let path = folder.path().join("tests.yml");
-    std::fs::write(&path, file.to_string()).unwrap();
-    output(Command::new(promtool().unwrap()).args(["test", "rules"]).arg(path));
 }
 
 /// A folder with a configuration for a database, and what runs in it.
@@ -447,4 +306,59 @@ fn each_database_has_its_own_demands() {
     // A flag holds for all.
     host.run(&["status", "--rpo", "1h"]).expect(0);
     host.run(&["check", "other", "--rpo", "1h"]).expect(1);
+}
+
+#[test]
+fn a_receiver_of_otlp_reads_what_is_sent() {
+    // The makers' own definitions read it, and refuse a field that there is not.
+    const READER: &str = "
+import sys
+from google.protobuf import json_format
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+request = json_format.Parse(sys.stdin.read(), ExportMetricsServiceRequest())
+for resource in request.resource_metrics:
+    print({one.key: one.value.string_value for one in resource.resource.attributes}['service.instance.id'])
+    for metric in resource.scope_metrics[0].metrics:
+        for point in metric.gauge.data_points:
+            labels = ','.join(sorted(f'{one.key}={one.value.string_value}' for one in point.attributes))
+            print(metric.name, metric.unit, labels, point.as_double, point.time_unix_nano > 10**18)
+";
+    let (server, http) = (
+        Server::shared(newest()),
+        HttpReceiver::start(|path, _| if path.starts_with("/bad") { 400 } else { 200 }),
+    );
+    let database = server.create_db();
+    server.sql(&database, "CREATE TABLE t AS SELECT generate_series(1, 10) AS n");
+    let metrics = format!(
+        "[metrics]\notlp = \"{}\"\notlp_authorization = \"Bearer planted-secret\"\ninstance = \"host-1\"\n",
+        http.url("")
+    );
+    let host = Host::new(server, &database, &metrics);
+    host.run(&["backup", "shop"]).expect(0);
+    let sent = http.at("/v1/metrics");
+    assert_eq!((sent.len(), sent[0].method.as_str()), (1, "POST"));
+    assert_eq!(sent[0].headers["content-type"], "application/json");
+    assert_eq!(sent[0].headers["authorization"], "Bearer planted-secret");
+    let mut python = Command::new("python3");
+    python.args(["-c", READER]).env("PYTHONPATH", xtask::python::otlp().unwrap());
+    let mut python =
+        python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    python.stdin.take().unwrap().write_all(sent[0].body.as_bytes()).unwrap();
+    let read = python.wait_with_output().unwrap();
+    let told = String::from_utf8(read.stdout).unwrap();
+    assert!(read.status.success(), "{told}{}", String::from_utf8_lossy(&read.stderr));
+    assert!(told.starts_with("host-1\n"), "{told}");
+    let labels = format!("database={},kind=daily,store=main", &*database);
+    assert!(told.contains(&format!("pgcask_backup_last_rows 1 {labels} 10.0 True\n")), "{told}");
+    assert!(told.contains(&format!("pgcask_backup_last_duration_seconds s {labels} ")), "{told}");
+    // One that refuses, and one that is told where it is.
+    host.run(&["metrics", "--otlp", &http.url("/tenant/v1/metrics")]).expect(0);
+    assert_eq!(http.at("/tenant/v1/metrics").len(), 1);
+    let refused = host.run(&["metrics", "--otlp", &http.url("/bad")]).expect(1);
+    assert!(
+        refused.stderr.contains("send the metrics by OTLP: 127.0.0.1: it answered 400"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!refused.stderr.contains("planted-secret"), "{}", refused.stderr);
 }
