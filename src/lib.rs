@@ -10,6 +10,7 @@
 //! A module knows only the modules below it; `ARCHITECTURE.md` has the map and the import rules, which a test
 //! enforces.
 
+pub mod actor;
 pub mod archive;
 pub mod backup;
 pub mod budget;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod copies;
 pub mod custody;
 pub mod drill;
+pub mod erasure;
 pub mod error;
 pub mod estate;
 pub mod event;

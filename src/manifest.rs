@@ -158,6 +158,11 @@ impl Stream {
         quote::qualified(Some(&self.schema), &self.name)
     }
 
+    /// Schema and name.
+    pub fn names(&self) -> (String, String) {
+        (self.schema.clone(), self.name.clone())
+    }
+
     /// The name for messages.
     pub fn display(&self) -> String {
         quote::printable(&format!("{}.{}", self.schema, self.name))

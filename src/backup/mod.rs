@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::manifest::Stream;
+use crate::pg::Session;
 use crate::pg::copy::{LargeRows, RowHasher};
 use crate::pg::lock::LockTarget;
 use crate::stop::Stop;
@@ -89,6 +90,15 @@ impl Shared {
 
 /// Pieces of the archive that may wait for the upload: at most a sealed chunk each.
 const PIECES_WAITING: usize = 8;
+
+/// Looks whether a session may read all that would be backed up; nothing is locked or copied.
+///
+/// # Errors
+/// When it may not, naming all that it may not.
+pub async fn check_access(options: &Options, session: &Session, observer: &SharedObserver) -> Result<()> {
+    let mut relations = relations::chosen(options, session, observer).await?;
+    access::check(options, session, &mut relations, observer).await.map(drop)
+}
 
 /// Backs up a database into a new archive in the store.
 ///

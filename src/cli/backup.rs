@@ -21,6 +21,7 @@ use crate::backup::{Options, Parts, Summary};
 use crate::clock::Clock;
 use crate::copies::{self, Copied};
 use crate::drill::ForecastFacts;
+use crate::erasure;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -372,6 +373,7 @@ struct Made<'a> {
 /// Copies the backup that was just made.
 async fn copy(archive: &str, to: &Location, observer: &SharedObserver, stop: &Stop) -> Result<Copied> {
     let store = to.open()?;
+    erasure::carry(archive, &store).await?;
     Box::pin(copies::copy(archive, &store, observer, stop)).await
 }
 

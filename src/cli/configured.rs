@@ -6,11 +6,13 @@ use std::path::PathBuf;
 
 use jiff::{Span, SpanRelativeTo, Unit};
 
-use super::Command;
 use super::args::{FindArgs, PassphraseArgs, ProfileArgs, RPO, RTO, SelectionArgs, UnlockArgs, WantedArgs};
 use super::audit::AuditAction;
 use super::backup::BackupArgs;
+use super::doctor::DoctorArgs;
 use super::drill::{DrillArgs, WheretoArgs};
+use super::erase::EraseArgs;
+use super::erasures::ErasureArgs;
 use super::estimate::EstimateArgs;
 use super::hold::HoldAction;
 use super::key::KeyAction;
@@ -19,9 +21,11 @@ use super::rollback::RollbackArgs;
 use super::status::DemandedArgs;
 use super::test::TestArgs;
 use super::validate::{DemandArgs, ValidateArgs};
+use super::{Command, keeping};
 use crate::config::{Config, Origin, Settings, Sourced};
 use crate::drill::Targets;
 use crate::error::Result;
+use crate::store::naming::Kind;
 
 /// The command with what is configured.
 pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
@@ -31,7 +35,8 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
         Command::Rollback(args) => rollback(args, config)?,
         Command::Validate(args) => validate(args, config)?,
         Command::List(args) => listed(&mut args.database, &mut args.store, config)?,
-        Command::Prune(args) => listed(&mut args.database, &mut args.store, config)?,
+        Command::Prune(args) => keeping::prune(args, config)?,
+        Command::Erase(args) => erase(args, config)?,
         Command::Hold(args) => match &mut args.action {
             HoldAction::Add { archive, find, .. } | HoldAction::Release { archive, find, .. } => {
                 self::archive(archive, find, &mut UnlockArgs::default(), config)?;
@@ -49,6 +54,7 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
         Command::Cat(args) => archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?,
         Command::Test(args) => tested(args, config)?,
         Command::Drill(args) => drill(args, config)?,
+        Command::Doctor(args) => doctor(args, config)?,
         Command::Estimate(args) => estimate(args, config)?,
         Command::Status(args) => demanded(&mut args.demanded, config)?,
         Command::Check(args) => demanded(&mut args.demanded, config)?,
@@ -78,8 +84,50 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
     Ok(command)
 }
 
+fn doctor(args: &mut DoctorArgs, config: &Config) -> Result<()> {
+    let name = dburl(&mut args.source, config)?;
+    let settings = config.settings(name.as_deref())?;
+    store(&mut args.store, &settings, config);
+    set(&mut args.jobs, settings.jobs.clone());
+    if args.recipients.is_empty() {
+        args.recipients = value(settings.recipients.clone()).unwrap_or_default();
+    }
+    unlock(&mut args.unlock, &settings);
+    Ok(())
+}
+
+/// Fills what the erasure ledger needs: it is written into each store that the database's backups go to.
+fn erase(args: &mut EraseArgs, config: &Config) -> Result<()> {
+    let ledger = args.action.ledger();
+    let name = ledger.database.clone().or_else(|| config.default_database());
+    let settings = config.settings(name.as_deref())?;
+    if let Some(name) = name.filter(|name| config.databases().contains(&name.as_str())) {
+        ledger.database = Some(config.database_name(&name));
+    }
+    store(&mut ledger.store, &settings, config);
+    copies(&mut ledger.copy_to, settings.copy_to, config);
+    if let Some(key) = args.action.key() {
+        set(&mut key.erasure_key_file, settings.erasure_key_file);
+    }
+    if let Some(live) = args.action.live() {
+        dburl(live, config)?;
+    }
+    Ok(())
+}
+
+/// What of the erasure ledger a command minds that restores.
+fn erasure(args: &mut ErasureArgs, configured: Option<String>, settings: &Settings, config: &Config) {
+    args.configured = configured;
+    args.stores.iter_mut().for_each(|place| *place = config.store(place));
+    set(&mut args.key.erasure_key_file, settings.erasure_key_file.clone());
+}
+
 /// Fills what a command needs that looks through a store, perhaps for the backups of one database.
-fn listed(database: &mut Option<String>, place: &mut Option<String>, config: &Config) -> Result<()> {
+pub(super) fn listed(
+    database: &mut Option<String>,
+    place: &mut Option<String>,
+    config: &Config,
+) -> Result<()> {
     let settings = config.settings(database.clone().or_else(|| config.default_database()).as_deref())?;
     if let Some(name) = database.as_mut().filter(|name| config.databases().contains(&name.as_str())) {
         *name = config.database_name(name);
@@ -119,7 +167,9 @@ fn drill(args: &mut DrillArgs, config: &Config) -> Result<()> {
     args.upload_evidence |= value(settings.upload_evidence).unwrap_or(false);
     set(&mut args.jobs, settings.jobs);
     server(&mut args.whereto, config)?;
-    archive(&mut args.archive, &mut args.find, &mut args.unlock, config)
+    archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?;
+    erasure(&mut args.erasure, args.find.store.clone(), &settings_of(&args.archive, config)?, config);
+    Ok(())
 }
 
 fn estimate(args: &mut EstimateArgs, config: &Config) -> Result<()> {
@@ -192,6 +242,11 @@ fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {
     copies(&mut args.copy_to, settings.copy_to, config);
     set(&mut args.kind, settings.kind);
     set(&mut args.keep_for, settings.keep_for);
+    // A kind that is none is told when it is read.
+    if let Ok(kind) = args.kind.as_deref().unwrap_or("daily").parse() {
+        args.keep_for = args.keep_for.or_else(|| settings.retention.age(kind));
+    }
+    keeping::policy(&mut args.policy, &settings.retention);
     set(&mut args.jobs, settings.jobs);
     set(&mut args.level, settings.level);
     set(&mut args.lock_timeout, settings.lock_timeout);
@@ -256,6 +311,8 @@ fn restore(args: &mut RestoreArgs, config: &Config) -> Result<()> {
         }
     }
     store(&mut args.find.store, &source, config);
+    erasure(&mut args.erasure, args.find.store.clone(), &source, config);
+    args.swap.safety_keeps = config.settings(target.as_deref())?.retention.age(Kind::PreRestore);
     if let Some(place) = &mut args.swap.safety_to {
         *place = config.store(place);
     }
@@ -270,7 +327,11 @@ fn restore(args: &mut RestoreArgs, config: &Config) -> Result<()> {
 fn rollback(args: &mut RollbackArgs, config: &Config) -> Result<()> {
     let slot = if args.database.is_some() { &mut args.database } else { &mut args.target };
     let name = dburl(slot, config)?;
-    unlock(&mut args.unlock, &config.settings(name.as_deref())?);
+    let settings = config.settings(name.as_deref())?;
+    unlock(&mut args.unlock, &settings);
+    let mut configured = None;
+    store(&mut configured, &settings, config);
+    erasure(&mut args.erasure, configured, &settings, config);
     // Only where it is asked for: without a store, the way back is the database that was replaced.
     if let Some(place) = &mut args.store {
         *place = config.store(place);

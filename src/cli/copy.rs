@@ -9,6 +9,7 @@ use super::printer::{Printer, human_bytes, human_seconds};
 use super::progress::Progress;
 use super::{Context, keys, read};
 use crate::copies::{self, Copied, Rekey};
+use crate::erasure;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -19,8 +20,9 @@ use crate::store::Location;
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 The archive is streamed; its SHA-256 is compared before the copy becomes visible. What was added
-beside it, keys and holds, moves along. No key is needed, but for --rekey. A copy that is there
-already is left as it is, and one that was interrupted is completed: run the same command again.
+beside it, keys and holds, moves along, and the erasure ledger of its database. No key is needed, but
+for --rekey. A copy that is there already is left as it is, and one that was interrupted is completed:
+run the same command again.
 
 EXAMPLES
   The newest backup to a second place:
@@ -33,8 +35,9 @@ EXIT STATUS
   0 copied, or there already · 1 failed · 2 usage · 3 damaged · 4 key · 8 store unreachable or full ·
   9 another archive is in its place · 130/143 stopped")]
 pub struct CopyArgs {
-    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
-    #[arg(value_name = "ARCHIVE")]
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id; without it,
+    /// on a terminal, one is chosen from the newest of the store
+    #[arg(value_name = "ARCHIVE", default_value = "", hide_default_value = true)]
     pub archive: String,
     /// Where to: a directory, or `s3://bucket/prefix`, `gs://…`, `az://…`
     #[arg(long, value_name = "STORE")]
@@ -75,6 +78,8 @@ impl CopyArgs {
             read::announce(&from, printer).await?;
             None
         };
+        // Before the copy is one: whoever restores it must find the ledger.
+        let carried = erasure::carry(&from, &to).await?;
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
         let result = match (&rekey, &archive) {
@@ -91,6 +96,9 @@ impl CopyArgs {
         } else {
             printer.line(&copied.archive)?;
             tell(printer, &copied);
+        }
+        if carried > 0 {
+            printer.info(&format!("{carried} entries of the erasure ledger were copied along"));
         }
         Ok(Exit::Good)
     }

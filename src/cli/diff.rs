@@ -38,8 +38,9 @@ EXIT STATUS
   0 compared (with --exit-code: and equal) · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 different, with --exit-code ·
   7 server lost · 8 store unreachable")]
 pub struct DiffArgs {
-    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
-    #[arg(value_name = "ARCHIVE")]
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id; without it,
+    /// on a terminal, one is chosen from the newest of the store
+    #[arg(value_name = "ARCHIVE", default_value = "", hide_default_value = true)]
     pub archive: String,
     /// The tables; may be repeated. A partitioned table stands for its partitions
     #[arg(short = 't', long = "table", value_name = "PATTERN", required = true)]

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Context;
 use super::args::{FindArgs, RPO, RTO, SelectionArgs, UnlockArgs, seconds, span_ahead};
 use super::backup::{default_jobs, in_one_line};
+use super::erasures::{Asked, ErasureArgs};
 use super::printer::Printer;
 use super::progress::Progress;
 use super::state::{state, this_machine};
@@ -145,6 +146,9 @@ pub struct DrillArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub selection: SelectionArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub erasure: ErasureArgs,
 }
 
 /// What `--json` gives.
@@ -172,6 +176,7 @@ impl DrillArgs {
             whereto: self.whereto.resolve()?,
             next_after: self.next_in.unwrap_or_else(|| Span::new().months(3)),
             who: this_machine(),
+            erasures: self.erasure.gather(Asked { archive: &place, database: None }, context).await?,
         };
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);

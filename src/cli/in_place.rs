@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::Context;
 use super::args::UnlockArgs;
+use super::erasures;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::restore::estimate;
-use super::swap::{SwapArgs, ask, end_of_dry_run, refusal};
+use super::swap::{SwapArgs, ask, end_of_dry_run, erasing, refusal};
 use crate::error::Result;
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -44,6 +45,7 @@ impl SwapArgs {
         progress.finish();
         let summary = result
             .map_err(|error| error.hint("once it is emptied, the same command with --resume goes on"))?;
+        erasures::record(summary.restore.erasure.as_ref(), context);
         if printer.json {
             printer.json(&summary)?;
             return Ok(Exit::Good);
@@ -56,6 +58,8 @@ impl SwapArgs {
             human_count(summary.restore.rows)
         ))?;
         super::validate::table(&summary.restore.checks).iter().try_for_each(|line| printer.line(line))?;
+        let erased = erasures::words(summary.restore.erasure.as_ref());
+        erased.iter().try_for_each(|line| printer.line(line))?;
         if let Some(place) = &summary.safety_backup {
             printer.line(&format!("safety backup, the only way back: {place}"))?;
         }
@@ -116,6 +120,7 @@ fn words(plan: &InPlacePlan, safety: bool) -> Vec<String> {
         human_bytes(restore.read_bytes),
     ));
     lines.extend(estimate(restore).map(|line| format!("  {line}")));
+    lines.extend(erasing(restore));
     lines.push("  other than with --swap:".to_owned());
     lines.push(
         "    from the moment it is emptied until the end the database is not usable; keep applications away"

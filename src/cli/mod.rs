@@ -7,18 +7,24 @@ pub mod config;
 mod configured;
 pub mod copy;
 pub mod diff;
+pub mod doctor;
 pub mod drill;
+pub mod erase;
+pub mod erase_record;
+pub mod erasures;
 pub mod estimate;
 pub mod globals;
 pub mod hold;
 mod in_place;
 pub mod init;
+mod keeping;
 pub mod key;
 pub mod keys;
 pub mod list;
 pub mod metrics;
 pub mod notify;
 pub mod order;
+mod picker;
 pub mod printer;
 pub mod progress;
 pub mod prompt;
@@ -86,11 +92,13 @@ pub enum Command {
     List(list::ListArgs),
     Prune(prune::PruneArgs),
     Hold(hold::HoldArgs),
+    Erase(Box<erase::EraseArgs>),
     Audit(audit::AuditArgs),
     Show(read::ShowArgs),
     Verify(read::VerifyArgs),
     Test(test::TestArgs),
     Drill(Box<drill::DrillArgs>),
+    Doctor(Box<doctor::DoctorArgs>),
     Estimate(Box<estimate::EstimateArgs>),
     Status(status::StatusArgs),
     Check(status::CheckArgs),
@@ -161,6 +169,7 @@ impl Command {
             Self::Prune(args) if args.apply => "prune",
             Self::Hold(args) if matches!(args.action, Add { .. }) => "hold add",
             Self::Hold(args) if matches!(args.action, Release { .. }) => "hold release",
+            Self::Erase(args) => args.action.audited()?,
             Self::Verify(_) => "verify",
             Self::Cat(_) => "cat",
             Self::Diff(_) => "diff",
@@ -335,6 +344,7 @@ async fn carry_out(
         Command::List(args) => args.run(context).await,
         Command::Prune(args) => Box::pin(args.run(context)).await,
         Command::Hold(args) => args.run(context).await,
+        Command::Erase(args) => args.run(context).await,
         Command::Audit(args) => args.run(context).await,
         Command::Show(args) => args.run(context).await,
         Command::Verify(args) => args.run(context).await,
@@ -350,6 +360,7 @@ async fn carry_out(
         Command::Notify(args) => args.run(config, context).await,
         Command::Drill(args) => args.run(context).await,
         Command::Estimate(args) => args.run(context).await,
+        Command::Doctor(args) => args.run(context).await,
         Command::Status(args) => args.run(context).await,
         Command::Check(args) => args.run(context).await,
         Command::Metrics(args) => args.run(config, context).await,

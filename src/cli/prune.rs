@@ -1,5 +1,7 @@
 //! `pgcask prune`, and `--prune` of `pgcask backup`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use jiff::{SignedDuration, Span, Timestamp};
 
@@ -98,9 +100,17 @@ pub struct PolicyArgs {
     /// Let the newest safety backup of a database go, too, when it has expired
     #[arg(long)]
     pub drop_last_safety: bool,
+    /// What is configured for single databases, by the names that their backups bear.
+    #[arg(skip)]
+    pub own: Vec<(String, Self)>,
 }
 
 impl PolicyArgs {
+    /// The policies of single databases.
+    fn resolve_own(&self) -> BTreeMap<String, Policy> {
+        self.own.iter().map(|(name, policy)| (name.clone(), policy.resolve())).collect()
+    }
+
     /// The policy.
     pub fn resolve(&self) -> Policy {
         Policy {
@@ -147,6 +157,7 @@ impl PruneArgs {
             database: self.database.clone(),
             named,
             policy: self.policy.resolve(),
+            policies: self.policy.resolve_own(),
             grace: self.grace.unwrap_or(DEFAULT_GRACE),
             leftover_age: self.leftover_age.unwrap_or(DEFAULT_LEFTOVER_AGE),
             trust_clock: self.trust_clock,
@@ -180,6 +191,7 @@ pub(super) async fn after_backup(
         database: Some(database.to_owned()),
         named: Vec::new(),
         policy: policy.resolve(),
+        policies: BTreeMap::new(),
         grace: DEFAULT_GRACE,
         leftover_age: DEFAULT_LEFTOVER_AGE,
         trust_clock: false,

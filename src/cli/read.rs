@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::args::{FindArgs, UnlockArgs, WantedArgs, actor};
 use super::printer::{Printer, human_bytes, human_count};
 use super::progress::Progress;
-use super::{Context, globals, keys};
+use super::{Context, erasures, globals, keys};
 use crate::archive::{Report, Totals, Verifier};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,8 +28,9 @@ use crate::store::sidecar::hex;
 /// Show what is in an archive
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
-    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
-    #[arg(value_name = "ARCHIVE")]
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id; without it,
+    /// on a terminal, one is chosen from the newest of the store
+    #[arg(value_name = "ARCHIVE", default_value = "", hide_default_value = true)]
     pub archive: String,
     /// List every object
     #[arg(long)]
@@ -54,8 +55,9 @@ pub struct ShowArgs {
 EXIT STATUS
   0 good · 3 damaged or not authentic · 4 key · 8 store unreachable")]
 pub struct VerifyArgs {
-    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
-    #[arg(value_name = "ARCHIVE")]
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id; without it,
+    /// on a terminal, one is chosen from the newest of the store
+    #[arg(value_name = "ARCHIVE", default_value = "", hide_default_value = true)]
     pub archive: String,
     /// Check only what can be checked without a key
     #[arg(long)]
@@ -100,8 +102,9 @@ EXAMPLES
   Only definitions, to read or to compare:
     pgcask cat shop.cask --schema-only --no-owner -i ~/pgcask.key | less")]
 pub struct CatArgs {
-    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
-    #[arg(value_name = "ARCHIVE")]
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id; without it,
+    /// on a terminal, one is chosen from the newest of the store
+    #[arg(value_name = "ARCHIVE", default_value = "", hide_default_value = true)]
     pub archive: String,
     /// The table: schema.name. Without it, all that is selected is written as a script for psql
     #[arg(value_name = "TABLE")]
@@ -159,6 +162,9 @@ pub(super) async fn announce(archive: &str, printer: Printer) -> Result<()> {
 impl FindArgs {
     /// Path or URL of the archive that is meant.
     pub(super) async fn place(&self, archive: &str) -> Result<String> {
+        if archive.is_empty() {
+            return self.pick().await;
+        }
         match Reference::parse(archive)? {
             Reference::Place(place) => Ok(place),
             Reference::Backup { database, which } => {
@@ -349,6 +355,9 @@ impl CatArgs {
         }
         let place = self.find.place(&self.archive).await?;
         let archive = open_to_read(&place, &self.unlock, context).await?;
+        if !self.globals && wanted.sections.data {
+            erasures::not_covered(&place, "what is written here", printer).await;
+        }
         if self.globals {
             globals::cat(printer, &archive, self.show_secrets, &wanted).await?;
         } else if let Some(table) = &self.table {

@@ -7,6 +7,7 @@ use clap::Args;
 use super::Context;
 use super::args::{FindArgs, ProfileArgs, UnlockArgs, WantedArgs};
 use super::backup::default_jobs;
+use super::erasures::{self, ErasureArgs};
 use super::globals::{RestoreGlobalsArgs, print_report};
 use super::order::OrderArgs;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
@@ -16,6 +17,7 @@ use super::rows::{Request, RowArgs};
 use super::swap::SwapArgs;
 use super::validate::{DemandArgs, table};
 use crate::catalog::profile::Wish;
+use crate::erasure::SharedErasures;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -55,8 +57,9 @@ EXIT STATUS
   0 done and proven · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 the content differs ·
   7 server lost · 8 store unreachable · 9 refused · 130/143 stopped")]
 pub struct RestoreArgs {
-    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id
-    #[arg(value_name = "ARCHIVE")]
+    /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id; without it,
+    /// on a terminal, one is chosen from the newest of the store
+    #[arg(value_name = "ARCHIVE", default_value = "", hide_default_value = true)]
     pub archive: String,
     /// The database to restore into: empty, or new with --create
     #[arg(long, value_name = "DBURL")]
@@ -128,6 +131,10 @@ pub struct RestoreArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub profile: ProfileArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub erasure: ErasureArgs,
 }
 
 impl RestoreArgs {
@@ -160,11 +167,14 @@ impl RestoreArgs {
             }
             let archive = self.open(context).await?;
             let (selection, archive) = (self.wanted.resolve()?.selection, &archive);
-            let request = Request { live: target, selection, archive, dry_run: self.dry_run, yes: self.yes };
+            let erasures = self.erasure.of(archive, context).await?;
+            let (dry_run, yes) = (self.dry_run, self.yes);
+            let request = Request { live: target, selection, archive, erasures, dry_run, yes };
             return self.rows.run(context, request).await;
         }
-        let options = self.options(target)?;
+        let mut options = self.options(target)?;
         let archive = self.open(context).await?;
+        options.erasures = self.erasure.of(&archive, context).await?;
         if self.swap.is_given() {
             return Box::pin(self.over_live(&options, &archive, context)).await;
         }
@@ -183,6 +193,7 @@ impl RestoreArgs {
                 "{what} is left as far as the restore came; the same command with --resume goes on from there"
             ))
         })?;
+        erasures::record(summary.erasure.as_ref(), context);
         tell(printer, &summary)?;
         if let Some(class) = self.order.stop_after.as_deref().filter(|_| !printer.json) {
             printer.line(&format!(
@@ -225,6 +236,7 @@ fn tell(printer: Printer, summary: &Summary) -> Result<()> {
         for line in table(&summary.checks) {
             printer.info(&line);
         }
+        erasures::words(summary.erasure.as_ref()).iter().try_for_each(|line| printer.line(line))?;
     }
     for failure in &summary.failures {
         printer.warning(&format!("not restored: {}", quote::printable(failure)));
@@ -247,6 +259,7 @@ impl RestoreArgs {
             analyze: !self.no_analyze,
             verify: !self.no_verify,
             defer_validation: self.defer_validation,
+            erasures: SharedErasures::default(),
             demands: self.demands.resolve()?,
             maintenance_work_mem: self.maintenance_work_mem.clone(),
             stop_after: self.order.last_class()?,
@@ -282,6 +295,7 @@ pub(super) fn whole(target: ConnectOptions, jobs: usize) -> Options {
         analyze: true,
         verify: true,
         defer_validation: false,
+        erasures: SharedErasures::default(),
         demands: Demands::default(),
         maintenance_work_mem: None,
         stop_after: None,
@@ -326,6 +340,12 @@ fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
         }
         if let Some(line) = estimate(plan) {
             printer.line(&format!("  {line}"))?;
+        }
+        if plan.erasure_entries > 0 {
+            printer.line(&format!(
+                "  then erase again what {} entries of the erasure ledger name",
+                human_count(plan.erasure_entries)
+            ))?;
         }
         for finding in &plan.findings {
             let lead = if finding.fatal { "refused" } else { "note" };

@@ -7,6 +7,7 @@ use clap::Args;
 use super::Context;
 use super::args::UnlockArgs;
 use super::backup::default_jobs;
+use super::erasures::{self, Asked, ErasureArgs};
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::swap::{SwapArgs, ask, named, refusal};
@@ -26,7 +27,7 @@ use crate::store::{Location, StoreError};
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 The database that is live now is kept in turn, so that a rollback can be rolled back. Nothing is
-dropped but by --discard.
+dropped but by --discard. What the erasure ledger names is erased in the database that comes back.
 
 EXAMPLES
   What is there to go back to, and what do interrupted restores leave:
@@ -68,6 +69,9 @@ pub struct RollbackArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub erasure: ErasureArgs,
 }
 
 impl RollbackArgs {
@@ -99,15 +103,19 @@ impl RollbackArgs {
         if let Some(refused) = refusal(&plan.findings) {
             return Err(refused);
         }
+        let safety = plan.safety_backup.as_deref().unwrap_or_default();
+        let asked = Asked { archive: safety, database: Some(&target.database) };
+        let erasures = self.erasure.gather(asked, context).await?;
         for line in words(&plan) {
             printer.info(&line);
         }
         ask(self.yes, "The live database will be replaced.", "ROLLBACK")?;
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
-        let result = Box::pin(rollback(&target, &plan, &observer, &context.stop)).await;
+        let result = Box::pin(rollback(&target, &plan, &erasures, &observer, &context.stop)).await;
         progress.finish();
         let summary = result?;
+        erasures::record(summary.erasure.as_ref(), context);
         if printer.json {
             printer.json(&summary)?;
         } else {
@@ -117,6 +125,7 @@ impl RollbackArgs {
                 printable(&summary.back_to),
                 human_seconds(summary.seconds)
             ))?;
+            erasures::words(summary.erasure.as_ref()).iter().try_for_each(|line| printer.line(line))?;
             if let Some(kept) = &summary.kept_as {
                 printer.line(&format!("what was live until now is kept as {}", printable(kept)))?;
             }
@@ -154,7 +163,8 @@ impl RollbackArgs {
         };
         context.printer.info(&format!("the newest safety backup is {archive}"));
         let archive = super::read::open_to_read(&archive, &self.unlock, context).await?;
-        let options = super::restore::whole(target, default_jobs());
+        let mut options = super::restore::whole(target, default_jobs());
+        options.erasures = self.erasure.of(&archive, context).await?;
         let swap = SwapArgs { swap: true, safety_to: Some(store.to_owned()), ..SwapArgs::default() };
         if self.dry_run {
             return swap.dry_run(&options, &archive, &self.unlock, context).await;

@@ -9,6 +9,7 @@ use super::diff::describe;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::prompt::confirm;
+use crate::erasure::SharedErasures;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -77,6 +78,7 @@ pub(super) struct Request<'a> {
     pub(super) live: ConnectOptions,
     pub(super) selection: Selection,
     pub(super) archive: &'a OpenArchive,
+    pub(super) erasures: SharedErasures,
     pub(super) dry_run: bool,
     pub(super) yes: bool,
 }
@@ -121,6 +123,7 @@ impl RowArgs {
             },
             fire_triggers: self.fire_triggers,
             sample: self.sample.unwrap_or(5),
+            erasures: Arc::clone(&request.erasures),
         })
     }
 
@@ -195,6 +198,10 @@ fn print_preview(printer: Printer, preview: &Preview) -> Result<()> {
             printer.line(&format!("  trigger switched off meanwhile: {trigger}"))?;
         }
     }
+    if preview.erased > 0 {
+        printer
+            .line(&format!("erasure ledger: {} of the rows do not come back", human_count(preview.erased)))?;
+    }
     for violation in &preview.violations {
         printer.line(&format!("refused: {}", violation.message()))?;
     }
@@ -241,7 +248,13 @@ async fn run_beside(name: &str, context: &Context, request: &Request<'_>) -> Res
     let (schema, name) = Pattern::plain_name(name).ok_or_else(|| {
         Error::new(ErrorKind::Usage, format!("{} is no name: NAME or SCHEMA.NAME", printable(name)))
     })?;
-    let options = BesideOptions { live: request.live.clone(), table: table.clone(), schema, name };
+    let options = BesideOptions {
+        live: request.live.clone(),
+        table: table.clone(),
+        schema,
+        name,
+        erasures: Arc::clone(&request.erasures),
+    };
     let progress = Progress::new(printer, context.bar);
     let observer: SharedObserver = Arc::<Progress>::clone(&progress);
     let work = Box::pin(beside(&options, request.archive, &observer, &context.stop));
@@ -259,6 +272,12 @@ async fn run_beside(name: &str, context: &Context, request: &Request<'_>) -> Res
         human_count(made.rows),
         human_seconds(made.seconds)
     ))?;
+    if made.erased > 0 {
+        printer.line(&format!(
+            "  erasure ledger: {} rows of the backup are not among them",
+            human_count(made.erased)
+        ))?;
+    }
     for note in &made.notes {
         printer.line(&format!("  note: {note}"))?;
     }

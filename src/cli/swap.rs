@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use clap::Args;
+use jiff::Span;
 
 use super::Context;
 use super::args::UnlockArgs;
 use super::backup::in_one_line;
-use super::keys;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::prompt::confirm;
+use super::{erasures, keys};
 use crate::archive::Verifier;
 use crate::backup;
 use crate::clock::Clock;
@@ -22,7 +23,7 @@ use crate::opened::OpenArchive;
 use crate::pg::ConnectOptions;
 use crate::pg::quote::printable;
 use crate::plan::select::Selection;
-use crate::restore::{Finding, Options, SafetyBackup, SwapPlan, SwapSummary, plan_swap, swap};
+use crate::restore::{Finding, Options, Plan, SafetyBackup, SwapPlan, SwapSummary, plan_swap, swap};
 use crate::seal::compress::Level;
 use crate::store::naming::{self, Kind};
 use crate::store::{Location, Store};
@@ -46,6 +47,9 @@ pub struct SwapArgs {
     /// Take no backup of the live database first
     #[arg(long)]
     pub no_safety_backup: bool,
+    /// How long it is kept, where that is configured.
+    #[arg(skip)]
+    pub safety_keeps: Option<Span>,
 }
 
 impl SwapArgs {
@@ -87,6 +91,7 @@ impl SwapArgs {
                 printable(&plan.staging)
             ))
         })?;
+        erasures::record(summary.restore.erasure.as_ref(), context);
         tell(printer, &summary)?;
         Ok(Exit::Good)
     }
@@ -163,7 +168,7 @@ impl SwapArgs {
         let options = backup::Options {
             source: options.target.clone(),
             kind: Kind::PreRestore,
-            keep_for: None,
+            keep_for: self.safety_keeps,
             jobs: options.jobs,
             level: Level::new(1).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
             recipients,
@@ -235,6 +240,13 @@ pub(super) fn ask(yes: bool, question: &str, word: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Refused, "not confirmed, nothing was touched"))
 }
 
+/// What the erasure ledger will do, where there is one.
+pub(super) fn erasing(plan: &Plan) -> Option<String> {
+    let entries = human_count(plan.erasure_entries);
+    (plan.erasure_entries > 0)
+        .then(|| format!("  erase again in it what {entries} entries of the erasure ledger name"))
+}
+
 /// The plan in plain words.
 fn words(plan: &SwapPlan, safety: Option<String>) -> Vec<String> {
     let SwapPlan { restore, staging, kept_as, live_bytes, sessions, left_behind, resumes } = plan;
@@ -255,6 +267,7 @@ fn words(plan: &SwapPlan, safety: Option<String>) -> Vec<String> {
         human_bytes(restore.bytes),
         human_bytes(restore.read_bytes),
     ));
+    lines.extend(erasing(restore));
     lines.push(format!(
         "  end {} sessions; whoever connects just then gets an error once",
         human_count(*sessions)
@@ -285,6 +298,7 @@ fn tell(printer: Printer, summary: &SwapSummary) -> Result<()> {
     for line in super::validate::table(&restore.checks) {
         printer.line(&line)?;
     }
+    erasures::words(restore.erasure.as_ref()).iter().try_for_each(|line| printer.line(line))?;
     printer.line(&format!(
         "swapped in {}, {} sessions ended; the old database is {}",
         human_seconds(*swap_seconds),

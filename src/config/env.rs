@@ -46,6 +46,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable("PGCASK_PASSPHRASE_FILE", "passphrase_file", "File whose first line is the passphrase."),
     variable("PGCASK_PASSPHRASE_COMMAND", "passphrase_command", "Shell command that prints the passphrase."),
+    variable("PGCASK_ERASURE_KEY_FILE", "erasure_key_file", "File of the key of hashed erasures."),
     variable("PGCASK_PASSPHRASE", "", "The passphrase itself."),
     variable(
         "PGCASK_IDENTITY_PASSPHRASE_FILE",

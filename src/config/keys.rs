@@ -1,58 +1,7 @@
 //! Every key of `pgcask.toml`, in one list: it checks the file, fills `config show`, and the reference in
 //! `docs/configuration.md` is written from it. A new key is one line here and one in the struct that reads it.
 
-/// The form of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// A text.
-    Text,
-    /// A file or folder; relative to the folder of the configuration file, `~/` is the home directory.
-    Path,
-    /// Several of them.
-    Paths,
-    /// A list of texts.
-    List,
-    /// A whole number within bounds.
-    Whole(i64, i64),
-    /// `true` or `false`.
-    Flag,
-    /// A span of time: `90d`, `1y 6mo`.
-    Span,
-    /// A number of bytes: `20M`, `1G`.
-    Bytes,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// Several of these words.
-    Words(&'static [&'static str]),
-    /// A secret: a text, if nobody else may read the file, or `{ env = … }`, `{ file = … }`, `{ command = … }`.
-    Secret,
-    /// A secret that is never written into the file: `{ env = … }`, `{ file = … }` or `{ command = … }`.
-    Reference,
-    /// The URL of a database: a secret if it has a password.
-    DatabaseUrl,
-}
-
-impl Form {
-    /// The form in words.
-    pub fn describe(self) -> String {
-        match self {
-            Self::Text => "text".to_owned(),
-            Self::Path => "path".to_owned(),
-            Self::Paths => "list of paths".to_owned(),
-            Self::List => "list of texts".to_owned(),
-            Self::Whole(least, most) if most == i64::from(u32::MAX) => format!("number from {least}"),
-            Self::Whole(least, most) => format!("number from {least} to {most}"),
-            Self::Flag => "true or false".to_owned(),
-            Self::Span => "span of time, as \"90d\" or \"1y 6mo\"".to_owned(),
-            Self::Bytes => "bytes, as \"20M\" or \"1G\"".to_owned(),
-            Self::Choice(words) => words.join(", "),
-            Self::Words(words) => format!("list of {}", words.join(", ")),
-            Self::Secret => "secret".to_owned(),
-            Self::Reference => "secret, by reference only".to_owned(),
-            Self::DatabaseUrl => "URL".to_owned(),
-        }
-    }
-}
+pub use super::form::Form;
 
 /// A key.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +33,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ),
     ("priorities", "What a restore brings back first."),
     ("databases.*.priorities", "The same for one database; it takes the place of `[priorities]`."),
+    ("retention", "How long backups are kept, by kind and by number. See [retention](retention.md)."),
+    ("databases.*.retention", "The same for one database; it takes the place of `[retention]`."),
     ("validate", "What must hold in a restored database, besides what is always checked."),
     ("databases.*.validate", "The same for one database; it takes the place of `[validate]`."),
     (
@@ -103,8 +54,8 @@ const DATABASE: &[&str] = &["databases.*"];
 const EACH: &[&str] = &["defaults", "databases.*"];
 const STORE: &[&str] = &["stores.*"];
 const PRIORITIES: &[&str] = &["priorities", "databases.*.priorities"];
+const RETENTION: &[&str] = &["retention", "databases.*.retention"];
 const VALIDATE: &[&str] = &["validate", "databases.*.validate"];
-
 const SCHEDULE: &[&str] = &["schedule"];
 const METRICS: &[&str] = &["metrics"];
 const NOTIFY: &[&str] = &["notify.*"];
@@ -221,6 +172,7 @@ pub const KEYS: &[Key] = &[
         "",
         "Shell command that wraps and unwraps archives' keys, in front of a KMS.",
     ),
+    key(EACH, "erasure_key_file", Form::Path, "", "File of the key of hashed entries of the erasure ledger."),
     key(EACH, "copy_to", Form::List, "", "Stores that each backup is copied to, besides its own."),
     key(
         EACH,
@@ -382,6 +334,23 @@ pub const KEYS: &[Key] = &[
     key(PRIORITIES, "P7", Form::List, "", ""),
     key(PRIORITIES, "P8", Form::List, "", ""),
     key(PRIORITIES, "P9", Form::List, "", ""),
+    key(RETENTION, "daily", Form::Span, "90d", "How long daily backups are kept."),
+    key(RETENTION, "weekly", Form::Span, "1y", "Weekly ones."),
+    key(RETENTION, "monthly", Form::Span, "7y", "Monthly ones."),
+    key(RETENTION, "pre-deploy", Form::Span, "30d", "Those before a deployment."),
+    key(RETENTION, "manual", Form::Span, "90d", "Those on request."),
+    key(RETENTION, "pre-restore", Form::Span, "14d", "Safety backups."),
+    key(
+        RETENTION,
+        "keep_last",
+        Form::Whole(0, NO_BOUND),
+        "none",
+        "`prune` keeps so many of the newest besides.",
+    ),
+    key(RETENTION, "keep_daily", Form::Whole(0, NO_BOUND), "none", "The newest of each of so many days."),
+    key(RETENTION, "keep_weekly", Form::Whole(0, NO_BOUND), "none", "… weeks."),
+    key(RETENTION, "keep_monthly", Form::Whole(0, NO_BOUND), "none", "… months."),
+    key(RETENTION, "keep_yearly", Form::Whole(0, NO_BOUND), "none", "… years."),
     key(VALIDATE, "critical", Form::List, "", "Patterns of tables that must have rows."),
     key(VALIDATE, "assertions", Form::List, "", "SQL queries that must give true."),
     key(SCHEDULE, "daily", Form::Text, "03:15", "Daily backups: `03:15`."),

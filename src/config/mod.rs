@@ -9,8 +9,10 @@ pub mod dotenv;
 pub mod env;
 mod error;
 mod file;
+pub mod form;
 pub mod keys;
 pub mod origin;
+pub mod retention;
 pub mod secret;
 pub mod settings;
 pub mod show;
@@ -26,6 +28,7 @@ pub use error::{ConfigError, Problem};
 use file::Entry;
 pub use keys::{Form, KEYS, Key, SECTIONS};
 pub use origin::{Origin, Sourced};
+pub use retention::Retention;
 pub use settings::Settings;
 pub use show::Shown;
 

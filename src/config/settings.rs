@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::file::Value;
 use super::keys::{self, Form, Key};
+use super::retention::Retention;
 use super::{Config, ConfigError, Origin, Sourced, env};
 
 /// A setting that may not be made.
@@ -26,6 +27,8 @@ pub struct Settings {
     pub passphrase_command: Set<String>,
     /// Command in front of a KMS.
     pub key_command: Set<String>,
+    /// File of the key of hashed erasures.
+    pub erasure_key_file: Set<PathBuf>,
     /// Stores that backups are copied to.
     pub copy_to: Set<Vec<String>>,
     /// Whether backups are encrypted.
@@ -66,6 +69,8 @@ pub struct Settings {
     pub max_rate: Set<u64>,
     /// `P0=pattern,…`, as `--priority` takes them.
     pub priorities: Vec<String>,
+    /// How long backups are kept, by kind and by number.
+    pub retention: Retention,
     /// Patterns of tables that must have rows.
     pub critical: Vec<String>,
     /// Queries that must give true.
@@ -87,6 +92,7 @@ impl Config {
             passphrase_file: of.path("passphrase_file")?,
             passphrase_command: of.text("passphrase_command")?,
             key_command: of.text("key_command")?,
+            erasure_key_file: of.path("erasure_key_file")?,
             copy_to: of.list("copy_to")?,
             encrypt: of.flag("encrypt")?,
             identities: of.paths("identities")?,
@@ -110,6 +116,7 @@ impl Config {
                 Some(text.map(|_| bytes))
             }),
             priorities: of.priorities(),
+            retention: of.retention(),
             critical: of.table_of_lists("validate", "critical"),
             assertions: of.table_of_lists("validate", "assertions"),
         })
@@ -207,16 +214,21 @@ impl Lookup<'_> {
 
     /// The lists of a table that a database may have of its own.
     fn table_of_lists(&self, table: &str, name: &str) -> Vec<String> {
-        let value = match self.database {
+        match self.in_table(table, name) {
+            Some(Value::List(list)) => list.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A value of a table that a database may have of its own.
+    pub(super) fn in_table(&self, table: &str, name: &str) -> Option<&Value> {
+        let entry = match self.database {
             Some(database) if self.has_own(database, table) => {
                 self.config.entry(&["databases", database, table, name])
             }
             _ => self.config.entry(&[table, name]),
         };
-        match value.map(|entry| &entry.value) {
-            Some(Value::List(list)) => list.clone(),
-            _ => Vec::new(),
-        }
+        entry.map(|entry| &entry.value)
     }
 
     fn has_own(&self, database: &str, table: &str) -> bool {

@@ -48,7 +48,7 @@ impl Config {
                 shown.extend(line(&section, key, found, all));
             }
         }
-        for section in ["stores", "priorities", "validate", "schedule", "metrics", "notify"] {
+        for section in ["stores", "priorities", "retention", "validate", "schedule", "metrics", "notify"] {
             self.show_entries(section, &mut shown);
         }
         Ok(shown)

@@ -83,6 +83,8 @@ impl Template {
              [stores.main]\nurl = {}\n{endpoint}{credentials}\n\
              # What a restore brings back first, rows, indexes and keys.\n\
              # [priorities]\n# P0 = [\"public.users\", \"billing.*\"]\n\n\
+             # How long backups are kept, by kind; and how many besides.\n\
+             # [retention]\n# daily = \"90d\"\n# monthly = \"7y\"\n# keep_yearly = 10\n\n\
              # What must hold in a restored database before it is used.\n\
              # [validate]\n# critical = [\"public.users\"]\n# assertions = [\"SELECT count(*) > 1000 FROM public.orders\"]\n",
             quoted(identity),

@@ -15,6 +15,7 @@ use super::timeline::{Recorder, Timeline};
 use super::{rates, text};
 use crate::catalog::profile::Wish;
 use crate::clock::Clock;
+use crate::erasure::SharedErasures;
 use crate::error::{ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::manifest::Manifest;
@@ -25,6 +26,8 @@ use crate::stop::Stop;
 
 /// The check that the archive was restored.
 const RESTORED: &str = "restored";
+/// The check that rows which were erased did not come back.
+const ERASED: &str = "erasure ledger applied";
 /// The check of the time that it took.
 const RTO: &str = "time within the RTO";
 /// The check that a server is there to restore into.
@@ -57,6 +60,8 @@ pub struct DrillOptions {
     pub next_after: Span,
     /// Who makes it.
     pub who: Who,
+    /// What a restore would erase again.
+    pub erasures: SharedErasures,
 }
 
 /// What forecasts for a database stand on.
@@ -206,6 +211,7 @@ impl Run<'_> {
     ) -> Result<()> {
         let DrillOptions { wanted, demands, jobs, .. } = self.options;
         let mut options = restore_options(target, wanted.clone(), demands.clone(), *jobs);
+        options.erasures = Arc::clone(&self.options.erasures);
         if archive.globals().await?.is_none() {
             options.globals = None;
         }
@@ -239,6 +245,12 @@ impl Run<'_> {
                     format!("{found}, {}", text::seconds(seconds)),
                 ));
                 self.checks.extend(summary.checks.iter().map(Check::of_restore));
+                if let Some(report) = &summary.erasure {
+                    let (named, deleted) = (text::count(report.rows_named), text::count(report.rows_deleted));
+                    let found =
+                        format!("{named} rows named, {deleted} were in the backup and were erased again");
+                    self.checks.push(Check::passed(ERASED, true, found));
+                }
             }
             Err(error) if stop.is_requested() => return Err(error),
             Err(error) if error.kind() == ErrorKind::Validation => {
@@ -392,6 +404,7 @@ pub(super) fn restore_options(
         analyze: true,
         verify: true,
         defer_validation: false,
+        erasures: SharedErasures::default(),
         demands,
         maintenance_work_mem: None,
         stop_after: None,

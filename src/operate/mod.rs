@@ -1,6 +1,8 @@
 //! The daily life of backups: when they run, how long each is kept, what nobody may remove, who did what, and who is told.
 
 pub mod audit;
+pub mod doctor;
+pub mod erasure;
 pub mod hold;
 pub(crate) mod http;
 pub mod lock;
@@ -10,13 +12,4 @@ pub mod reading;
 pub mod retention;
 pub mod schedule;
 
-use serde::{Deserialize, Serialize};
-
-/// Who acts, and where: part of every mark, hold and entry of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Actor {
-    /// The user of the system.
-    pub person: String,
-    /// The machine.
-    pub host: String,
-}
+pub use crate::actor::Actor;

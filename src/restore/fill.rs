@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::checks::{self, COUNTS, Check, HASHES, Outcome};
 use super::classes::Classes;
 use super::definitions::Definitions;
+use super::erase::Ended;
 use super::failures::Failures;
 use super::globals::Globals;
 use super::options::{Options, Summary};
@@ -19,7 +20,8 @@ use super::progress::{self, Begun, Claim, EMPTYING, Ledger, PROVEN};
 use super::steps::Steps;
 use super::swap::Replaced;
 use super::{
-    exclusive, execute, finish, open_if_exists, platform, platform_rows, preflight, proof, requirements,
+    erase, exclusive, execute, finish, open_if_exists, platform, platform_rows, preflight, proof,
+    requirements,
 };
 use crate::budget::ByteBudget;
 use crate::catalog::database::DatabaseInfo;
@@ -105,7 +107,7 @@ pub(super) async fn fill(
     let mut work = make_work(prepared, options, archive, observer, target, ledger);
     work.set_properties = options.create && replaced.is_none();
     let mut phases = HashMap::new();
-    let checks = work.until_done(options, sessions, stop, &mut phases).await?;
+    let Ended { checks, erasure } = work.until_done(options, sessions, stop, &mut phases).await?;
     let verified = checks.iter().any(|check| check.check == HASHES && check.outcome != Outcome::Skipped);
     let mut failures = not_restored.messages();
     failures.extend(work.steps.failures.messages());
@@ -124,6 +126,7 @@ pub(super) async fn fill(
         globals,
         phases,
         classes: work.steps.classes.complete(),
+        erasure,
     };
     // What stops early is resumed by its marks.
     let has_marks = work.steps.ledger.is_some() && options.stop_after.is_none();
@@ -260,13 +263,13 @@ impl Work {
         sessions: Vec<Session>,
         stop: &Stop,
         phases: &mut HashMap<&'static str, f64>,
-    ) -> Result<Vec<Check>> {
+    ) -> Result<Ended> {
         let mut sessions = Some(sessions);
         let mut waits = RETRY_SECONDS.iter();
         loop {
             let marks = self.marks();
             let error = match Box::pin(self.once(options, sessions.take(), stop, phases)).await {
-                Ok(checks) => return Ok(checks),
+                Ok(ended) => return Ok(ended),
                 Err(error) => error,
             };
             if self.marks() > marks {
@@ -307,7 +310,7 @@ impl Work {
         sessions: Option<Vec<Session>>,
         stop: &Stop,
         phases: &mut HashMap<&'static str, f64>,
-    ) -> Result<Vec<Check>> {
+    ) -> Result<Ended> {
         let Self { steps, plan, .. } = self;
         let mut sessions = if let Some(sessions) = sessions {
             sessions
@@ -324,7 +327,7 @@ impl Work {
         self.fill_platform(first).await?;
         sessions = run_plan(steps, sessions, plan, options.stop_after, stop, phases).await?;
         if options.stop_after.is_some() {
-            return Ok(Vec::new());
+            return Ok(Ended::default());
         }
         let first = sessions.first().ok_or_else(no_session)?;
         if options.wanted.sections.data {
@@ -336,7 +339,9 @@ impl Work {
         let clock = Instant::now();
         let checks = self.check(options, &sessions, stop).await?;
         phases.insert("proof", clock.elapsed().as_secs_f64());
-        Ok(checks)
+        let platform = self.platform_loads.iter().map(|load| load.plan.stream.names());
+        let erasure = erase::again(options, steps, first, platform).await?;
+        Ok(Ended { checks, erasure })
     }
 
     /// Proves the content, unless an earlier run did, and runs the other checks. A failed one is an error.

@@ -10,6 +10,7 @@ mod checks;
 mod classes;
 mod definitions;
 mod emptying;
+mod erase;
 mod exclusive;
 mod execute;
 mod failures;

@@ -8,6 +8,7 @@ use super::checks::{Check, Demands};
 use super::classes::ClassComplete;
 use super::preflight::Finding;
 use crate::catalog::profile::Wish;
+use crate::erasure::{Report, SharedErasures};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::ConnectOptions;
 use crate::plan::globals::TablespaceMap;
@@ -117,6 +118,8 @@ pub struct Options {
     pub verify: bool,
     /// Add foreign keys without checking the rows that are there; `validate --finish` does it later.
     pub defer_validation: bool,
+    /// What is erased again before the database is used.
+    pub erasures: SharedErasures,
     /// What must hold besides.
     pub demands: Demands,
     /// `maintenance_work_mem` of our sessions.
@@ -130,6 +133,11 @@ pub struct Options {
 impl Options {
     /// Fails when what is asked for does not go together.
     pub(super) fn check(&self) -> Result<()> {
+        if self.stop_after.is_some() && !self.erasures.is_empty() {
+            let message = "the database has an erasure ledger, which is applied when all is restored: --stop-after would leave erased rows in use";
+            return Err(Error::new(ErrorKind::Refused, message)
+                .hint("leave --stop-after out; --priority alone orders any restore; --no-erasure restores without the ledger"));
+        }
         if self.stop_after.is_none() || self.keeps_marks() {
             return Ok(());
         }
@@ -178,6 +186,8 @@ pub struct Plan {
     pub estimated_seconds: Option<f64>,
     /// Objects that are created, where the target lacks them, because what was chosen needs them.
     pub needed: Vec<String>,
+    /// Entries of the erasure ledger that would be applied.
+    pub erasure_entries: u64,
     /// What would be done with roles and tablespaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub globals: Option<GlobalsReport>,
@@ -217,6 +227,9 @@ pub struct Summary {
     pub phases: HashMap<&'static str, f64>,
     /// When each class of priority was complete: rows, indexes and keys.
     pub classes: Vec<ClassComplete>,
+    /// What the erasure ledger did after the content was proven; `None` where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<Report>,
 }
 
 impl Summary {
@@ -237,6 +250,7 @@ impl Summary {
             globals: None,
             phases: HashMap::new(),
             classes: Vec::new(),
+            erasure: None,
         }
     }
 }

@@ -478,6 +478,7 @@ impl Prepared {
             rows: self.rows(),
             bytes: self.bytes(),
             read_bytes: self.sealed_bytes,
+            erasure_entries: u64::try_from(options.erasures.entries.len()).unwrap_or(u64::MAX),
             estimated_seconds: self.rate.map(|rate| selected::seconds_at(rate, self.bytes())),
             needed: self.needed_names(),
             globals,

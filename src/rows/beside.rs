@@ -6,9 +6,11 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::apply::advance_sequences;
+use super::erased;
 use super::groups::Groups;
 use super::scan::Reader;
 use super::subject::{self, Subject};
+use crate::erasure::SharedErasures;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::opened::OpenArchive;
@@ -28,6 +30,8 @@ pub struct BesideOptions {
     pub schema: Option<String>,
     /// The name of the new one.
     pub name: String,
+    /// Rows that do not come back.
+    pub erasures: SharedErasures,
 }
 
 /// What was made.
@@ -39,6 +43,8 @@ pub struct BesideSummary {
     pub table: String,
     /// Its rows.
     pub rows: u64,
+    /// Rows of the archive that are not among them, for the erasure ledger names them.
+    pub erased: u64,
     /// What to know: columns that are not as in the archive.
     pub notes: Vec<String>,
     /// Whether its rows were read back and have the archive's content hash.
@@ -94,12 +100,14 @@ pub async fn beside(
             return Err(Error::new(ErrorKind::Validation, message));
         }
     }
+    let erased = erased::delete(&session, &options.erasures, &like, &made).await?;
     session.execute(&format!("ANALYZE {}", made.qualified())).await?;
     session.execute("COMMIT").await?;
     Ok(BesideSummary {
         database: options.live.display(),
         table: made.display(),
-        rows,
+        rows: rows.saturating_sub(erased),
+        erased,
         notes: made.notes.clone(),
         verified,
         bytes_read: archive.source().bytes_read(),

@@ -10,6 +10,7 @@ mod apply;
 mod beside;
 mod compare;
 mod condition;
+mod erased;
 mod groups;
 mod keys;
 mod preview;

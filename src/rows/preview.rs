@@ -39,6 +39,8 @@ pub struct Preview {
     pub tables: Vec<TablePreview>,
     /// Rows that cannot come back.
     pub violations: Vec<Violation>,
+    /// Rows that were asked for and do not come back, for the erasure ledger names them.
+    pub erased: u64,
     /// Bytes that were read from the store.
     pub bytes_read: u64,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Workbench;
 use super::compare::{self, Extras};
 use super::condition::{self, Bound, Condition};
+use super::erased;
 use super::groups::{StreamChunk, ZoneKey};
 use super::keys::{self, ForeignKey};
 use super::preview::{Preview, TablePreview};
@@ -12,6 +13,7 @@ use super::replace;
 use super::scan::Reader;
 use super::subject::{self, Subject};
 use crate::catalog::model::Model;
+use crate::erasure::SharedErasures;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::manifest::Manifest;
@@ -60,6 +62,8 @@ pub struct RecoverOptions {
     pub fire_triggers: bool,
     /// How many rows of each kind are shown.
     pub sample: usize,
+    /// Rows that do not come back.
+    pub erasures: SharedErasures,
 }
 
 /// What of the archive a staging table has.
@@ -121,6 +125,7 @@ pub async fn recover(
             database: options.live.display(),
             tables: Vec::new(),
             violations: Vec::new(),
+            erased: 0,
             bytes_read: 0,
         },
     };
@@ -131,6 +136,10 @@ pub async fn recover(
     recovery.keys = keys::read(&recovery.bench.source, &recovery.subjects).await?;
     if options.follow != Follow::No {
         finder.follow(&mut recovery).await?;
+    }
+    for subject in &recovery.subjects {
+        recovery.preview.erased +=
+            erased::leave_out(&recovery.bench.writer, &options.erasures, subject).await?;
     }
     recovery.keys = keys::read(&recovery.bench.source, &recovery.subjects).await?;
     recovery.show(options.sample, archive.source().bytes_read()).await?;

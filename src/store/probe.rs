@@ -15,6 +15,20 @@ pub struct Rights {
     pub left: Option<String>,
 }
 
+/// Begins a multipart upload, sends a part of it, and gives it up: large archives are uploaded so.
+///
+/// # Errors
+/// Those of the store, also when the upload cannot be given up.
+pub async fn multipart(store: &Store) -> Result<(), StoreError> {
+    let key = format!("pgcask-probe-{}", new_id()?);
+    let place = store.display(&key);
+    let wrong = |error: object_store::Error| StoreError::from_client(&place, &error);
+    let mut upload = store.client.put_multipart(&store.path(&key)).await.map_err(wrong)?;
+    let part = upload.put_part(PutPayload::from_static(b"written by pgcask to try this store out\n")).await;
+    let aborted = upload.abort().await;
+    part.and(aborted).map_err(wrong)
+}
+
 /// Puts a small object, reads it back, and removes it.
 ///
 /// # Errors

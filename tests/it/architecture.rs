@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What everything may use: bounds, permits, what the library says, time.
-const FREE: &[&str] = &["limits", "budget", "event", "clock", "fields", "columns"];
+const FREE: &[&str] = &["limits", "budget", "event", "clock", "fields", "columns", "actor"];
 
 /// Everything an operation stands on.
 const BELOW: &[&str] =
-    &["archive", "catalog", "error", "manifest", "opened", "pg", "plan", "seal", "stop", "store"];
+    &["archive", "catalog", "erasure", "error", "manifest", "opened", "pg", "plan", "seal", "stop", "store"];
 
 /// A module of `src/` and what it may use besides itself and [`FREE`].
 fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
@@ -17,6 +17,7 @@ fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("budget", vec![]),
         ("event", vec![]),
         ("clock", vec![]),
+        ("actor", vec![]),
         ("fields", vec![]),
         ("columns", vec!["fields"]),
         ("error", vec!["archive", "catalog", "pg", "seal", "store"]),
@@ -31,6 +32,7 @@ fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("manifest", vec!["catalog", "pg"]),
         ("opened", vec!["archive", "catalog", "error", "manifest", "seal", "stop", "store"]),
         ("extract", vec!["archive", "catalog", "error", "manifest", "opened", "pg", "seal", "store"]),
+        ("erasure", vec!["error", "pg", "store"]),
         ("custody", vec!["error", "seal"]),
         ("page", vec!["pg"]),
         ("config", vec!["error", "pg", "seal", "store"]),

@@ -397,6 +397,8 @@ fn the_page_on_compliance_can_be_walked() {
             ("What was removed, and when", "prune"),
             ("Is it whole, and can it be restored", ": sound, "),
             ("Was a restore tried", "\"result\":\"passed\""),
+            ("Erased rows stay erased", "1 were in the backup"),
+            ("Erased rows stay erased", "GONE FROM BACKUPS"),
             ("Who did what", "whole: "),
             ("Who did what", "hold release"),
         ],

@@ -68,7 +68,7 @@ fn serve(mut client: TcpStream, shared: &Mutex<TcpStream>) -> Option<()> {
 }
 
 /// A pooler before the server. In transaction mode all clients share one backend, in session mode each has its own.
-fn pooler(server: &Server, transaction_mode: bool) -> String {
+pub(crate) fn pooler(server: &Server, transaction_mode: bool) -> String {
     let port = server.port();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://postgres@{}/postgres?sslmode=disable", listener.local_addr().unwrap());

@@ -9,6 +9,8 @@ mod gather;
 mod lease;
 mod leftovers;
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -41,6 +43,8 @@ pub struct Options {
     pub named: Vec<String>,
     /// How long backups are kept.
     pub policy: Policy,
+    /// How long those of single databases are kept instead.
+    pub policies: BTreeMap<String, Policy>,
     /// How long a mark waits before the backup is removed.
     pub grace: SignedDuration,
     /// How old a leftover must be.
@@ -156,7 +160,7 @@ pub async fn plan(store: &Store, options: &Options, now: Timestamp) -> Result<Pl
     }
     // Who reads a marked backup has at least a day, however short the grace period is.
     let reading = options.grace.max(DEFAULT_GRACE);
-    let verdicts = decide(&candidates, &options.policy, now, reading);
+    let verdicts = verdicts(&candidates, options, now, reading);
     refuse_named(store, &listing.backups, &candidates, &verdicts)?;
     let leftovers = leftovers::find(store, &listing, &candidates, options, now).await?;
     let mut plan = Plan {
@@ -174,6 +178,29 @@ pub async fn plan(store: &Store, options: &Options, now: Timestamp) -> Result<Pl
         plan.blocked = silence(&candidates, now);
     }
     Ok(plan)
+}
+
+/// What becomes of each, by the policy of its database.
+fn verdicts(
+    candidates: &[Candidate],
+    options: &Options,
+    now: Timestamp,
+    reading: SignedDuration,
+) -> Vec<Verdict> {
+    if options.policies.is_empty() {
+        return decide(candidates, &options.policy, now, reading);
+    }
+    let mut of_databases: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
+    for one in candidates {
+        of_databases.entry(&one.facts.database).or_default().push(one.clone());
+    }
+    let decided = of_databases.into_iter().map(|(name, own)| {
+        let policy = options.policies.get(name).unwrap_or(&options.policy);
+        (name, decide(&own, policy, now, reading).into_iter())
+    });
+    let mut decided: BTreeMap<&str, _> = decided.collect();
+    // A database's verdicts come in the order of its candidates.
+    candidates.iter().filter_map(|one| decided.get_mut(one.facts.database.as_str())?.next()).collect()
 }
 
 fn planned(store: &Store, backup: Backup, verdict: &Verdict, options: &Options, now: Timestamp) -> Planned {

@@ -11,6 +11,7 @@ use super::facts;
 use super::leftovers::{Kept, Leftover, LeftoverKind, database_names, leftovers};
 use super::names;
 use crate::clock::Clock;
+use crate::erasure::{self, Erasures, Report, Scope};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::pg::quote::printable;
@@ -65,6 +66,9 @@ pub struct RollbackSummary {
     pub terminated: u64,
     /// How long it took.
     pub seconds: f64,
+    /// What the erasure ledger did in the database that has its name again; `None` where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<Report>,
 }
 
 /// Says what a rollback would do: to the database that was replaced last, or to `to`.
@@ -131,13 +135,14 @@ fn writes_since(kept: &Kept, now: &Kept) -> Option<Writes> {
     })
 }
 
-/// Rolls back, as planned.
+/// Rolls back, as planned. What was erased since must not come back with the old database: it is erased there first.
 ///
 /// # Errors
 /// When what stands in the way does not go away. Then all databases are as they were.
 pub async fn rollback(
     target: &ConnectOptions,
     plan: &RollbackPlan,
+    erasures: &Erasures,
     observer: &SharedObserver,
     stop: &Stop,
 ) -> Result<RollbackSummary> {
@@ -148,6 +153,8 @@ pub async fn rollback(
     drop(session);
     let is_there = taken.contains(&plan.database);
     let kept_as = names::free_before(&plan.database, Clock::System.now(), &taken);
+    let erasure = erase(target, plan, erasures, observer).await?;
+    stop.check()?;
     observer.event(Event::Phase { name: "swapping back" });
     let who = Exchange { live: &plan.database, is_there, becomes: &kept_as, taker: &plan.back_to };
     let exchanged = Box::pin(exchange(target, who, observer, stop)).await?;
@@ -162,7 +169,23 @@ pub async fn rollback(
         kept_as: is_there.then_some(kept_as),
         terminated: exchanged.terminated,
         seconds: began.elapsed().as_secs_f64(),
+        erasure,
     })
+}
+
+/// Erases in the database that comes back what the ledger names.
+async fn erase(
+    target: &ConnectOptions,
+    plan: &RollbackPlan,
+    erasures: &Erasures,
+    observer: &SharedObserver,
+) -> Result<Option<Report>> {
+    if erasures.is_empty() {
+        return Ok(None);
+    }
+    observer.event(Event::Phase { name: "erasing" });
+    let old = Session::open(&target.with_database(&plan.back_to), SessionKind::Target).await?;
+    erasure::apply(&old, erasures, Scope::All).await.map(Some)
 }
 
 /// The one that is live again loses its note, the one that was live gets one.
