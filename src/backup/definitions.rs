@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{Globals, Options};
 use crate::catalog::globals::reader::{Passwords, Reading};
 use crate::catalog::model::Model;
-use crate::catalog::{globals as all_globals, reader};
+use crate::catalog::{globals as all_globals, reader, text_order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::pg::lock::locked_by_others;
@@ -43,7 +43,23 @@ pub(super) async fn read(
     for warning in &model.warnings {
         observer.event(Event::Warning { message: warning.clone() });
     }
+    if let Some(session) = sessions.first() {
+        warn_of_text_order(session, observer).await?;
+    }
     Ok(model)
+}
+
+/// Says if indexes on texts may be out of order. The backup does not read by them, but they may have let doubles of unique
+/// values in, which no restore can.
+async fn warn_of_text_order(session: &Session, observer: &SharedObserver) -> Result<()> {
+    for (name, was, now) in text_order::changed(session).await? {
+        let message = printable(&format!(
+            "the collation of {name} was of version {was} when indexes were built, and is of {now} now: searches may miss rows, and unique keys \
+             on text hold doubles; REINDEX, then ALTER … REFRESH COLLATION VERSION"
+        ));
+        observer.event(Event::Warning { message });
+    }
+    Ok(())
 }
 
 /// The error of a timeout, with what is locked. Asked in another session, for ours has failed.

@@ -23,4 +23,5 @@ pub mod registry;
 pub mod secrets;
 pub mod sql;
 pub mod sql_types;
+pub mod text_order;
 pub mod unclaimed;

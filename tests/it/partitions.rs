@@ -57,12 +57,15 @@ fn another_version_of_the_targets_collation_is_told() {
                     "UPDATE pg_database SET datcollversion = {version} WHERE datname = current_database()"
                 ),
             );
-            let made = backup(folder.path(), &server.url(&source), &[]);
+            let (store, key) = (folder.path().join("store").display().to_string(), pass(folder.path()));
+            let args = ["backup", &server.url(&source), "--to", &store, "--json", &key];
+            let made = run(&mut pgcask(args)).expect(0);
+            let said = made.stderr.contains("the collation of the database was of version 1.5");
+            assert_eq!(said, version.contains("1.5"), "{}", made.stderr);
             let target = server.adopt(server.fresh_name());
-            let args = ["--create", "--dry-run"];
-            restore(folder.path(), made["archive"].as_str().unwrap(), &server.url(&target), &args)
-                .expect(0)
-                .stdout
+            let (archive, args) = (made.json(), ["--create", "--dry-run"]);
+            let archive = archive["archive"].as_str().unwrap();
+            restore(folder.path(), archive, &server.url(&target), &args).expect(0).stdout
         };
         let told = warned("'1.5'");
         for words in ["in the archive's database: indexes", "icu en, version 1.5", "words"] {
