@@ -183,7 +183,7 @@ impl Kind for Table {
     }
 
     fn create_detached(&self, head: &Head, _target: &Target) -> Vec<String> {
-        let mut statements = self.defaults(head);
+        let mut statements: Vec<String> = self.defaults(head).into_iter().collect();
         for check in self.own_checks() {
             let (table, name) = (head.qualified(), ident(&check.name));
             statements.push(format!("ALTER TABLE {table} ADD CONSTRAINT {name} {}", check.definition));
@@ -437,18 +437,19 @@ impl Table {
         checks.chain(not_nulls).filter_map(comment).collect()
     }
 
-    /// Column defaults, apart from generated columns, whose expression is part of the column.
-    fn defaults(&self, head: &Head) -> Vec<String> {
-        let table = head.qualified();
+    /// Column defaults, apart from generated columns, whose expression is part of the column: one statement for all.
+    fn defaults(&self, head: &Head) -> Option<String> {
         let default = |column: &Column| {
-            let alter = format!("ALTER TABLE ONLY {table} ALTER COLUMN {}", ident(&column.name));
+            let alter = format!("ALTER COLUMN {}", ident(&column.name));
             match &column.default {
                 Some(default) => Some(format!("{alter} SET DEFAULT {default}")),
                 None if column.drops_default => Some(format!("{alter} DROP DEFAULT")),
                 None => None,
             }
         };
-        self.columns.iter().filter(|column| column.generated.is_none()).filter_map(default).collect()
+        let all: Vec<String> =
+            self.columns.iter().filter(|column| column.generated.is_none()).filter_map(default).collect();
+        (!all.is_empty()).then(|| format!("ALTER TABLE ONLY {} {}", head.qualified(), all.join(", ")))
     }
 
     /// The column list of a `COPY`.
