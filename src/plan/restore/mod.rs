@@ -654,9 +654,8 @@ mod tests {
             }
             began.elapsed()
         };
-        // The least of several: a busy machine makes any of them longer.
-        let least = |tables| (0..3).map(|_| time(tables)).min().unwrap();
-        let (few, many) = (least(600), least(6_000));
-        assert!(many < few * 25, "600 tables: {few:?}, ten times as many: {many:?}");
+        // A busy machine makes any measurement longer, and the longer one more; what grows with the square takes a hundred
+        // times as long, always.
+        assert!((0..8).any(|_| time(6_000) < time(600) * 25));
     }
 }
