@@ -307,7 +307,7 @@ fn a_copy_that_was_killed_is_completed_by_the_same_command() {
     let steps = ["HEAD archive", "POST uploads", "PUT part", "POST upload", "PUT sha256", "PUT json"];
     for (number, step) in steps.into_iter().enumerate() {
         for done in [false, true] {
-            let place = Place::in_bucket(shop.s3.fresh_bucket());
+            let place = Place::bucket();
             let (arrived, arrival) = std::sync::mpsc::sync_channel(1);
             let proxy = Proxy::start(&shop.s3.endpoint(), move |request: &Request, _: u32| {
                 if request.class() != step {
@@ -347,7 +347,7 @@ fn two_copies_of_the_same_backup_at_once_both_succeed() {
     let shop = Shop::new();
     let archive = shop.backup();
     std::fs::write(format!("{archive}.hold-1.json"), "{}").unwrap();
-    let bucket = Place::in_bucket(shop.s3.fresh_bucket());
+    let bucket = Place::bucket();
     for store in [bucket.store.clone(), shop.path("second")] {
         let both =
             [(); 3].map(|()| spawn(&mut bucket.command(&["copy", &archive, "--to", &store, "--json"])));

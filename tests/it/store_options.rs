@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use base64::Engine as _;
 
 use crate::harness::cli::{folder, pgcask, run};
+use crate::harness::place::Place;
 use crate::harness::postgres::{Server, newest};
 use crate::harness::proxy::{Fault, Proxy, Request};
 use crate::harness::s3::S3Server;
@@ -14,7 +15,7 @@ use crate::harness::s3::S3Server;
 /// Backs up with a `[stores.wire]` of these lines; gives the requests.
 fn requests(lines: &str, rows: u32) -> Vec<Request> {
     let (server, s3, folder) = (Server::shared(newest()), S3Server::shared(), folder());
-    let bucket = s3.fresh_bucket();
+    let url = Place::bucket().store;
     let source = server.create_db();
     server.sql(
         &source,
@@ -23,7 +24,6 @@ fn requests(lines: &str, rows: u32) -> Vec<Request> {
     // Options that the server does not know are not its business here.
     let proxy = Proxy::start(&s3.endpoint(), |_, _| Fault::None);
     let config = folder.path().join("pgcask.toml");
-    let url = format!("s3://{bucket}/prod");
     std::fs::write(&config, format!("[stores.wire]\nurl = \"{url}\"\n{lines}\n")).unwrap();
     let config = config.display().to_string();
     let mut command = pgcask([
@@ -89,7 +89,6 @@ fn parts_are_of_the_size_that_is_asked_for() {
 #[test]
 fn an_archive_that_is_put_away_is_told_with_what_to_do() {
     let s3 = S3Server::shared();
-    let bucket = s3.fresh_bucket();
     let (server, folder) = (Server::shared(newest()), folder());
     let source = server.create_db();
     server.sql(&source, "CREATE TABLE t AS SELECT 1 AS a");
@@ -102,7 +101,7 @@ fn an_archive_that_is_put_away_is_told_with_what_to_do() {
         s3.configure(&mut command);
         run(command.env("AWS_ENDPOINT_URL", proxy.endpoint()).current_dir(folder.path()))
     };
-    let store = format!("s3://{bucket}/prod");
+    let store = Place::bucket().store;
     let made =
         go(&["backup", &server.url(&source), "--to", &store, "--no-encrypt", "--json"]).expect(0).json();
     // What is listed comes from the sidecars.
