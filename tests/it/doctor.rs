@@ -188,7 +188,7 @@ fn a_role_that_may_not_read_or_connect_often_enough_is_told_before_the_first_bac
     );
     server.sql(
         "postgres",
-        "GRANT pg_read_all_data, pg_read_all_stats TO reader; ALTER ROLE reader CONNECTION LIMIT 50",
+        "GRANT SELECT ON secret TO reader; GRANT pg_read_all_stats TO reader; ALTER ROLE reader CONNECTION LIMIT 50",
     );
     find(
         &doctor(&url, &["--jobs", "6"]).expect(0),
