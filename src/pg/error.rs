@@ -220,7 +220,7 @@ impl PgError {
     pub(crate) fn from_driver(error: &tokio_postgres::Error, statement: &str) -> Self {
         if let Some(report) = error.as_db_error() {
             let server = ServerError::new(report, Some(statement));
-            return if ends_the_session(&server) {
+            return if ends_the_session(&server) || is_of_a_crash(report) {
                 let reason = format!("{} (SQLSTATE {})", server.message, server.code);
                 Self::Lost { reason, statement: server.statement }
             } else if locks_are_full(&server) {
@@ -274,6 +274,12 @@ const CONFLICT: &str = "40001";
 fn ends_the_session(report: &ServerError) -> bool {
     matches!(report.code.as_str(), "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04")
         || matches!(report.severity.as_str(), "FATAL" | "PANIC")
+}
+
+/// A parallel worker that is gone without a word, or never came: most likely another process of the server crashed, and the
+/// session is the next to go. The message is translated; the file that it comes from (`parallel.c`) is not.
+fn is_of_a_crash(report: &tokio_postgres::error::DbError) -> bool {
+    report.code().code() == "55000" && report.file().is_some_and(|file| file.ends_with("parallel.c"))
 }
 
 /// `out_of_memory`, where the server means its table of locks (`lock.c`): the setting's name is not translated.
