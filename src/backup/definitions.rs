@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 use super::{Globals, Options};
 use crate::catalog::globals::reader::{Passwords, Reading};
 use crate::catalog::model::Model;
-use crate::catalog::{globals as all_globals, reader, text_order};
+use crate::catalog::text_order::{self, Changed};
+use crate::catalog::{globals as all_globals, reader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::pg::lock::locked_by_others;
@@ -52,7 +53,10 @@ pub(super) async fn read(
 /// Says if indexes on texts may be out of order. The backup does not read by them, but they may have let doubles of unique
 /// values in, which no restore can.
 async fn warn_of_text_order(session: &Session, observer: &SharedObserver) -> Result<()> {
-    for (name, was, now) in text_order::changed(session).await? {
+    for Changed { collation, was, now } in text_order::changed(session).await? {
+        // Where no version was noted nobody can tell.
+        let (Some(was), Some(now)) = (was, now) else { continue };
+        let name = collation.as_deref().unwrap_or("the database");
         let message = printable(&format!(
             "the collation of {name} was of version {was} when indexes were built, and is of {now} now: searches may miss rows, and unique keys \
              on text hold doubles; REINDEX, then ALTER … REFRESH COLLATION VERSION"

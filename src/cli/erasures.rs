@@ -1,6 +1,6 @@
 //! The erasure ledger as commands that restore take it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use clap::Args;
 use super::Context;
 use super::backup::in_one_line;
 use super::printer::{Printer, human_count};
-use crate::erasure::{Entry, Erasures, HashKey, Ledger, Report, SharedErasures};
+use crate::erasure::{Entry, Erasures, HashKey, Ledger, Recorded, Report, SharedErasures, merged};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::opened::OpenArchive;
 use crate::store::Location;
@@ -121,34 +121,24 @@ impl ErasureArgs {
     }
 }
 
-/// Entries of several ledgers, each once.
+/// What several ledgers have, each read once.
 #[derive(Default)]
 struct Gathered {
     ledgers: BTreeSet<String>,
-    entries: BTreeMap<String, Entry>,
-    withdrawn: BTreeSet<String>,
+    all: Vec<Recorded>,
 }
 
 impl Gathered {
     async fn take(&mut self, ledger: &Ledger) -> Result<()> {
-        if !self.ledgers.insert(ledger.place()) {
-            return Ok(());
-        }
-        for recorded in ledger.read().await? {
-            if recorded.withdrawn.is_some() {
-                self.withdrawn.insert(recorded.entry.id.clone());
-            }
-            self.entries.insert(recorded.entry.id.clone(), recorded.entry);
+        if self.ledgers.insert(ledger.place()) {
+            self.all.extend(ledger.read().await?);
         }
         Ok(())
     }
 
     fn entries(self) -> Vec<Entry> {
-        let Self { entries, withdrawn, .. } = self;
-        let mut kept: Vec<Entry> =
-            entries.into_values().filter(|entry| !withdrawn.contains(&entry.id)).collect();
-        kept.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-        kept
+        let hold = merged(self.all).into_iter().filter(|recorded| recorded.withdrawn.is_none());
+        hold.map(|recorded| recorded.entry).collect()
     }
 }
 

@@ -55,7 +55,7 @@ impl Kind {
     #[inline]
     fn parse(self, text: &[u8], span: Span) -> Option<i64> {
         match self {
-            Self::Decimal { scale } => parse_decimal(text, span, usize::from(scale)),
+            Self::Decimal { scale } => parse_decimal(text, span, scale),
             Self::Time(time) => time.parse(value(text, span)),
         }
     }
@@ -313,15 +313,15 @@ impl WithSimd for Join<'_> {
 
 /// Reads what PostgreSQL writes for a whole number or, with a scale, for a `numeric(p, scale)`.
 #[inline]
-fn parse_decimal(text: &[u8], (start, end): Span, scale: usize) -> Option<i64> {
+fn parse_decimal(text: &[u8], (start, end): Span, scale: u8) -> Option<i64> {
     let negative = text.get(start) == Some(&b'-');
     let start = start + usize::from(negative);
     let length = end.checked_sub(start)?;
-    let whole = if scale == 0 { length } else { length.checked_sub(scale + 1)? };
+    let whole = if scale == 0 { length } else { length.checked_sub(usize::from(scale) + 1)? };
     if whole == 0 || length > MAX_DIGITS || whole > 1 && text.get(start) == Some(&b'0') {
         return None;
     }
-    let quickly = match (scale, u8::try_from(scale).ok().and_then(digits::Point::before)) {
+    let quickly = match (scale, digits::Point::before(scale)) {
         (0, _) => digits::short(text, (start, end), None),
         (_, None) => None,
         (_, point) => digits::short(text, (start, end), point),

@@ -1,5 +1,8 @@
 //! The ledger in a store: `.pgcask/erasures/<database>/<time>-<id>.json`, each entry an object that is written once.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
@@ -160,6 +163,22 @@ impl std::error::Error for Plain {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         std::error::Error::source(&self.0)
     }
+}
+
+/// What several ledgers have of the same database, each entry once, oldest first. One that was withdrawn in any is withdrawn.
+pub fn merged(all: impl IntoIterator<Item = Recorded>) -> Vec<Recorded> {
+    let mut merged: BTreeMap<(Timestamp, String), Recorded> = BTreeMap::new();
+    for recorded in all {
+        let key = (recorded.entry.at, recorded.entry.id.clone());
+        match merged.entry(key) {
+            Slot::Vacant(free) => drop(free.insert(recorded)),
+            Slot::Occupied(known) => {
+                let withdrawn = &mut known.into_mut().withdrawn;
+                *withdrawn = withdrawn.take().or(recorded.withdrawn);
+            }
+        }
+    }
+    merged.into_values().collect()
 }
 
 /// Copies the ledger of an archive's database into the store that a copy of it goes to. Gives how many entries were copied.

@@ -9,6 +9,7 @@ use super::hash::{self, HashKey};
 use super::{Erasures, quietly};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
+use crate::pg::copy::rows::push_value;
 use crate::pg::quote::{ident, literal, printable};
 
 /// The temporary table of the two pads of an HMAC.
@@ -205,21 +206,21 @@ impl Keys {
     async fn copy(&self, session: &Session, entries: &[&Entry]) -> Result<()> {
         let mut copy = session.copy_in(&format!("COPY pg_temp.{} FROM STDIN", self.name)).await?;
         for (number, entry) in entries.iter().enumerate() {
-            let mut text = String::new();
+            let mut text = Vec::new();
             match &entry.rows {
                 Rows::Keys(keys) => {
                     for key in keys {
-                        text.push_str(&number.to_string());
+                        text.extend_from_slice(number.to_string().as_bytes());
                         for value in key {
-                            text.push('\t');
-                            escape(&mut text, value);
+                            text.push(b'\t');
+                            push_value(&mut text, Some(value.as_bytes()));
                         }
-                        text.push('\n');
+                        text.push(b'\n');
                     }
                 }
                 Rows::Hashes { values, .. } => {
                     for hash in values {
-                        text.push_str(&format!("{number}\t\\\\x{hash}\n"));
+                        text.extend_from_slice(format!("{number}\t\\\\x{hash}\n").as_bytes());
                     }
                 }
             }
@@ -273,19 +274,6 @@ impl Keys {
             Some((values.next()?.parse().ok()?, values.next()?.parse().ok()?))
         };
         Ok(rows.into_iter().filter_map(pair).collect())
-    }
-}
-
-/// A value in COPY's text form.
-fn escape(out: &mut String, value: &str) {
-    for c in value.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            other => out.push(other),
-        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::pg::Session;
 pub use apply::{Changed, Found, Report, Scope, apply};
 pub use entry::{Entry, MAX_ROWS, Rows, Table, Withdrawal};
 pub use hash::HashKey;
-pub use ledger::{Ledger, Recorded, carry};
+pub use ledger::{Ledger, Recorded, carry, merged};
 pub use matching::{Keys, Relation, canonical, count, keys_of};
 
 /// The entries that a restore has to mind.

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::matching::{Keys, Part};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pg::Session;
 use crate::pg::quote::{ident, printable, qualified};
+use crate::pg::{Session, foreign_key};
 
 /// A foreign key whose rule on deletion is to refuse it.
 #[derive(Debug, Deserialize)]
@@ -22,17 +22,12 @@ pub(super) async fn refused(session: &Session, keys: &Keys, part: &Part, cause: 
     let sql = format!(
         "WITH RECURSIVE above(oid) AS (SELECT {}::pg_catalog.oid UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i JOIN above ON i.inhrelid = above.oid) \
          SELECT k.conname AS name, n.nspname AS schema, c.relname AS table, \
-           (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, b.attname, \
-               pg_catalog.format('OPERATOR(%I.%s)', pn.nspname, o.oprname)) ORDER BY u.at) \
-             FROM ROWS FROM (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey), pg_catalog.unnest(k.conpfeqop)) \
-               WITH ORDINALITY AS u(own, other, operator, at) \
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.own \
-             JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = u.other \
-             JOIN pg_catalog.pg_operator o ON o.oid = u.operator JOIN pg_catalog.pg_namespace pn ON pn.oid = o.oprnamespace) AS columns \
+           {} AS columns \
          FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE k.contype = 'f' AND k.confrelid IN (SELECT oid FROM above) AND k.confdeltype IN ('a', 'r') AND k.conparentid = 0 ORDER BY 2, 3, 1",
-        part.oid
+        part.oid,
+        foreign_key::COLUMNS
     );
     let references: Vec<Reference> = session.query_json(&sql).await?;
     let mut said = Vec::new();

@@ -193,7 +193,7 @@ async fn look(watched: &Watched, wish: &Wish, runs: &[Run], now: Timestamp) -> R
     };
     // What a hold says is an object of its own: it is read for people only.
     let wanted = wish.runs_since.is_some() && listing.backups.iter().any(Backup::is_held);
-    let holds = if wanted { hold::holds(&store, None, false).await? } else { Vec::new() };
+    let holds = if wanted { hold::holds_of(&store, &listing.backups, false).await? } else { Vec::new() };
     Ok(StoreState {
         store: watched.name.clone(),
         unreachable: None,

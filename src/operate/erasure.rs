@@ -1,12 +1,10 @@
 //! When what was erased is gone from the backups, too: which of them can still hold a row, and until when.
 
-use std::collections::BTreeMap;
-
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::erasure::{Ledger, Recorded, Rows, Table};
+use crate::erasure::{Ledger, Recorded, Rows, Table, merged};
 use crate::error::Result;
 use crate::store::list::{Backup, Filter, list};
 use crate::store::naming::Kind;
@@ -93,15 +91,11 @@ pub struct ErasureReport {
 /// # Errors
 /// As [`Ledger::read`].
 pub async fn entries(stores: &[Store], database: &str) -> Result<Vec<Recorded>> {
-    let mut all: BTreeMap<(Timestamp, String), Recorded> = BTreeMap::new();
+    let mut all = Vec::new();
     for store in stores {
-        for recorded in Ledger::of(store, database).read().await? {
-            let key = (recorded.entry.at, recorded.entry.id.clone());
-            let known = all.entry(key).or_insert_with(|| recorded.clone());
-            known.withdrawn = known.withdrawn.take().or(recorded.withdrawn);
-        }
+        all.extend(Ledger::of(store, database).read().await?);
     }
-    Ok(all.into_values().collect())
+    Ok(merged(all))
 }
 
 /// Looks through the backups. `live` has how many rows of each entry the live database has, if it was asked.

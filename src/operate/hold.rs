@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Actor;
 use crate::clock::Clock;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::store::list::{Filter, list};
+use crate::store::list::{Backup, Filter, list};
 use crate::store::notes::{self, Note, NoteKind};
 use crate::store::{Store, StoreError, naming, objects};
 
@@ -127,9 +127,17 @@ pub async fn release(
 /// Those of the store.
 pub async fn holds(store: &Store, database: Option<&str>, released: bool) -> Result<Vec<Hold>> {
     let filter = Filter { database: database.map(str::to_owned), ..Filter::default() };
+    holds_of(store, &list(store, &filter).await?.backups, released).await
+}
+
+/// The holds of backups that were listed; those that are over only when asked for.
+///
+/// # Errors
+/// Those of the store.
+pub async fn holds_of(store: &Store, backups: &[Backup], released: bool) -> Result<Vec<Hold>> {
     let locked = store.protection().await.is_ok_and(|protection| protection.object_lock == Some(true));
     let mut found = Vec::new();
-    for backup in list(store, &filter).await?.backups {
+    for backup in backups {
         let active = notes::holds(&backup.notes);
         let mut numbers: Vec<u32> = backup
             .notes

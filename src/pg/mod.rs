@@ -5,6 +5,7 @@ pub mod cancel;
 mod connect;
 pub mod copy;
 pub mod error;
+pub mod foreign_key;
 mod hosts;
 mod link;
 pub mod load;

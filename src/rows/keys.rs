@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::subject::Subject;
 use crate::error::Result;
-use crate::pg::Session;
 use crate::pg::quote::{ident, printable, qualified};
+use crate::pg::{Session, foreign_key};
 
 /// A foreign key of the live database.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,18 +28,13 @@ pub(super) struct ForeignKey {
 /// The query of the foreign keys from and to these tables. Of a key to a partitioned table the server keeps one more for
 /// each partition; only the first counts.
 fn query(oids: &[u32], enforced: &str) -> String {
+    let columns = foreign_key::COLUMNS;
     let oids: Vec<String> = oids.iter().map(ToString::to_string).collect();
     let list = format!("'{{{}}}'::pg_catalog.oid[]", oids.join(","));
     format!(
         "SELECT k.conname AS name, k.conrelid::pg_catalog.int8 AS table, tn.nspname AS table_schema, t.relname AS table_name, \
            k.confrelid::pg_catalog.int8 AS references, rn.nspname AS references_schema, r.relname AS references_name, \
-           (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, b.attname, \
-               pg_catalog.format('OPERATOR(%I.%s)', pn.nspname, o.oprname)) ORDER BY u.at) \
-             FROM ROWS FROM (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey), pg_catalog.unnest(k.conpfeqop)) \
-               WITH ORDINALITY AS u(own, other, operator, at) \
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.own \
-             JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = u.other \
-             JOIN pg_catalog.pg_operator o ON o.oid = u.operator JOIN pg_catalog.pg_namespace pn ON pn.oid = o.oprnamespace) AS columns \
+           {columns} AS columns \
          FROM pg_catalog.pg_constraint k \
          JOIN pg_catalog.pg_class t ON t.oid = k.conrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
          JOIN pg_catalog.pg_class r ON r.oid = k.confrelid JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace \
