@@ -10,6 +10,7 @@ use crate::catalog::profile::Profile;
 use crate::pg::ServerVersion;
 use crate::pg::copy::ZoneColumn;
 use crate::pg::quote;
+use crate::store::sidecar::Rewritten;
 
 /// Version of the manifest's form. Readers accept any version whose fields they need are there.
 pub const FORMAT: u32 = 1;
@@ -49,6 +50,9 @@ pub struct Manifest {
     /// Public keys of the recipients, so that a safety backup can use the same.
     #[serde(default)]
     pub recipients: Vec<String>,
+    /// It was made of another backup, without rows that were erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<Rewritten>,
     /// The streams of rows.
     pub streams: Vec<Stream>,
 }

@@ -121,6 +121,11 @@ impl Writer {
         &self.header
     }
 
+    /// All derived keys: what is written can be read again by them.
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// The key of the rows' content hash.
     pub fn content_hash_key(&self) -> &[u8; 32] {
         self.keys.content_hash_key()

@@ -338,6 +338,7 @@ fn manifest_of(
         },
         profile: access.profile,
         recipients: options.recipients.iter().filter_map(Recipient::public_text).collect(),
+        rewritten: None,
         streams,
     }
 }

@@ -198,5 +198,6 @@ fn metadata_of(options: &Options, made: &Made, key: &str, taken: Timestamp, cloc
         expires_at: expiry(options, taken),
         partial: options.is_partial(),
         audit: options.audit.clone(),
+        rewritten: None,
     }
 }

@@ -11,7 +11,7 @@ use super::audit::AuditAction;
 use super::backup::BackupArgs;
 use super::doctor::DoctorArgs;
 use super::drill::{DrillArgs, WheretoArgs};
-use super::erase::EraseArgs;
+use super::erase::{EraseAction, EraseArgs};
 use super::erasures::ErasureArgs;
 use super::estimate::EstimateArgs;
 use super::hold::HoldAction;
@@ -105,7 +105,12 @@ fn erase(args: &mut EraseArgs, config: &Config) -> Result<()> {
         ledger.database = Some(config.database_name(&name));
     }
     store(&mut ledger.store, &settings, config);
-    copies(&mut ledger.copy_to, settings.copy_to, config);
+    copies(&mut ledger.copy_to, settings.copy_to.clone(), config);
+    if let EraseAction::Rewrite(args) = &mut args.action {
+        args.configured();
+        reference(&mut args.archive, config);
+        unlock(&mut args.unlock, &settings);
+    }
     if let Some(key) = args.action.key() {
         set(&mut key.erasure_key_file, settings.erasure_key_file);
     }

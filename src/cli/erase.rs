@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::Context;
 use super::args::{actor, store_needed, table};
 use super::erase_record::RecordArgs;
+use super::erase_rewrite::RewriteArgs;
 use super::erasures::ErasureKeyArgs;
 use super::printer::{Printer, human_count};
 use crate::clock::Clock;
@@ -41,8 +42,12 @@ EXAMPLES
   When are they gone from all backups, and does the live database still have them:
     pgcask erase report shop --store s3://backups/prod --live postgres://db.example/shop
 
+  Take them out of the backups that are there, without waiting until these expire:
+    pgcask erase rewrite --all --database shop --store s3://backups/prod -i ~/pgcask.key --dry-run
+
 EXIT STATUS
-  0 done · 1 failed · 2 usage · 4 key of hashes · 8 store unreachable · 9 the live database still has the row")]
+  0 done · 1 failed · 2 usage · 3 damaged · 4 key · 8 store unreachable · 9 refused: the live database still has the row,
+  the backup is held, or others reference the row")]
 pub struct EraseArgs {
     /// What to do
     #[command(subcommand)]
@@ -57,6 +62,7 @@ pub enum EraseAction {
     Withdraw(WithdrawArgs),
     List(ListArgs),
     Report(ReportArgs),
+    Rewrite(Box<RewriteArgs>),
 }
 
 /// Which ledger.
@@ -132,12 +138,13 @@ pub struct ReportArgs {
 
 impl EraseAction {
     /// Which ledger it is about.
-    pub(super) const fn ledger(&mut self) -> &mut LedgerArgs {
+    pub(super) fn ledger(&mut self) -> &mut LedgerArgs {
         match self {
             Self::Record(args) => &mut args.ledger,
             Self::Withdraw(args) => &mut args.ledger,
             Self::List(args) => &mut args.ledger,
             Self::Report(args) => &mut args.ledger,
+            Self::Rewrite(args) => args.configurable(),
         }
     }
 
@@ -155,6 +162,7 @@ impl EraseAction {
         match self {
             Self::Record(args) => Some(&mut args.key),
             Self::Report(args) => Some(&mut args.key),
+            Self::Rewrite(args) => Some(&mut args.key),
             Self::Withdraw(_) | Self::List(_) => None,
         }
     }
@@ -166,6 +174,7 @@ impl EraseAction {
             Self::Withdraw(_) => Some("erase withdraw"),
             Self::List(_) => None,
             Self::Report(_) => Some("erase report"),
+            Self::Rewrite(_) => Some("erase rewrite"),
         }
     }
 }
@@ -178,6 +187,7 @@ impl EraseArgs {
             EraseAction::Withdraw(args) => args.run(context).await,
             EraseAction::List(args) => args.run(context.printer).await,
             EraseAction::Report(args) => args.run(context).await,
+            EraseAction::Rewrite(args) => Box::pin(args.run(context)).await,
         }
     }
 }
@@ -408,7 +418,11 @@ fn tell(printer: Printer, report: &ErasureReport) -> Result<()> {
     }));
     table(&rows, &[2, 4, 5]).iter().try_for_each(|line| printer.line(line))?;
     for backup in report.backups.iter().filter(|backup| backup.overdue || !backup.holds.is_empty()) {
-        let why = if backup.overdue { "has expired and is still there" } else { "is held" };
+        let why = match &backup.superseded_by {
+            _ if !backup.overdue => "is held".to_owned(),
+            Some(id) => format!("is superseded by {id}; `pgcask prune --apply` removes it"),
+            None => "has expired and is still there".to_owned(),
+        };
         printer.line(&format!("{} {why}", printable(&backup.archive)))?;
     }
     if report.live.is_none() && report.entries.iter().any(|entry| entry.absent_at.is_none()) {

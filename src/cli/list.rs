@@ -76,6 +76,8 @@ struct Row<'a> {
     holds: Vec<u32>,
     /// When `pgcask prune` marked it for removal.
     marked_at: Option<Timestamp>,
+    /// The id of the backup that takes its place, without rows that were erased.
+    superseded_by: Option<String>,
     /// What the sidecar says; `null` for one that cannot be read.
     metadata: Option<Metadata>,
     /// The last drill that restored it; `null` where there was none.
@@ -159,6 +161,7 @@ async fn row<'a>(store: &Store, cache: &SidecarCache, backup: &'a Backup) -> Res
         bytes: backup.bytes,
         holds: notes::holds(&backup.notes),
         marked_at: notes::mark(&backup.notes).map(|(time, _)| time),
+        superseded_by: backup.superseded_by.clone(),
         metadata,
         last_drill: mark.map(|mark| LastDrill {
             at: mark.entry.at,
@@ -202,10 +205,11 @@ fn lines(rows: &[Row<'_>]) -> Vec<String> {
 
 /// What keeps it, or ends it, besides its expiry.
 fn kept(row: &Row<'_>) -> String {
-    match (row.holds.is_empty(), row.marked_at) {
-        (false, _) => "held",
-        (true, Some(_)) => "marked",
-        (true, None) => "-",
+    match (row.holds.is_empty(), &row.superseded_by, row.marked_at) {
+        (false, ..) => "held",
+        (true, Some(_), _) => "superseded",
+        (true, None, Some(_)) => "marked",
+        (true, None, None) => "-",
     }
     .to_owned()
 }

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod drill;
 pub mod erase;
 pub mod erase_record;
+pub mod erase_rewrite;
 pub mod erasures;
 pub mod estimate;
 pub mod globals;

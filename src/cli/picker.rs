@@ -127,7 +127,8 @@ mod tests {
         );
         let facts = naming::parse(&key).unwrap();
         let sidecar = Object { key: format!("{key}.json"), bytes: 1, written: facts.taken };
-        let backup = Backup { key, facts, bytes: 1, sidecar, later: Vec::new(), notes: Vec::new() };
+        let (later, notes) = (Vec::new(), Vec::new());
+        let backup = Backup { key, facts, bytes: 1, sidecar, later, notes, superseded_by: None };
         for words in ["", "SHOP", "week 11-22", "6k2x"] {
             assert!(fits(&backup, words), "{words}");
         }

@@ -1,12 +1,15 @@
-//! Copies a backup to another store: as it is, byte for byte, or sealed anew for others.
+//! Copies a backup to another store: as it is, byte for byte, or sealed anew for others. Or makes one that takes its place, without
+//! rows that were erased ([`rewrite`]).
 //!
 //! A copy commits as a backup does: archive, `.sha256`, then what lies beside (added keys, holds), and `.json` last. Nothing is
 //! overwritten, and a copy that fails leaves nothing that lists as a backup. Two copies of the same backup at once write the
 //! same bytes to the same names: neither removes what the other may stand on, and a later one goes on with it.
 
+mod anew;
 mod original;
 mod plain;
 mod rekey;
+pub mod rewrite;
 
 use bytes::Bytes;
 use serde::Serialize;

@@ -14,7 +14,7 @@ use crate::store::sidecar::{Metadata, sha256_line};
 #[derive(Debug)]
 pub(super) struct Original {
     pub(super) source: Source,
-    place: Place,
+    pub(super) place: Place,
     /// The `.json` as it stands there: a copy has the same bytes, those that we do not know of too.
     pub(super) json: Bytes,
     pub(super) metadata: Metadata,

@@ -30,6 +30,10 @@ pub struct Holder {
     pub holds: Vec<u32>,
     /// That is over, and it is still there: `pgcask prune --apply` removes it.
     pub overdue: bool,
+    /// The id of the backup without the rows that takes its place: `pgcask prune --apply` removes this one.
+    pub superseded_by: Option<String>,
+    /// The entries whose rows it has not: it was rewritten without them.
+    pub without: Vec<String>,
 }
 
 /// What becomes of one entry.
@@ -115,11 +119,16 @@ pub async fn report(
     }
     holders.sort_by(|a, b| (a.taken_at, &a.archive).cmp(&(b.taken_at, &b.archive)));
     let live_of = |at: usize| live.and_then(|counts| counts.get(at)).copied();
-    let prospects: Vec<Prospect> =
-        entries.iter().enumerate().map(|(at, recorded)| prospect(recorded, live_of(at), &holders)).collect();
+    let prospects: Vec<Prospect> = entries
+        .iter()
+        .enumerate()
+        .map(|(at, recorded)| prospect(recorded, live_of(at), &holders, now))
+        .collect();
     let newest = entries.iter().map(|recorded| recorded.entry.at).max();
     let any_live = live.is_some_and(|counts| counts.iter().any(|count| *count > 0));
+    let meant: Vec<&str> = entries.iter().map(|recorded| recorded.entry.id.as_str()).collect();
     holders.retain(|holder| any_live || newest.is_some_and(|newest| holder.taken_at <= newest));
+    holders.retain(|holder| meant.iter().any(|entry| !holder.without.iter().any(|id| id == entry)));
     Ok(ErasureReport {
         at: now,
         database: database.to_owned(),
@@ -139,30 +148,42 @@ async fn backups(store: &Store, database: &str, now: Timestamp) -> Result<Vec<Ho
 
 async fn holder(store: &Store, backup: &Backup, now: Timestamp) -> Result<Holder> {
     // Without a sidecar that can be read nobody can tell when it goes: it has no end.
-    let expires = sidecar::read(store, &backup.key).await?.and_then(|metadata| metadata.expires_at);
+    let metadata = sidecar::read(store, &backup.key).await?;
+    let expires = metadata.as_ref().and_then(|metadata| metadata.expires_at.as_deref());
     let expires_at: Option<Timestamp> = expires.and_then(|text| text.parse().ok());
+    let without = metadata.and_then(|metadata| metadata.rewritten).map(|rewritten| rewritten.entries);
+    let superseded_by = backup.superseded_by.clone();
     let holds = notes::holds(&backup.notes);
+    let over = superseded_by.is_some() || expires_at.is_some_and(|expires| expires <= now);
     Ok(Holder {
         archive: store.display(&backup.key),
         id: backup.facts.id.clone(),
         kind: backup.facts.kind,
         taken_at: backup.facts.taken,
         expires_at,
-        overdue: holds.is_empty() && expires_at.is_some_and(|expires| expires <= now),
+        overdue: holds.is_empty() && over,
         holds,
+        superseded_by,
+        without: without.unwrap_or_default(),
     })
 }
 
-/// A backup that began before the entry was recorded can hold the rows; one that began later only if they are live still.
-fn prospect(recorded: &Recorded, live_rows: Option<u64>, holders: &[Holder]) -> Prospect {
+/// A backup that began before the entry was recorded can hold the rows, unless it was rewritten without them; one that began later
+/// only if they are live still.
+fn prospect(recorded: &Recorded, live_rows: Option<u64>, holders: &[Holder], now: Timestamp) -> Prospect {
     let entry = &recorded.entry;
     let is_live = live_rows.is_some_and(|rows| rows > 0);
-    let can_hold: Vec<&Holder> =
-        holders.iter().filter(|holder| is_live || holder.taken_at <= entry.at).collect();
-    let endless = |holder: &&&Holder| holder.expires_at.is_none() || !holder.holds.is_empty();
+    let can_hold: Vec<&Holder> = holders
+        .iter()
+        .filter(|holder| is_live || holder.taken_at <= entry.at)
+        .filter(|holder| !holder.without.contains(&entry.id))
+        .collect();
+    // One whose place another takes can go at once.
+    let ends = |holder: &Holder| if holder.superseded_by.is_some() { Some(now) } else { holder.expires_at };
+    let endless = |holder: &&&Holder| ends(holder).is_none() || !holder.holds.is_empty();
     let without_end = can_hold.iter().filter(endless).count();
-    let end = can_hold.iter().filter_map(|holder| holder.expires_at).max();
-    let last = can_hold.iter().max_by_key(|holder| (endless(holder), holder.expires_at));
+    let end = can_hold.iter().filter_map(|holder| ends(holder)).max();
+    let last = can_hold.iter().max_by_key(|holder| (endless(holder), ends(holder)));
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     Prospect {
         entry: entry.id.clone(),

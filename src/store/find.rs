@@ -73,6 +73,10 @@ pub async fn find_backup(
     let kind = if let Which::Latest(kind) = which { *kind } else { None };
     let filter = Filter { database: database.map(str::to_owned), kind, since: None, before };
     let mut backups = list::list(store, &filter).await?.backups;
+    if matches!(which, Which::Latest(_)) {
+        // Another has its place, without rows that were erased.
+        backups.retain(|backup| backup.superseded_by.is_none());
+    }
     if *which == Which::Latest(None) {
         // What was taken of a database just before it was replaced is what somebody wanted to get away from. It is the
         // newest only because of that, and must be asked for by its kind.

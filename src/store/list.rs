@@ -42,6 +42,8 @@ pub struct Backup {
     pub later: Vec<String>,
     /// The same, read: what it says of keeping, and when it was written.
     pub notes: Vec<Note>,
+    /// The id of the backup that takes its place, where that one is there: the same without rows that were erased.
+    pub superseded_by: Option<String>,
 }
 
 impl Backup {
@@ -142,13 +144,31 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Listing, StoreError>
                 let end = |note: &Note| note.object.key.strip_prefix(&format!("{key}."))?.to_owned().into();
                 let mut later: Vec<String> = notes.iter().filter_map(end).collect();
                 later.sort();
-                listing.backups.push(Backup { key, facts, bytes: archive.bytes, sidecar, later, notes });
+                let (bytes, superseded_by) = (archive.bytes, None);
+                listing.backups.push(Backup { key, facts, bytes, sidecar, later, notes, superseded_by });
             }
             other => listing.orphans.extend(other.orphans()),
         }
     }
+    supersede(&mut listing.backups);
     listing.backups.sort_by(|a, b| (b.facts.taken, &b.key).cmp(&(a.facts.taken, &a.key)));
     Ok(listing)
+}
+
+/// Finds those that another takes the place of. One that is named and not there takes no place.
+fn supersede(backups: &mut [Backup]) {
+    let there = |backup: &Backup| {
+        notes::superseding(&backup.notes).find(|id| {
+            naming::sibling(&backup.key, id).is_some_and(|key| {
+                // They come in the order of their keys.
+                backups.binary_search_by(|other| other.key.cmp(&key)).is_ok()
+            })
+        })
+    };
+    let found: Vec<Option<String>> = backups.iter().map(there).collect();
+    for (backup, found) in backups.iter_mut().zip(found) {
+        backup.superseded_by = found;
+    }
 }
 
 /// The archive that an object belongs to, and what follows on its name.

@@ -23,7 +23,7 @@ const CUT: &str = "==";
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// Length of an id.
-const ID_LENGTH: usize = 12;
+pub(super) const ID_LENGTH: usize = 12;
 
 /// The kind of a backup: sets retention and the place in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,6 +107,12 @@ pub fn key(database: &str, kind: Kind, taken: Timestamp, id: &str) -> String {
     let name = escape(database);
     let day = taken.strftime("%Y-%m-%d");
     format!("{name}/{kind}/{day}/{}", file_name(&name, kind, taken, id))
+}
+
+/// The key of the same archive under another id; `None` for a key of another form.
+pub fn sibling(key: &str, id: &str) -> Option<String> {
+    let facts = parse(key)?;
+    Some(format!("{}-{id}.cask", key.strip_suffix(&format!("-{}.cask", facts.id))?))
 }
 
 /// The key of an archive, by its file name alone; `None` for one that [`key`] did not make.
@@ -212,7 +218,8 @@ pub fn parse(key: &str) -> Option<KeyFacts> {
     (parts.next().is_none() && again == file && is_id(id)).then_some(facts)
 }
 
-fn is_id(id: &str) -> bool {
+/// Whether a text is an id.
+pub fn is_id(id: &str) -> bool {
     id.len() == ID_LENGTH && id.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
@@ -237,6 +244,8 @@ mod tests {
         let taken: Timestamp = "2026-11-23T03:04:05Z".parse().unwrap();
         let made = key("shop", Kind::PreDeploy, taken, "0123456789ab");
         assert_eq!(made, "shop/pre-deploy/2026-11-23/shop-pre-deploy-20261123T030405Z-0123456789ab.cask");
+        let other = key("shop", Kind::PreDeploy, taken, "0000000000zz");
+        assert_eq!(sibling(&made, "0000000000zz"), Some(other));
     }
 
     #[test]

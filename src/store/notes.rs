@@ -5,7 +5,11 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use super::naming;
 use super::objects::Object;
+
+/// An id of a backup.
+type IdBytes = [u8; naming::ID_LENGTH];
 
 /// How moments are written in names.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
@@ -27,6 +31,8 @@ pub enum NoteKind {
     Evidence,
     /// `.keys-<n>`: the data key, wrapped for others.
     Keys,
+    /// `.superseded-<id>.json`: the backup with this id takes its place, with rows erased.
+    Superseded(IdBytes),
     /// Not known to this version.
     Unknown,
 }
@@ -62,6 +68,7 @@ impl NoteKind {
             "prune" => Self::Mark(moment(value)?),
             "use" => Self::Use(moment(value)?),
             "drill" => Self::Drill,
+            "superseded" => Self::Superseded(id(value)?),
             _ => return None,
         })
     }
@@ -73,9 +80,14 @@ impl NoteKind {
             Self::Release(number) => Some(format!(".release-{number}.json")),
             Self::Mark(time) => Some(format!(".prune-{}.json", time.strftime(TIME))),
             Self::Use(time) => Some(format!(".use-{}.json", time.strftime(TIME))),
+            Self::Superseded(id) => Some(format!(".superseded-{}.json", String::from_utf8_lossy(&id))),
             Self::Drill | Self::Evidence | Self::Keys | Self::Unknown => None,
         }
     }
+}
+
+fn id(text: &str) -> Option<IdBytes> {
+    naming::is_id(text).then(|| text.as_bytes().try_into().ok()).flatten()
 }
 
 fn number(text: &str) -> Option<u32> {
@@ -107,6 +119,14 @@ pub fn mark(notes: &[Note]) -> Option<(Timestamp, &Note)> {
     marks.min_by_key(|(time, _)| *time)
 }
 
+/// The ids of backups that were made to take its place. Whether they are there, a listing tells.
+pub fn superseding(notes: &[Note]) -> impl Iterator<Item = String> + '_ {
+    notes.iter().filter_map(|note| match note.kind {
+        NoteKind::Superseded(id) => Some(String::from_utf8_lossy(&id).into_owned()),
+        _ => None,
+    })
+}
+
 /// When somebody last began to read a marked backup.
 pub fn used(notes: &[Note]) -> Option<Timestamp> {
     let uses = notes.iter().filter_map(|note| {
@@ -122,7 +142,10 @@ mod tests {
     #[test]
     fn names_are_read_as_they_are_written_and_others_are_not_known() {
         let time: Timestamp = "2026-11-23T03:04:05Z".parse().unwrap();
-        for kind in [NoteKind::Hold(1), NoteKind::Release(12), NoteKind::Mark(time), NoteKind::Use(time)] {
+        let superseded = NoteKind::Superseded(*b"6k2x8m41qvtz");
+        for kind in
+            [NoteKind::Hold(1), NoteKind::Release(12), NoteKind::Mark(time), NoteKind::Use(time), superseded]
+        {
             assert_eq!(NoteKind::parse(&kind.suffix().unwrap()), kind);
         }
         assert_eq!(NoteKind::parse(".prune-20261123T030405Z.json"), NoteKind::Mark(time));
@@ -136,6 +159,7 @@ mod tests {
             ".evidence-x.log",
             ".hold-01.json",
             ".hold-x.json",
+            ".superseded-1.json",
             ".prune-now.json",
             ".wal-1.json",
             ".txt",

@@ -67,6 +67,22 @@ pub struct Metadata {
     /// The head of the audit log's chain of the host that made it, before the backup.
     #[serde(default)]
     pub audit: Option<AuditHead>,
+    /// It was made of another backup, without rows that were erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<Rewritten>,
+}
+
+/// Where a backup comes from that was made by `pgcask erase rewrite`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewritten {
+    /// The id of the backup that it takes the place of.
+    pub from: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// The entries of the erasure ledger whose rows it has not.
+    pub entries: Vec<String>,
+    /// Rows that were taken out.
+    pub rows: u64,
 }
 
 /// An entry of the audit log, by which a chain that lost its end is noticed.

@@ -29,7 +29,7 @@ fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("archive", vec!["seal"]),
         ("catalog", vec!["pg"]),
         ("plan", vec!["catalog", "pg"]),
-        ("manifest", vec!["catalog", "pg"]),
+        ("manifest", vec!["catalog", "pg", "store"]),
         ("opened", vec!["archive", "catalog", "error", "manifest", "seal", "stop", "store"]),
         ("extract", vec!["archive", "catalog", "error", "manifest", "opened", "pg", "seal", "store"]),
         ("erasure", vec!["error", "pg", "store"]),

@@ -399,6 +399,7 @@ fn the_page_on_compliance_can_be_walked() {
             ("Was a restore tried", "\"result\":\"passed\""),
             ("Erased rows stay erased", "1 were in the backup"),
             ("Erased rows stay erased", "GONE FROM BACKUPS"),
+            ("Erased rows stay erased", "superseded by "),
             ("Who did what", "whole: "),
             ("Who did what", "hold release"),
         ],

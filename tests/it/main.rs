@@ -58,6 +58,7 @@ mod report;
 mod requirements;
 mod resume;
 mod retention;
+mod rewrite;
 mod roles;
 mod roundtrip;
 mod rows;

@@ -15,7 +15,7 @@ use crate::operate::Actor;
 use crate::stop::Stop;
 use crate::store::notes::{self, Note, NoteKind};
 use crate::store::objects::Object;
-use crate::store::{Store, StoreError, objects};
+use crate::store::{Store, StoreError, naming, objects};
 
 /// Backups worked on at the same time.
 const AT_ONCE: usize = 8;
@@ -118,7 +118,7 @@ impl Work<'_> {
         let done = match one.step {
             Step::Mark => self.mark(one).await,
             Step::Unmark => self.unmark(&one.backup.notes).await,
-            Step::Remove => self.remove(&one.backup.key).await,
+            Step::Remove => self.remove(one).await,
             Step::Keep | Step::Wait => return None,
         };
         let (outcome, failure) = self.judge(done);
@@ -169,7 +169,11 @@ impl Work<'_> {
     /// Removes a backup. Who holds it or begins to read it meanwhile writes that down first and then looks whether the `.json`
     /// is still there; we remove the `.json` first and then look whether anybody wrote something down: one of the two sees
     /// the other.
-    async fn remove(&self, key: &str) -> std::result::Result<Outcome, StoreError> {
+    async fn remove(&self, one: &Planned) -> std::result::Result<Outcome, StoreError> {
+        let key = one.backup.key.as_str();
+        if let Some(why) = self.alone(one).await? {
+            return Ok(Outcome::Spared(why));
+        }
         let before = objects::beside(self.store, key).await?;
         if let Some(why) = self.spared(key, &before) {
             return Ok(Outcome::Spared(why));
@@ -198,6 +202,22 @@ impl Work<'_> {
             return Err(self.put_back(&metadata, sidecar, error).await);
         }
         self.remove_rest(key, &after).await
+    }
+
+    /// Why one goes no longer that was to go because another takes its place.
+    async fn alone(&self, one: &Planned) -> std::result::Result<Option<String>, StoreError> {
+        let Some(id) = &one.backup.superseded_by else { return Ok(None) };
+        let other = naming::sibling(&one.backup.key, id).unwrap_or_default();
+        for object in [format!("{other}.json"), other] {
+            match objects::stat(self.store, &object).await {
+                Ok(_) => {}
+                Err(StoreError::NotFound { .. }) => {
+                    return Ok(Some(format!("{id}, which takes its place, is gone")));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Removes an archive that is no backup.

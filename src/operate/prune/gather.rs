@@ -46,6 +46,7 @@ async fn candidate(
         held: backup.is_held(),
         used: notes::used(&backup.notes),
         named: named.contains(&backup.key),
+        superseded: backup.superseded_by.clone(),
     })
 }
 

@@ -78,6 +78,8 @@ pub struct Candidate {
     pub used: Option<Timestamp>,
     /// Somebody asks for its removal by name.
     pub named: bool,
+    /// Another takes its place, and is there.
+    pub superseded: Option<String>,
 }
 
 /// Why a backup is kept, or goes.
@@ -107,6 +109,8 @@ pub enum Reason {
     Last(u32),
     /// The newest of a period: `day 2026-11-23`.
     Period(String),
+    /// Goes: another takes its place, without rows that were erased.
+    Superseded(String),
     /// Goes: it expired.
     Expired(Timestamp),
     /// Goes: the policy does not want it.
@@ -139,6 +143,7 @@ impl fmt::Display for Reason {
             Self::Age(kind, until) => write!(f, "policy keeps {kind} until {}", day(until)),
             Self::Last(number) => write!(f, "last {number}"),
             Self::Period(period) => f.write_str(period),
+            Self::Superseded(id) => write!(f, "superseded by {id}"),
             Self::Expired(time) => write!(f, "expired {}", day(time)),
             Self::NotWanted => f.write_str("not wanted by the policy"),
             Self::Named => f.write_str("asked for by name"),
@@ -212,7 +217,10 @@ fn verdict(
         }
     }
     keeps.extend(given);
-    let gone = by_age(candidate, policy, now, &mut keeps);
+    let gone = match &candidate.superseded {
+        Some(id) => Reason::Superseded(id.clone()),
+        None => by_age(candidate, policy, now, &mut keeps),
+    };
     if candidate.named {
         keeps.retain(Reason::protects);
     }
@@ -258,7 +266,8 @@ fn after(time: Timestamp, span: Span) -> Option<Timestamp> {
 /// A backup from which the whole database can come back, as far as its sidecar tells.
 fn is_good(candidate: &Candidate, now: Timestamp) -> bool {
     let whole = |sidecar: &SidecarFacts| !sidecar.partial && !is_future(sidecar.finished, now);
-    candidate.sidecar.as_ref().is_ok_and(whole) && !is_future(candidate.facts.taken, now)
+    let there = candidate.superseded.is_none() && !is_future(candidate.facts.taken, now);
+    candidate.sidecar.as_ref().is_ok_and(whole) && there
 }
 
 /// What no policy removes. `members`: of one database, newest first.
@@ -277,11 +286,12 @@ fn protected(members: &[(usize, &Candidate)], policy: &Policy, now: Timestamp) -
     if found.is_empty() {
         let any = members
             .iter()
+            .filter(|(_, candidate)| candidate.superseded.is_none())
             .find(|(_, candidate)| candidate.sidecar.is_ok() && !is_future(candidate.facts.taken, now));
         found.extend(any.map(|(number, _)| (*number, Reason::Newest)));
     }
     if !policy.last_safety {
-        let last = members.iter().find(|(_, candidate)| safety(candidate));
+        let last = members.iter().find(|(_, candidate)| safety(candidate) && candidate.superseded.is_none());
         found.extend(last.map(|(number, _)| (*number, Reason::LastWayBack)));
     }
     found

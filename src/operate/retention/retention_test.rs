@@ -25,7 +25,7 @@ fn facts(kind: Kind, taken: Timestamp) -> KeyFacts {
 fn backup(kind: Kind, days: i64) -> Candidate {
     let taken = days_ago(days);
     let sidecar = Ok(SidecarFacts { expires: after(taken, kind.keeps()), finished: taken, partial: false });
-    Candidate { facts: facts(kind, taken), sidecar, held: false, used: None, named: false }
+    Candidate { facts: facts(kind, taken), sidecar, held: false, used: None, named: false, superseded: None }
 }
 
 fn judge(candidates: &[Candidate], policy: &Policy) -> Vec<Verdict> {
@@ -51,6 +51,21 @@ fn each_kind_is_kept_as_long_as_it_says() {
         let all = [backup(Kind::Daily, 0), backup(kind, kept_days), backup(kind, gone_days)];
         assert_eq!(kept(&all, &policy), [true, true, false], "{kind}");
     }
+}
+
+#[test]
+fn one_whose_place_another_takes_goes_unless_it_is_held() {
+    let superseded = |candidate| Candidate { superseded: Some("6k2x8m41qvtz".to_owned()), ..candidate };
+    let newest = backup(Kind::Daily, 0);
+    let all = [
+        superseded(backup(Kind::Daily, 0)),
+        newest,
+        Candidate { held: true, ..superseded(backup(Kind::Monthly, 1)) },
+        superseded(backup(Kind::PreRestore, 1)),
+    ];
+    assert_eq!(kept(&all, &Policy::default()), [false, true, true, false]);
+    assert_eq!(judge(&all, &Policy::default())[0].reasons, [Reason::Superseded("6k2x8m41qvtz".to_owned())]);
+    assert_eq!(judge(&all, &Policy::default())[2].reasons, [Reason::Held]);
 }
 
 #[test]
