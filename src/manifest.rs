@@ -102,6 +102,9 @@ pub struct LeftOut {
     /// Relations of which the rows were left out.
     #[serde(default)]
     pub rows_of: Vec<String>,
+    /// Tables whose rows were left out as personal data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub personal: Vec<String>,
     /// Tables and schemas that were excluded, as the patterns that excluded them.
     #[serde(default)]
     pub excluded: Vec<String>,

@@ -333,6 +333,7 @@ fn manifest_of(
             rows: options.parts == Parts::Definitions,
             definitions: options.parts == Parts::Rows,
             rows_of: excluded.chain(unlogged).collect(),
+            personal: relations::personal(options, relations).map(Relation::qualified).collect(),
             excluded: options.selection.excluded().map(str::to_owned).collect(),
             platform_rows: access.platform_rows.clone(),
         },

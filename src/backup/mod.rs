@@ -198,6 +198,7 @@ fn metadata_of(options: &Options, made: &Made, key: &str, taken: Timestamp, cloc
         expires_at: expiry(options, taken),
         partial: options.is_partial(),
         audit: options.audit.clone(),
+        without_personal: u64::try_from(manifest.left_out.personal.len()).unwrap_or(u64::MAX),
         rewritten: None,
     }
 }

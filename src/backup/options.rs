@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::catalog::profile::Wish;
 use crate::pg::ConnectOptions;
-use crate::plan::select::Selection;
+use crate::plan::select::{Pattern, Selection};
 use crate::seal::compress::Level;
 use crate::seal::recipient::Recipient;
 use crate::store::naming::Kind;
@@ -54,6 +54,8 @@ pub struct Options {
     pub recipients: Vec<Recipient>,
     /// Which relations.
     pub selection: Selection,
+    /// Tables of personal data, whose rows are left out of this backup.
+    pub personal: Vec<Pattern>,
     /// The rows of unlogged tables, too.
     pub unlogged_rows: bool,
     /// Fail when a pattern of the selection matches nothing, instead of warning.
@@ -75,6 +77,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether a table's rows are left out as personal data.
+    pub(super) fn is_personal(&self, schema: &str, name: &str) -> bool {
+        self.personal.iter().any(|pattern| pattern.matches(schema, name))
+    }
+
     /// Whether only a chosen part of the database is backed up. What is excluded by name does not make it one: that is how the
     /// regular backups of somebody are who does not need it.
     pub(super) fn is_partial(&self) -> bool {

@@ -227,6 +227,7 @@ pub(super) async fn chosen(
         session.query_json(&Relation::query(options.parts != Parts::Definitions, foreign)).await?;
     all.retain(|r| r.server.as_ref().is_none_or(|server| options.selection.foreign_rows(server)));
     let names: Vec<(String, String)> = all.iter().map(|r| (r.schema.clone(), r.name.clone())).collect();
+    tell_personal(options, &all, observer)?;
     let unmatched = options.selection.unmatched(&names);
     if !unmatched.is_empty() {
         let message = format!("no table matches {}", unmatched.join(", "));
@@ -245,6 +246,36 @@ pub(super) async fn chosen(
         observer.event(Event::Warning { message });
     }
     Ok(chosen)
+}
+
+/// The tables whose rows are left out as personal data.
+pub(super) fn personal<'a>(
+    options: &'a Options,
+    relations: &'a [Relation],
+) -> impl Iterator<Item = &'a Relation> {
+    relations.iter().filter(|r| r.has_rows() && options.is_personal(&r.schema, &r.name))
+}
+
+/// Says which rows are left out as personal data. A pattern that means no table leaves rows in for years, so that it fails.
+fn tell_personal(options: &Options, relations: &[Relation], observer: &SharedObserver) -> Result<()> {
+    let none = |pattern: &&Pattern| !relations.iter().any(|r| pattern.matches(&r.schema, &r.name));
+    let unmatched: Vec<&str> =
+        options.personal.iter().filter(none).map(|pattern| pattern.text.as_str()).collect();
+    if !unmatched.is_empty() {
+        let message = format!("no table matches {}, which is declared personal", unmatched.join(", "));
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint("correct `personal` in pgcask.toml: rows that were to be left out would be kept"));
+    }
+    let tables: Vec<String> = personal(options, relations).map(|r| printable(&r.name_in_schema())).collect();
+    if !tables.is_empty() {
+        let message = format!(
+            "the rows of {} are left out of this {} backup, as personal data: `without_personal`",
+            tables.join(", "),
+            options.kind
+        );
+        observer.event(Event::Warning { message });
+    }
+    Ok(())
 }
 
 /// Fails when a pattern of foreign servers means none: rows that somebody asks for by name are wanted.

@@ -8,8 +8,8 @@ use jiff::Span;
 use serde::Serialize;
 
 use super::args::{
-    KeyCommandArgs, PassphraseArgs, ProfileArgs, RTO, SELECTION, SelectionArgs, seconds, span_ahead,
-    store_needed,
+    KeyCommandArgs, PassphraseArgs, ProfileArgs, RTO, SELECTION, SelectionArgs, patterns, seconds,
+    span_ahead, store_needed,
 };
 use super::globals::BackupGlobalsArgs;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
@@ -121,6 +121,9 @@ pub struct BackupArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub selection: SelectionArgs,
+    /// Configured tables of personal data, whose rows this kind of backup is without.
+    #[arg(skip)]
+    pub personal: Vec<String>,
     /// Definitions only, no rows
     #[arg(short = 's', long, help_heading = SELECTION, conflicts_with = "data_only")]
     pub schema_only: bool,
@@ -234,6 +237,8 @@ impl BackupArgs {
         } else {
             keys::recipients(&self.recipients, self.key_command.command(), &self.passphrase)?
         };
+        let (mut selection, personal) = (self.selection.resolve()?, patterns(&self.personal)?);
+        selection.exclude_data.extend(personal.iter().cloned());
         Ok(Options {
             source,
             kind,
@@ -242,7 +247,8 @@ impl BackupArgs {
             level: Level::new(self.level.unwrap_or(1))
                 .map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
             recipients,
-            selection: self.selection.resolve()?,
+            selection,
+            personal,
             unlogged_rows: !self.no_unlogged_table_data,
             strict_names: self.strict_names,
             parts: match (self.schema_only, self.data_only) {

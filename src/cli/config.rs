@@ -235,7 +235,8 @@ async fn reach_database(config: &Config, name: Option<&str>, online: bool) -> Re
 }
 
 fn patterns_of(settings: &Settings) -> Result<()> {
-    let lists = [&settings.tables, &settings.exclude_tables, &settings.exclude_table_data];
+    let Settings { tables, exclude_tables, exclude_table_data, personal, .. } = settings;
+    let lists = [tables, exclude_tables, exclude_table_data, personal];
     for list in lists.into_iter().flatten() {
         patterns(&list.value)?;
     }

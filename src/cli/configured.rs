@@ -280,6 +280,10 @@ fn backup(args: &mut BackupArgs, config: &Config) -> Result<()> {
     fill_list(exclude_tables, settings.exclude_tables);
     fill_list(exclude_schemas, settings.exclude_schemas);
     fill_list(exclude_data, settings.exclude_table_data);
+    let kind = args.kind.as_deref().unwrap_or("daily");
+    if value(settings.without_personal).unwrap_or_default().iter().any(|known| known == kind) {
+        args.personal = value(settings.personal).unwrap_or_default();
+    }
     profile(&mut args.profile, settings.profile.as_ref());
     Ok(())
 }

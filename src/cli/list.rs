@@ -189,7 +189,10 @@ fn lines(rows: &[Row<'_>]) -> Vec<String> {
             row.kind.to_string(),
             printable(row.database),
             human_bytes(row.bytes),
-            say(&|metadata| human_count(metadata.rows)),
+            say(&|metadata| match metadata.without_personal {
+                0 => human_count(metadata.rows),
+                tables => format!("{} (but {tables} tables)", human_count(metadata.rows)),
+            }),
             say(&|metadata| (if metadata.encrypted { "yes" } else { "no" }).to_owned()),
             say(&|metadata| metadata.expires_at.as_deref().map_or_else(|| "never".to_owned(), day)),
             kept(row),

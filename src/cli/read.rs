@@ -17,7 +17,7 @@ use crate::extract::{Extractor, Form, Pick, PickError, Picks};
 use crate::manifest::{Manifest, Stream};
 use crate::opened::{self, Found, OpenArchive};
 use crate::operate::reading;
-use crate::pg::quote::printable;
+use crate::pg::quote::{printable, unquoted};
 use crate::plan::select::Pattern;
 use crate::restore::{ScriptOptions, Sections, script};
 use crate::store::Location;
@@ -217,6 +217,11 @@ impl ShowArgs {
         printer.line(&format!("database   {} on PostgreSQL {}", printable(database), server.version))?;
         printer.line(&format!("snapshot   {} ({kind}, id {id}, {tool})", snapshot.taken_at))?;
         printer.line(&format!("content    {} rows, {} of rows", human_count(rows), human_bytes(plain)))?;
+        let personal = &manifest.left_out.personal;
+        if !personal.is_empty() {
+            let names = printable(&unquoted(&personal.join(", ")));
+            printer.line(&format!("left out   the rows of {names}, as personal data"))?;
+        }
         if self.toc {
             for line in &toc {
                 printer.line(line)?;

@@ -22,7 +22,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::opened::OpenArchive;
-use crate::pg::{ConnectOptions, EnvLookup, PgError, quote};
+use crate::pg::quote::{printable, unquoted};
+use crate::pg::{ConnectOptions, EnvLookup, PgError};
 use crate::plan::globals::TablespaceMap;
 use crate::restore::{Demands, Options, Plan, Summary, Wanted};
 use crate::stop::Stop;
@@ -141,12 +142,20 @@ impl RestoreArgs {
     /// The archive. A dry run writes nothing, not even that it reads.
     async fn open(&self, context: &Context) -> Result<OpenArchive> {
         let place = self.find.place(&self.archive).await?;
-        if self.dry_run {
+        let archive = if self.dry_run {
             context.record.nothing();
-            open(&place, &self.unlock).await
+            open(&place, &self.unlock).await?
         } else {
-            open_to_read(&place, &self.unlock, context).await
+            open_to_read(&place, &self.unlock, context).await?
+        };
+        let personal = archive.manifest().await?.left_out.personal;
+        if !personal.is_empty() {
+            context.printer.warning(&format!(
+                "the archive has no rows of {}: they were left out of it as personal data",
+                printable(&unquoted(&personal.join(", ")))
+            ));
         }
+        Ok(archive)
     }
 
     /// Runs the command.
@@ -188,7 +197,7 @@ impl RestoreArgs {
         let result = with_grace(work, &context.stop).await;
         progress.finish();
         let summary = result.map_err(|error| {
-            let what = quote::printable(&options.target.display());
+            let what = printable(&options.target.display());
             error.hint(format!(
                 "{what} is left as far as the restore came; the same command with --resume goes on from there"
             ))
@@ -239,7 +248,7 @@ fn tell(printer: Printer, summary: &Summary) -> Result<()> {
         erasures::words(summary.erasure.as_ref()).iter().try_for_each(|line| printer.line(line))?;
     }
     for failure in &summary.failures {
-        printer.warning(&format!("not restored: {}", quote::printable(failure)));
+        printer.warning(&format!("not restored: {}", printable(failure)));
     }
     Ok(())
 }
@@ -349,7 +358,7 @@ fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
         }
         for finding in &plan.findings {
             let lead = if finding.fatal { "refused" } else { "note" };
-            printer.line(&format!("  {lead}: {}", quote::printable(&finding.message)))?;
+            printer.line(&format!("  {lead}: {}", printable(&finding.message)))?;
             if let Some(hint) = finding.hint.as_ref().filter(|_| finding.fatal) {
                 printer.line(&format!("           {hint}"))?;
             }

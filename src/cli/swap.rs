@@ -173,6 +173,7 @@ impl SwapArgs {
             level: Level::new(1).map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?,
             recipients,
             selection: Selection::default(),
+            personal: Vec::new(),
             unlogged_rows: true,
             strict_names: false,
             parts: backup::Parts::All,

@@ -210,6 +210,20 @@ pub const KEYS: &[Key] = &[
     key(EACH, "exclude_table_data", Form::List, "", "Tables whose rows are left out of backups."),
     key(
         EACH,
+        "personal",
+        Form::List,
+        "",
+        "Tables of personal data: their rows are left out of backups of the kinds in `without_personal`. Name tables that reference them, too.",
+    ),
+    key(
+        EACH,
+        "without_personal",
+        Form::Words(&["daily", "weekly", "monthly", "pre-deploy", "manual"]),
+        "",
+        "Kinds of backup without the rows of `personal` tables, as those that are kept for years.",
+    ),
+    key(
+        EACH,
         "profile",
         Form::Choice(&["supabase", "rds", "none"]),
         "what the server shows",

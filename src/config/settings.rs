@@ -51,6 +51,10 @@ pub struct Settings {
     pub exclude_schemas: Set<Vec<String>>,
     /// Patterns.
     pub exclude_table_data: Set<Vec<String>>,
+    /// Patterns.
+    pub personal: Set<Vec<String>>,
+    /// Kinds of backup.
+    pub without_personal: Set<Vec<String>>,
     /// Managed service.
     pub profile: Set<String>,
     /// Whether hashes of passwords are taken along.
@@ -104,6 +108,8 @@ impl Config {
             exclude_tables: of.list("exclude_tables")?,
             exclude_schemas: of.list("exclude_schemas")?,
             exclude_table_data: of.list("exclude_table_data")?,
+            personal: of.list("personal")?,
+            without_personal: of.list("without_personal")?,
             profile: of.text("profile")?,
             role_passwords: of.flag("role_passwords")?,
             maintenance_work_mem: of.text("maintenance_work_mem")?,

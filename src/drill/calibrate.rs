@@ -94,6 +94,7 @@ async fn restored(
         level: Level::new(1).map_err(|error| Error::new(ErrorKind::Failed, error.to_string()))?,
         recipients: Vec::new(),
         selection: Selection::default(),
+        personal: Vec::new(),
         strict_names: false,
         parts: backup::Parts::All,
         globals: backup::Globals::IfAllowed,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::list::{self, Backup, Filter};
 use super::naming::Kind;
-use super::{Store, StoreError};
+use super::{Store, StoreError, sidecar};
 
 /// How an archive is named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +82,9 @@ pub async fn find_backup(
         // newest only because of that, and must be asked for by its kind.
         backups.retain(|backup| backup.facts.kind != Kind::PreRestore);
     }
+    if *which == Which::Latest(None) {
+        complete_first(store, &mut backups).await?;
+    }
     if let Which::Id(start) = which {
         backups.retain(|backup| backup.facts.id.starts_with(start.as_str()));
     }
@@ -100,6 +103,24 @@ pub async fn find_backup(
         return Err(StoreError::Ambiguous { wanted: wanted(database, which, before), both });
     }
     Ok(newest.clone())
+}
+
+/// Passes over the newest ones that are without the rows of personal tables, if an older one of the same database has them.
+async fn complete_first(store: &Store, backups: &mut Vec<Backup>) -> Result<(), StoreError> {
+    let Some(newest) = backups.first().map(|newest| newest.facts.database.clone()) else { return Ok(()) };
+    for at in 0..backups.len() {
+        let Some(backup) = backups.get(at).filter(|backup| backup.facts.database == newest) else { break };
+        let metadata = match sidecar::read(store, &backup.key).await {
+            // Who may not read it, or cannot any more, takes it by its name.
+            Err(StoreError::NotFound { .. } | StoreError::PermissionDenied { .. }) => None,
+            other => other?,
+        };
+        if metadata.is_none_or(|metadata| metadata.without_personal == 0) {
+            backups.drain(..at);
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// What was asked for, in words.

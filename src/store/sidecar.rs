@@ -67,9 +67,17 @@ pub struct Metadata {
     /// The head of the audit log's chain of the host that made it, before the backup.
     #[serde(default)]
     pub audit: Option<AuditHead>,
+    /// How many tables' rows were left out as personal data.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub without_personal: u64,
     /// It was made of another backup, without rows that were erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewritten: Option<Rewritten>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Where a backup comes from that was made by `pgcask erase rewrite`.

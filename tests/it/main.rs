@@ -48,6 +48,7 @@ mod migration;
 mod monitoring;
 mod notify;
 mod partitions;
+mod personal;
 mod picker;
 mod pooler;
 mod priorities;

@@ -24,6 +24,7 @@ pub(super) async fn check(of: &Subject<'_>) -> Result<Vec<Finding>> {
         level: Compression::default(),
         recipients: Vec::new(),
         selection: Selection::default(),
+        personal: Vec::new(),
         unlogged_rows: true,
         strict_names: false,
         parts: Parts::All,
