@@ -7,18 +7,19 @@ use serde::Serialize;
 
 use super::Context;
 use super::args::{moment, store_needed, table};
-use super::printer::{human_bytes, human_count};
+use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::state::state;
+use crate::clock::Clock;
 use crate::drill::evidence::last_mark;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::pg::quote::printable;
 use crate::store::beside;
 use crate::store::cache::SidecarCache;
-use crate::store::list::{Backup, Filter, list};
+use crate::store::list::{Backup, Filter, Listing, Orphan, list};
 use crate::store::naming::Kind;
 use crate::store::sidecar::Metadata;
-use crate::store::{Location, Store, notes};
+use crate::store::{Location, Store, StoreError, notes};
 
 /// Sidecars read at the same time.
 const READS: usize = 32;
@@ -94,6 +95,69 @@ struct LastDrill {
     evidence: Vec<String>,
 }
 
+/// What a failed backup left behind.
+#[derive(Debug, Serialize)]
+struct Left<'a> {
+    key: String,
+    /// Its length, where it is known: that of an unfinished upload is not.
+    bytes: Option<u64>,
+    /// What would make it whole.
+    lacks: &'a str,
+    /// When it was written, or the upload begun, by the store's clock.
+    written: Timestamp,
+    age_seconds: f64,
+    held: bool,
+    /// The store's name for an upload that nobody finished or aborted.
+    upload: Option<String>,
+}
+
+impl Left<'_> {
+    fn line(&self, store: &Store) -> String {
+        let size = self.bytes.map_or_else(|| "an upload".to_owned(), human_bytes);
+        let age = human_seconds(self.age_seconds.max(0.0));
+        format!("{}  {size}  without {}, {age} old", printable(&store.display(&self.key)), self.lacks)
+    }
+}
+
+/// Objects that are part of no backup, and uploads that were not finished.
+async fn left_behind<'a>(
+    store: &Store,
+    listing: &'a Listing,
+    filter: &Filter,
+    printer: Printer,
+) -> Result<Vec<Left<'a>>> {
+    let now = Clock::System.now();
+    let age = |written: Timestamp| now.duration_since(written).as_secs_f64();
+    let orphans = listing.orphans.iter().map(|Orphan { key, bytes, lacks, written, held }| Left {
+        key: key.clone(),
+        bytes: Some(*bytes),
+        lacks,
+        written: *written,
+        age_seconds: age(*written),
+        held: *held,
+        upload: None,
+    });
+    let mut left: Vec<Left<'_>> = orphans.collect();
+    let unfinished = match store.unfinished().await {
+        Err(error @ StoreError::PermissionDenied { .. }) => {
+            printer.warning(&format!("unfinished uploads cannot be listed: {error}"));
+            Vec::new()
+        }
+        other => other?,
+    };
+    left.extend(unfinished.into_iter().filter(|one| filter.takes_key(one.archive())).map(|one| Left {
+        bytes: None,
+        lacks: "its end",
+        written: one.written,
+        age_seconds: age(one.written),
+        held: false,
+        upload: Some(one.upload).filter(|upload| !upload.is_empty()),
+        key: one.key,
+    }));
+    left.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(left)
+}
+
 impl ListArgs {
     /// Runs the command.
     pub async fn run(&self, context: &Context) -> Result<Exit> {
@@ -107,13 +171,11 @@ impl ListArgs {
         };
         let listing = list(&store, &filter).await?;
         if self.orphans {
+            let left = left_behind(&store, &listing, &filter, printer).await?;
             if printer.json {
-                printer.json(&listing.orphans)?;
+                printer.json(&left)?;
             } else {
-                for orphan in &listing.orphans {
-                    let (place, size) = (store.display(&orphan.key), human_bytes(orphan.bytes));
-                    printer.line(&format!("{place}  {size}  without {}", orphan.lacks))?;
-                }
+                left.iter().try_for_each(|one| printer.line(&one.line(&store)))?;
             }
             return Ok(Exit::Good);
         }

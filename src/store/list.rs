@@ -78,6 +78,11 @@ pub struct Listing {
 }
 
 impl Filter {
+    /// Whether the archive of this key is meant.
+    pub fn takes_key(&self, key: &str) -> bool {
+        naming::parse(key).is_some_and(|facts| self.takes(&facts))
+    }
+
     fn takes(&self, facts: &KeyFacts) -> bool {
         // A name that was cut in the key is compared as it is there.
         let is = |name: &String| *name == facts.database || naming::escape(name) == facts.database;

@@ -19,6 +19,13 @@ pub struct Unfinished {
     pub written: Timestamp,
 }
 
+impl Unfinished {
+    /// The key of the archive that it was to be.
+    pub fn archive(&self) -> &str {
+        self.key.rsplit_once('#').map_or(self.key.as_str(), |(archive, _)| archive)
+    }
+}
+
 impl Store {
     /// The unfinished uploads of archives, where the store can tell.
     ///

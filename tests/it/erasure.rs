@@ -4,8 +4,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::cli::{Run, backup, folder, pass, pgcask, restore, run};
+use crate::harness::cli::{Run, backup, folder, pass, pgcask, restore, run, signal, spawn, wait};
+use crate::harness::place::Place;
 use crate::harness::postgres::{Server, newest};
+use crate::harness::proxy::{Fault, Proxy, Request};
+use crate::harness::s3::S3Server;
+use crate::load::until;
 use crate::swap::{proven_versions, swap};
 
 /// People, what hangs on them by foreign keys of every rule, and what must not see them go.
@@ -310,4 +314,106 @@ fn the_report_says_when_the_last_backup_goes_and_copies_take_the_ledger_along() 
     let cat =
         run(pgcask(["cat", &archive, "users", &pass(folder.path())]).args(["--store", &store])).expect(0);
     assert!(cat.stderr.contains("erased rows may be in it"), "{}", cat.stderr);
+}
+
+#[test]
+fn killed_while_rows_are_erased_nothing_of_it_is_done_and_the_restore_goes_on() {
+    let (server, folder) = (Server::start(newest()), folder());
+    // Filled anew within the transaction that erases, which takes long only then.
+    let slow = "CREATE MATERIALIZED VIEW slow AS SELECT count(*), pg_sleep(CASE WHEN count(*) < 100 THEN 3 ELSE 0 END)::text FROM users";
+    let (case, archive) = case(&server, folder.path(), &format!("{PEOPLE}; {slow}"));
+    let (url, pass) = (case.url(), pass(folder.path()));
+    case.record(&["--table", "users", "--key", "id=42"]);
+    server.sql(&case.database, "CREATE TABLE live_only ()");
+    let args = ["restore", &archive, "--into", &url, "--swap", "--yes", "--no-safety-backup", &pass];
+    let child = spawn(&mut pgcask(args));
+    let erasing = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgcask' AND state = 'active' \
+        AND query LIKE '%REFRESH MATERIALIZED VIEW%' AND wait_event = 'PgSleep'";
+    until(&server, "postgres", erasing, "1");
+    signal(&child, "KILL");
+    assert_eq!(wait(child).code, -1);
+    until(
+        &server,
+        "postgres",
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgcask'",
+        "0",
+    );
+
+    assert_eq!(case.value("SELECT to_regclass('live_only')"), "live_only", "the live database is as it was");
+    let staging = format!("SELECT datname FROM pg_database WHERE datname LIKE '{}_restore_%'", case.database);
+    let staging = server.value("postgres", &staging);
+    let left = "SELECT (SELECT count(*) FROM users WHERE id = 42) || ' ' || (SELECT count(*) FROM sessions) || ' ' || count(*) \
+        FROM pg_trigger WHERE tgenabled = 'D'";
+    assert_eq!(server.value(&staging, left), "1 1000 0", "all or nothing");
+    let done = swap(folder.path(), &archive, &url, &["--no-safety-backup", "--resume"]).expect(0).json();
+    let erasure = &done["erasure"];
+    assert_eq!((&done["verified"], &erasure["rows_deleted"]), (&true.into(), &1.into()), "{done}");
+    assert_eq!(case.value(left), "0 990 0");
+}
+
+#[test]
+fn in_place_replaced_and_from_a_copy_they_stay_erased_too() {
+    for major in proven_versions() {
+        let (server, folder) = (Server::start(major), folder());
+        let (case, archive) = case(&server, folder.path(), PEOPLE);
+        let (url, second) = (case.url(), folder.path().join("second").display().to_string());
+        case.record(&["--table", "users", "--key", "id=42"]);
+        let left = "SELECT count(*) || ' ' || count(*) FILTER (WHERE id = 42) FROM users";
+        // A copy in the same run has the ledger with it, and whoever restores from there minds it.
+        let copied = backup(folder.path(), &url, &["--copy-to", &second]);
+        let copy = copied["archive"].as_str().unwrap().replace(&case.store(), &second);
+        std::fs::rename(folder.path().join("store"), folder.path().join("lost")).unwrap();
+        let target = server.create_db();
+        let done = restore(folder.path(), &copy, &server.url(&target), &[]).expect(0).json();
+        assert_eq!(done["erasure"]["rows_deleted"], 1, "{done}");
+        assert_eq!(server.value(&target, left), "99 0", "PostgreSQL {major}");
+        std::fs::rename(folder.path().join("lost"), folder.path().join("store")).unwrap();
+
+        let in_place = ["--in-place", "--yes", "--no-safety-backup"];
+        let done = restore(folder.path(), &archive, &url, &in_place).expect(0).json();
+        assert_eq!(done["erasure"]["rows_deleted"], 1, "{done}");
+        assert_eq!(case.value(left), "99 0", "PostgreSQL {major}");
+
+        // The table's content becomes the archive's, but for that row.
+        server.sql(&case.database, "DROP RULE remember ON users; DELETE FROM users WHERE id > 90");
+        let replace = ["--table", "users", "--replace", "--yes"];
+        restore(folder.path(), &archive, &url, &replace).expect(0);
+        assert_eq!(case.value(left), "99 0", "PostgreSQL {major}");
+    }
+}
+
+#[test]
+fn a_ledger_that_may_not_be_listed_or_read_stops_a_restore_before_the_first_row() {
+    let (server, place) = (Server::shared(newest()), Place::bucket());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE t AS SELECT 1 AS id");
+    let pass = pass(place.folder.path());
+    let go = |args: &[&str]| run(&mut place.command(args));
+    let made = go(&["backup", &server.url(&source), "--to", &place.store, "--json", &pass]).expect(0).json();
+    let archive = made["archive"].as_str().unwrap();
+    let key = ["--table", "t", "--key", "id=1", "--reason", "asked"];
+    place.run(&[&["erase", "record", &*source], &key[..]].concat()).expect(0);
+    let s3 = S3Server::shared();
+    for (method, fault) in
+        [("list", Fault::Answer(403, "AccessDenied")), ("object", Fault::Answer(403, "AccessDenied"))]
+    {
+        let of_ledger = move |request: &Request, _: u32| {
+            let is_list = request.target.contains("list-type");
+            let ledger =
+                request.target.contains(".pgcask/erasures") || request.target.contains(".pgcask%2Ferasures");
+            if request.method == "GET" && ledger && is_list == (method == "list") {
+                fault
+            } else {
+                Fault::None
+            }
+        };
+        let proxy = Proxy::start(&s3.endpoint(), of_ledger);
+        let target = server.create_db();
+        let mut command = place.command(&["restore", archive, "--into", &server.url(&target), &pass]);
+        command.env("AWS_ENDPOINT_URL", proxy.endpoint()).env("PGCASK_STORE_TIMEOUT", "3");
+        let stopped = run(&mut command).expect(8);
+        assert!(stopped.stderr.contains("the erasure ledger"), "{method} {fault:?}: {}", stopped.stderr);
+        assert!(stopped.stderr.contains("--no-erasure"), "{method} {fault:?}: {}", stopped.stderr);
+        assert_eq!(server.value(&target, "SELECT count(*) FROM pg_class WHERE relname = 't'"), "0");
+    }
 }

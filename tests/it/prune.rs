@@ -172,6 +172,19 @@ fn leftovers_are_named_and_removed_only_when_they_are_old_and_not_needed() {
         let kind = if place.bucket.is_some() { "upload" } else { "temporary_file" };
         assert_eq!(said(upload), (kind, "old enough"));
 
+        let listed = place.run(&["list", "--orphans", "--json"]).expect(0).json();
+        let unfinished: Vec<_> =
+            listed.as_array().unwrap().iter().filter(|one| one["lacks"] == "its end").collect();
+        assert!(
+            unfinished.len() == 1 && unfinished[0]["key"].as_str().unwrap().starts_with(upload),
+            "{listed}"
+        );
+        assert!((0.0..3600.0).contains(&unfinished[0]["age_seconds"].as_f64().unwrap()), "{listed}");
+        assert_eq!(unfinished[0]["upload"].is_string(), place.bucket.is_some());
+        let shown = place.run(&["list", "--orphans", "shop"]).expect(0).stdout;
+        assert!(shown.contains(upload) && shown.contains("without its end"), "{shown}");
+        assert!(!place.run(&["list", "--orphans", "other"]).expect(0).stdout.contains("its end"));
+
         place.plant("000000000001", Kind::Daily, 0);
         let young = leftovers(&place.run(&["prune", "--json", "--apply"]).expect(0));
         assert!(
@@ -185,6 +198,8 @@ fn leftovers_are_named_and_removed_only_when_they_are_old_and_not_needed() {
             [lone.clone(), format!("{lone}.sha256"), format!("{gone}.json"), format!("{gone}.sha256")];
         expected.sort();
         assert_eq!(went, expected);
+        let listed = place.run(&["list", "--orphans"]).expect(0).stdout;
+        assert!(!listed.contains("its end"), "the upload was aborted: {listed}");
         let left = leftovers(&place.run(&["prune", "--json"]).expect(0));
         assert_eq!(left.len(), 1, "{left:?}");
     });

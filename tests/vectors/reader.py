@@ -196,6 +196,41 @@ def age_open(data, identity):
 # --- the header and the keys -----------------------------------------------------------------------------------------
 
 
+def read_stanzas(reader, count):
+    need(1 <= count <= 64, "the number of stanzas is wrong")
+    for _ in range(count):
+        kind, zero, length, fingerprint = reader.get("HHI8s")
+        need(zero == 0 and length <= 8192, "a stanza is malformed")
+        yield kind, fingerprint, reader.take(length)
+
+
+class AddedKeys:
+    """An object `<archive>.keys-<n>`."""
+
+    def __init__(self, data):
+        need(len(data) <= 1 << 20 and data[:8] == b"\x89CASKK\r\n", "not added keys")
+        need(zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "the CRC of added keys is wrong")
+        self.raw = data
+        reader = Reader(data[:-36])
+        _, version, zero, length, self.id, _, count, zero2 = reader.get("8sHHI16sqHH")
+        need((version, zero, zero2, length) == (1, 0, 0, len(data)), "added keys are malformed")
+        self.stanzas = list(read_stanzas(reader, count))
+        reader.done()
+        need(all(kind != 0 for kind, _, _ in self.stanzas), "a clear key among added ones")
+
+    def is_authentic(self, keys):
+        return hmac.compare_digest(hmac.digest(keys.beside, self.raw[:-36], "sha256"), self.raw[-36:-4])
+
+
+def added_beside(path):
+    """Their bytes, numbered from 1 without a gap."""
+    for number in range(1, 257):
+        beside = pathlib.Path(f"{path}.keys-{number}")
+        if not beside.exists():
+            return
+        yield beside.read_bytes()
+
+
 class Header:
     def __init__(self, data):
         need(data[:8] == b"\x89CASK\r\n\x1a", "not an archive")
@@ -206,23 +241,28 @@ class Header:
         reader = Reader(self.raw[:-4])
         _, version, self.flags, _, self.id, self.created, count, zero = reader.get("8sHHI16sqHH")
         need(version == 1, "another version")
-        need(self.flags in (0, 1) and zero == 0 and 1 <= count <= 64, "the header is malformed")
-        self.stanzas = []
-        for _ in range(count):
-            kind, zero, length, fingerprint = reader.get("HHI8s")
-            need(zero == 0 and length <= 8192, "a stanza is malformed")
-            self.stanzas.append((kind, fingerprint, reader.take(length)))
+        need(self.flags in (0, 1) and zero == 0, "the header is malformed")
+        self.stanzas = list(read_stanzas(reader, count))
         self.commitment, self.mac = reader.get("32s32s")
         reader.done()
 
-    def unlock(self, identities, passphrases, programs):
-        for kind, _, body in self.stanzas:
-            for data_key in self.candidates(kind, body, identities, passphrases, programs):
-                keys = Keys(data_key, self.id)
-                if keys.commitment == self.commitment:
-                    mac = hmac.digest(keys.header, self.raw[:-36], "sha256")
-                    need(hmac.compare_digest(mac, self.mac), "the header is not authentic")
-                    return keys
+    def unlock(self, identities, passphrases, programs, added=()):
+        def fitting(stanzas):
+            for kind, _, body in stanzas:
+                for data_key in self.candidates(kind, body, identities, passphrases, programs):
+                    keys = Keys(data_key, self.id)
+                    if keys.commitment == self.commitment:
+                        mac = hmac.digest(keys.header, self.raw[:-36], "sha256")
+                        need(hmac.compare_digest(mac, self.mac), "the header is not authentic")
+                        yield keys
+
+        for keys in fitting(self.stanzas):
+            return keys
+        # Only who had the data key can have added one.
+        for one in map(AddedKeys, added if self.flags & 1 else ()):
+            for keys in fitting(one.stanzas if one.id == self.id else []):
+                need(one.is_authentic(keys), "added keys are not authentic")
+                return keys
         raise Refused("no key fits")
 
     def candidates(self, kind, body, identities, passphrases, programs):
@@ -275,13 +315,14 @@ class Keys:
         self.commitment = hkdf_expand(prk, b"pgcask/v1/commitment", 32)
         self.header = hkdf_expand(prk, b"pgcask/v1/header", 32)
         self.footer = hkdf_expand(prk, b"pgcask/v1/footer", 32)
+        self.beside = hkdf_expand(prk, b"pgcask/v1/beside", 32)
 
 
 # --- the archive -----------------------------------------------------------------------------------------------------
 
 
 class Archive:
-    def __init__(self, data, identities, passphrases, programs=None):
+    def __init__(self, data, identities, passphrases, programs=None, added=()):
         self.data = data
         need(data[:8] == b"\x89CASK\r\n\x1a", "not an archive")
         footer = data[-100:]
@@ -295,7 +336,7 @@ class Archive:
         self.header = Header(copy)
         need(self.header.raw == copy == data[:header_length], "the header and its copy differ")
         need((self.header.id, self.header.flags) == (archive_id, flags), "the footer is another archive's")
-        self.keys = self.header.unlock(identities, passphrases, programs or {})
+        self.keys = self.header.unlock(identities, passphrases, programs or {}, added)
         mac = hmac.digest(self.keys.footer, footer[:64], "sha256")
         need(hmac.compare_digest(mac, footer[64:96]), "the footer is not authentic")
         self.read_root(self.open((ROOT, self.frames - 1, root_at, root_length))[1])
@@ -459,7 +500,8 @@ def main():
         if options.key_command:
             programs[4] = ask_command(options.key_command)
         data = pathlib.Path(options.archive).read_bytes()
-        archive = Archive(data, options.identity, options.passphrase, programs)
+        added = list(added_beside(options.archive))
+        archive = Archive(data, options.identity, options.passphrase, programs, added)
         if options.rows is None:
             print("\n".join(archive.describe()))
         else:

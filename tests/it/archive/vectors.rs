@@ -146,6 +146,35 @@ fn a_reader_written_from_the_specification_alone_reads_a_backup_of_today() {
     assert_eq!(rows, copied);
 }
 
+#[test]
+fn a_reader_written_from_the_specification_alone_takes_added_keys_that_are_authentic() {
+    let (server, kept) = (Server::shared(newest()), folder_with_passphrase());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE t AS SELECT generate_series(1, 9) AS i");
+    let archive = backup(kept.path(), &server.url(&source), &[])["archive"].as_str().unwrap().to_owned();
+    let ((first, _), (second, public)) = (generate_identity(), generate_identity());
+    for public in [generate_identity().1, public] {
+        run(&mut pgcask(["key", "add", &archive, "-r", &public, &pass(kept.path())])).expect(0);
+    }
+    let rows = reader(&[&archive, "--identity", &second, "--rows", "0"]);
+    assert_eq!(rows.split_whitespace().count(), 9);
+    let refused = |identity: &str| {
+        let out = reader_command(&[&archive, "--identity", identity]).output().unwrap();
+        assert_eq!(out.status.code(), Some(1), "{out:?}");
+        String::from_utf8(out.stderr).unwrap()
+    };
+    assert!(refused(&first).contains("no key fits"));
+    // Changed, with a checksum that is right: who has no data key cannot make the HMAC.
+    let added = format!("{archive}.keys-2");
+    let mut bytes = fs::read(&added).unwrap();
+    bytes[33] ^= 1;
+    let end = bytes.len() - 4;
+    let crc = crc32fast::hash(&bytes[..end]).to_le_bytes();
+    bytes[end..].copy_from_slice(&crc);
+    fs::write(&added, bytes).unwrap();
+    assert!(refused(&second).contains("added keys are not authentic"));
+}
+
 /// The vectors are written once and kept: they prove that old archives stay readable. This wrote them, and writes those
 /// that are missing:
 /// `cargo test --test it write_vectors -- --ignored`.
