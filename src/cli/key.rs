@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{FindArgs, NewKeysArgs, UnlockArgs};
+use super::printer::Printer;
 use super::{Context, keys};
 use crate::archive::{AddedKeys, Header};
 use crate::clock::Clock;
@@ -15,9 +16,9 @@ use crate::opened::{Found, added_end};
 use crate::pg::quote::printable;
 use crate::seal::data_key::Keys;
 use crate::seal::recipient::{Fingerprint, Recipient, WrapKind, WrappedKey};
-use crate::store::StoreError;
 use crate::store::beside::{self, Place};
 use crate::store::get::Source;
+use crate::store::{StoreError, locks};
 
 /// Show who can open an archive, and open it to more
 #[derive(Debug, Clone, Args)]
@@ -218,6 +219,7 @@ impl KeyAddArgs {
             let object = AddedKeys::create(header, &unlocked, Clock::System.now().as_microsecond(), &wanted)
                 .context(|| "wrap the archive's key".to_owned())?;
             let end = put(&archive, &object, objects.len()).await?;
+            lock(&archive, &end, printer).await?;
             made = Some((object, end));
         }
         let stanzas = made.iter().flat_map(|(object, _)| &object.stanzas);
@@ -236,6 +238,16 @@ impl KeyAddArgs {
         }
         Ok(Exit::Good)
     }
+}
+
+/// Locks the object as the archive is locked: who has that key alone depends on it.
+async fn lock(archive: &str, end: &str, printer: Printer) -> Result<()> {
+    let Place { store, key } = Place::of(archive)?;
+    if let Err(error) = locks::as_archive(&store, &key, &[format!("{key}.{end}")]).await {
+        printer
+            .warning(&format!("the added keys are not locked in the store as the archive may be: {error}"));
+    }
+    Ok(())
 }
 
 /// Puts the object under the next free number. Two who add at the same time get one each.

@@ -11,6 +11,7 @@ pub mod find;
 pub mod get;
 pub mod list;
 pub mod location;
+pub mod locks;
 pub mod naming;
 pub mod notes;
 pub mod objects;

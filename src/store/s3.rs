@@ -92,6 +92,7 @@ struct LockConfiguration {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Retention {
+    mode: Option<String>,
     retain_until_date: Option<Timestamp>,
 }
 
@@ -276,7 +277,8 @@ impl Store {
     pub async fn set_retention(&self, key: &str, mode: LockMode, until: Timestamp) -> Result<(), StoreError> {
         let (s3, place) = (self.lockable(key)?, self.display(key));
         // Whole seconds, the later one: a lock must not end before its date.
-        let until = Timestamp::from_second(until.as_second().saturating_add(1)).unwrap_or(until);
+        let later = i64::from(until.subsec_nanosecond() > 0);
+        let until = Timestamp::from_second(until.as_second().saturating_add(later)).unwrap_or(until);
         let body = format!(
             r#"<Retention xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Mode>{}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>"#,
             mode.word()
@@ -292,6 +294,24 @@ impl Store {
             place,
             reason: "the store took the retention date and does not show it".to_owned(),
         })
+    }
+
+    /// Until when an object is locked, and how strictly; `None` when it is not.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn retention(&self, key: &str) -> Result<Option<(LockMode, Timestamp)>, StoreError> {
+        let (s3, place) = (self.lockable(key)?, self.display(key));
+        let text = match s3.ask(Method::GET, &self.path(key), &[("retention", "")], None, &place).await {
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            answer => answer?,
+        };
+        let Retention { mode, retain_until_date } = parse(&text, &place)?;
+        let mode = match mode.as_deref() {
+            Some("COMPLIANCE") => LockMode::Compliance,
+            _ => LockMode::Governance,
+        };
+        Ok(retain_until_date.map(|until| (mode, until)))
     }
 
     fn lockable(&self, key: &str) -> Result<&Api, StoreError> {

@@ -3,7 +3,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::cli::{backup, folder, pass, pgcask, restore};
+use crate::harness::cli::{backup, folder, pass, pgcask, restore, run};
 use crate::harness::oracle::assert_same;
 use crate::harness::postgres::{Server, newest};
 use crate::harness::rss;
@@ -194,7 +194,7 @@ async fn the_memory_of_a_restore_does_not_grow_with_the_archive() {
     server.sql(&source, "CREATE TABLE t AS SELECT 1 AS i");
     let store = folder.path().join("store").display().to_string();
     let args = ["backup", &server.url(&source), "--to", &store, "--no-encrypt", "--json"];
-    let made = crate::harness::cli::run(&mut pgcask(args)).expect(0).json();
+    let made = run(&mut pgcask(args)).expect(0).json();
     let mut peaks = Vec::new();
     // As many chunks as 2 and 200 GB of rows have.
     for chunks in [2_000, 200_000] {
@@ -210,4 +210,52 @@ async fn the_memory_of_a_restore_does_not_grow_with_the_archive() {
         peaks.push(peak >> 10);
     }
     assert!(peaks[1] < peaks[0] + (6 << 10), "{peaks:?} KiB");
+}
+
+#[test]
+fn numbers_that_are_none_are_refused_wherever_one_is_asked_for() {
+    for number in ["NaN", "inf", "-inf", "1e400", ""] {
+        for args in [
+            &["backup", "shop", "--to", "store", "--jobs"][..],
+            &["backup", "shop", "--to", "store", "--level"],
+            &["backup", "shop", "--to", "store", "--lock-timeout"],
+            &["backup", "shop", "--to", "store", "--keep-for"],
+            &["backup", "shop", "--to", "store", "--rto"],
+            &["restore", "a.cask", "--into", "shop", "--max-rate"],
+            &["prune", "--store", "store", "--keep-last"],
+            &["prune", "--store", "store", "--grace"],
+            &["prune", "--store", "store", "--leftover-age"],
+            &["check", "--store", "store", "--rpo"],
+            &["list", "--store", "store", "--limit"],
+        ] {
+            let (last, front) = args.split_last().unwrap();
+            let refused = run(pgcask(front).arg(format!("{last}={number}")));
+            assert_eq!(refused.code, 2, "{args:?} {number:?}: {}", refused.stderr);
+        }
+    }
+    let folder = folder();
+    for line in ["jobs = nan", "level = inf", "rto = \"NaN\"", "max_rate = \"inf\"", "lock_timeout = -1"] {
+        std::fs::write(folder.path().join("pgcask.toml"), format!("[defaults]\n{line}\n")).unwrap();
+        let refused = run(pgcask(["config", "check"]).current_dir(folder.path()));
+        assert_eq!(refused.code, 2, "{line}: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn rows_are_compressed_once_and_what_cannot_be_does_not_grow() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let made = |sql: &str| {
+        let source = server.create_db();
+        server.sql(&source, sql);
+        let made = backup(folder.path(), &server.url(&source), &[]);
+        (made["bytes"].as_f64().unwrap(), made["plain_bytes"].as_f64().unwrap())
+    };
+    let (bytes, plain) =
+        made("CREATE TABLE t AS SELECT repeat('the same words ', 20) AS v FROM generate_series(1, 20000)");
+    assert!(bytes < plain / 50.0, "{bytes} of {plain}");
+    // Hexadecimal digits of random bytes hold half of what they take; frames and index are little beside them.
+    let random = "CREATE TABLE t AS SELECT decode(string_agg(md5(random()::text), ''), 'hex') AS v
+        FROM generate_series(1, 160000) i GROUP BY i % 100";
+    let (bytes, plain) = made(random);
+    assert!((plain * 0.49..plain * 0.53).contains(&bytes), "{bytes} of {plain}");
 }

@@ -133,6 +133,22 @@ fn a_backup_is_locked_in_the_store_until_it_expires() {
     for suffix in ["", ".sha256", ".json"] {
         assert!(until(suffix).as_str() >= expires.as_str().unwrap(), "{} {expires}", until(suffix));
     }
+    // What is put beside it later is locked as it is.
+    let public = pgcask::seal::recipient::generate_identity().1;
+    place.run(&["key", "add", made["id"].as_str().unwrap(), "-r", &public, &pass]).expect(0);
+    assert_eq!(until(".keys-1"), until(""));
+    // So is the backup that takes its place.
+    let database = &*source;
+    place
+        .run(&["erase", "record", database, "--table", "t", "--key", "answer=42", "--reason", "asked"])
+        .expect(0);
+    let rewritten = place.run(&["erase", "rewrite", "--all", "--yes", "--json", &pass]).expect(0).json();
+    let new = rewritten[0]["made"]["archive"].as_str().unwrap().replace(&format!("s3://{bucket}/"), "");
+    for suffix in ["", ".sha256", ".json"] {
+        let answer = s3.ask("GET", (&bucket, &format!("{new}{suffix}")), &[("retention", "")], &[], "").1;
+        assert!(answer.contains("<Mode>GOVERNANCE</Mode>"), "{suffix}: {answer}");
+    }
+
     // A bucket without it: the backup is made, and that it is not locked is an error.
     let plain = Place::bucket();
     let failed = backup(&plain, "compliance").expect(1);

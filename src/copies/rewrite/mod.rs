@@ -25,7 +25,7 @@ use super::original::Original;
 use crate::actor::Actor;
 use crate::archive::Verifier;
 use crate::erasure::{Changed, Entry, Erasures};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::opened::{self, OpenArchive, scan};
 use crate::pg::copy::rows::{columns, rows};
@@ -37,7 +37,7 @@ use crate::store::get::Source;
 use crate::store::notes::{self, Note, NoteKind};
 use crate::store::publish::{Sidecars, commit};
 use crate::store::sidecar::{Rewritten, hex, sha256_line};
-use crate::store::{naming, objects};
+use crate::store::{locks, naming, objects};
 
 pub use sieve::{Sieve, Sieves};
 
@@ -180,6 +180,10 @@ pub async fn rewrite(
         drop(objects::remove(store, &key).await);
         return Err(error);
     }
+    let objects = [String::new(), ".sha256".to_owned(), ".json".to_owned()].map(|end| format!("{key}{end}"));
+    locks::as_archive(store, &original.place.key, &objects).await.context(|| {
+        "lock the new backup in the store as the old one is; it is made, and can be deleted".to_owned()
+    })?;
     Ok(Done {
         archive: store.display(&key),
         id: id.clone(),
