@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::opened::{Found, OpenArchive};
 use crate::operate::erasure;
 use crate::pg::quote::printable;
-use crate::seal::recipient::{Identity, Passphrase, Recipient, WrapKind};
+use crate::seal::recipient::{Fingerprint, Identity, Passphrase, Recipient, WrapKind, WrappedKey};
 use crate::store::beside::Place;
 use crate::store::get::Source;
 use crate::store::list::{Backup, Filter, list};
@@ -250,9 +250,11 @@ impl RewriteArgs {
         read::announce(&place, context.printer).await?;
         let located = Found::locate(Source::open(&place).await?).await?;
         let recipients = self.recipients(&located, context.printer).await?;
+        let wrapped = located.located().header.stanzas.clone();
         let archive = keys::unlock(located, &self.unlock).await?;
         let found = rewrite::find(&archive, erasures, &context.stop).await?;
         if found.is_empty() {
+            row.found = Some(found);
             return Ok((row, None));
         }
         if backup.is_held() {
@@ -266,7 +268,7 @@ impl RewriteArgs {
         }
         row.outcome = Outcome::WouldBeRewritten;
         if !self.dry_run {
-            let recipients = sealed_for(recipients, &archive, context.printer).await?;
+            let recipients = sealed_for(recipients, &wrapped, &archive, context.printer).await?;
             row.made = Some(make(&archive, &found, recipients, context).await?);
             row.outcome = Outcome::Rewritten;
         }
@@ -312,6 +314,7 @@ impl RewriteArgs {
 /// Those for whom the archive is sealed, with those whose public keys it keeps.
 async fn sealed_for(
     mut recipients: Vec<Recipient>,
+    wrapped: &[WrappedKey],
     archive: &OpenArchive,
     printer: Printer,
 ) -> Result<Vec<Recipient>> {
@@ -327,6 +330,14 @@ async fn sealed_for(
     }
     for word in known {
         recipients.extend(custody::recipients(&word, Clock::System.now())?);
+    }
+    let sealed: Vec<Fingerprint> = recipients.iter().filter_map(Recipient::fingerprint).collect();
+    let by_key = wrapped.iter().filter(|key| matches!(key.kind, WrapKind::Age | WrapKind::OpenPgp));
+    for key in by_key.filter(|key| !sealed.contains(&key.fingerprint)) {
+        printer.warning(&format!(
+            "the new archive is not sealed for {} {}, whose public key the old one does not keep: `pgcask key add`",
+            key.kind, key.fingerprint
+        ));
     }
     if recipients.is_empty() {
         let message = "the archive does not say for whom it is sealed, and the new one would be for nobody";

@@ -82,7 +82,12 @@ fn cells(backup: &Backup) -> [String; 6] {
         facts.kind.to_string(),
         printable(&facts.database),
         human_bytes(backup.bytes),
-        (if backup.is_held() { "held" } else { "-" }).to_owned(),
+        match &backup.superseded_by {
+            _ if backup.is_held() => "held",
+            Some(_) => "superseded",
+            None => "-",
+        }
+        .to_owned(),
         facts.id.clone(),
     ]
 }

@@ -70,11 +70,13 @@ pub struct FoundEntry {
     pub table: String,
     /// How many rows of it are in the archive.
     pub rows: u64,
+    /// The archive has a table of that name. Where it has not, nobody can tell: it may have had another name then.
+    pub known: bool,
 }
 
 impl FoundEntry {
     fn of(entry: &Entry) -> Self {
-        Self { entry: entry.id.clone(), table: entry.table.display(), rows: 0 }
+        Self { entry: entry.id.clone(), table: entry.table.display(), rows: 0, known: true }
     }
 }
 
@@ -194,11 +196,12 @@ pub async fn rewrite(
     })
 }
 
-/// What stands in the new archive about where it comes from. Of one that was rewritten before, all entries stay named.
+/// What stands in the new archive about where it comes from. Of one that was rewritten before, all entries stay named; those whose
+/// table it does not know are not.
 fn provenance(original: &Original, found: &Found, order: &Order) -> Rewritten {
     let before = original.metadata.rewritten.iter().flat_map(|before| before.entries.iter().cloned());
-    let mut entries: Vec<String> =
-        before.chain(found.entries.iter().map(|entry| entry.entry.clone())).collect();
+    let own = found.entries.iter().filter(|entry| entry.known).map(|entry| entry.entry.clone());
+    let mut entries: Vec<String> = before.chain(own).collect();
     entries.sort();
     entries.dedup();
     let from = original.metadata.id.clone();

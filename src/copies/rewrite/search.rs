@@ -84,6 +84,7 @@ impl<'a> Search<'a> {
         for (place, entry) in erasures.entries.iter().enumerate() {
             let Some(table) = self.tables.find(&entry.table) else {
                 let name = entry.table.display();
+                self.found.entries.get_mut(place).into_iter().for_each(|entry| entry.known = false);
                 if !self.found.not_there.contains(&name) {
                     self.found.not_there.push(name);
                 }
