@@ -1,5 +1,6 @@
 //! Archives that are made anew without erased rows, and take the place of those that have them.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use pgcask::seal::recipient::generate_identity;
@@ -10,6 +11,7 @@ use crate::harness::oracle::content;
 use crate::harness::place::Place;
 use crate::harness::postgres::{Db, Server, newest};
 use crate::harness::proxy::{Fault, Proxy, Request};
+use crate::harness::rss;
 use crate::swap::proven_versions;
 
 /// People and what hangs on them by foreign keys of several rules, through partitions, over more than one chunk, along a tree.
@@ -357,6 +359,32 @@ fn copies_in_other_stores_are_rewritten_in_the_same_run() {
         );
     }
     assert_eq!((place.ids().len(), second.ids().len()), (2, 2));
+}
+
+/// Each row passes through memory once, and not all at once: 200 MiB and three times the largest row are enough.
+#[test]
+fn a_large_archive_is_rewritten_in_little_memory() {
+    const LARGEST: u64 = 8 << 20;
+    let place = Place::directory();
+    let sql = format!(
+        "CREATE TABLE t AS SELECT n AS id, n AS twin, repeat(md5(n::text), 160) AS v FROM generate_series(1, 48000) n;
+         INSERT INTO t VALUES (0, 0, repeat('x', {LARGEST}))"
+    );
+    let case = Case::new(&place, Server::shared(newest()), &sql);
+    case.backup(&["-r", &case.path("key.pub")]);
+    // By a column that has no zone: every row is looked at.
+    case.record(&["--table", "t", "--key", "v=x"]);
+    case.record(&["--table", "t", "--key", "twin=47999"]);
+    let [i, key] = case.key();
+    let args = ["erase", "rewrite", "--all", "--yes", &i, &key, "--store", &place.store];
+    let quiet = Stdio::null;
+    let child = place.command(&args).stdout(quiet()).stderr(quiet()).spawn().unwrap();
+    let (peak, status) = rss::peak(child);
+    assert!(status.success());
+    assert!(peak < (200 << 20) + 3 * LARGEST, "{} MiB", peak >> 20);
+    let rows: Vec<u64> = case.list().iter().map(|row| row["metadata"]["rows"].as_u64().unwrap()).collect();
+    assert_eq!(rows.iter().sum::<u64>(), 48_001 + 48_000, "{rows:?}");
+    eprintln!("{} MiB", peak >> 20);
 }
 
 #[test]
