@@ -179,7 +179,7 @@ const LABELS: &str = "SELECT l.classoid::pg_catalog.int8 AS class, l.objoid::pg_
 /// with, lead from an entry to itself: a third of all, not worth the way.
 async fn read_dependencies(session: &Session) -> Result<Vec<Dependency>, PgError> {
     let sql = format!(
-        "SELECT pg_catalog.concat_ws(' ', d.classid, d.objid, d.refclassid, d.refobjid, d.deptype) FROM pg_catalog.pg_depend d \
+        "SELECT d.classid, d.objid, d.refclassid, d.refobjid, d.deptype FROM pg_catalog.pg_depend d \
          WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S', 'x') AND d.objid >= {FIRST_USER_OID} \
          AND NOT (d.classid = {attrdef}::pg_catalog.oid AND d.deptype = 'a') \
          AND NOT (d.classid = {pg_type}::pg_catalog.oid AND d.deptype = 'i')",
@@ -188,20 +188,14 @@ async fn read_dependencies(session: &Session) -> Result<Vec<Dependency>, PgError
     );
     let mut found = Vec::new();
     session
-        .each_text(&sql, |row| {
-            found.push(dependency(row).ok_or_else(|| format!("{row:?} is no dependency"))?);
+        .each_row(&sql, |row| {
+            let from = ObjectId::new(row.parsed(0)?, row.parsed(1)?);
+            let to = ObjectId::new(row.parsed(2)?, row.parsed(3)?);
+            found.push(Dependency { from, to, kind: row.letter(4)? });
             Ok(())
         })
         .await?;
     Ok(found)
-}
-
-fn dependency(row: &str) -> Option<Dependency> {
-    let mut words = row.split(' ');
-    let mut number = || words.next()?.parse().ok();
-    let from = ObjectId::new(number()?, number()?);
-    let to = ObjectId::new(number()?, number()?);
-    Some(Dependency { from, to, kind: *words.next()?.as_bytes().first()? })
 }
 
 /// Puts the answers together: objects in the order of the registry, and to each what belongs to it.

@@ -83,9 +83,12 @@ pub fn owner(expression: &str) -> String {
 pub const PROGRESS_SCHEMA: &str = "pgcask_restore";
 
 /// A condition: the schema with this OID expression holds users' objects.
+///
+/// `IS TRUE` keeps the planner from making a join of it: where a catalog was never analysed, it takes one row for all
+/// there are, and reads all schemas anew for each. As it is, they are read and hashed once.
 pub fn user_schema(namespace: &str) -> String {
     format!(
-        "EXISTS (SELECT FROM pg_catalog.pg_namespace sn WHERE sn.oid OPERATOR(pg_catalog.=) {namespace} AND {})",
+        "({namespace} OPERATOR(pg_catalog.=) ANY (SELECT sn.oid FROM pg_catalog.pg_namespace sn WHERE {})) IS TRUE",
         user_schema_name("sn.nspname")
     )
 }
@@ -98,12 +101,25 @@ pub fn user_schema_name(name: &str) -> String {
     )
 }
 
-/// A condition: the object is not a member of an extension.
+/// A condition: the object is not a member of an extension. Members are found by what they depend on, and hashed once;
+/// see [`user_schema`].
 pub fn not_extension_member(class: u32, oid: &str) -> String {
     format!(
-        "NOT EXISTS (SELECT FROM pg_catalog.pg_depend xd WHERE xd.classid OPERATOR(pg_catalog.=) {class}::pg_catalog.oid \
-         AND xd.objid OPERATOR(pg_catalog.=) {oid} AND xd.deptype OPERATOR(pg_catalog.=) 'e')"
+        "({oid} OPERATOR(pg_catalog.=) ANY (SELECT xd.objid FROM pg_catalog.pg_depend xd \
+         WHERE xd.refclassid OPERATOR(pg_catalog.=) {extension}::pg_catalog.oid AND xd.classid OPERATOR(pg_catalog.=) {class}::pg_catalog.oid \
+         AND xd.deptype OPERATOR(pg_catalog.=) 'e')) IS NOT TRUE",
+        extension = super::ident::class::PG_EXTENSION,
     )
+}
+
+/// `ORDER BY` these columns of type `name`, in the order of their bytes. As an expression: the planner knows an index that
+/// has schemas in the order of their names, and would go through all rows for each.
+pub fn by_names(columns: &[&str]) -> String {
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|column| format!("({column})::pg_catalog.text COLLATE pg_catalog.\"C\""))
+        .collect();
+    format!("ORDER BY {}", columns.join(", "))
 }
 
 /// A condition: the object calls functions that users wrote in SQL or a procedural language, which may read any table.

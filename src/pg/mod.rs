@@ -17,6 +17,7 @@ mod pgpass;
 mod pooler;
 pub mod quote;
 mod report;
+pub mod row;
 pub mod secret;
 mod service;
 pub mod session;

@@ -17,6 +17,7 @@ use super::link::LinkState;
 use super::load::CopyIn;
 use super::options::ConnectOptions;
 use super::pooler;
+use super::row::Row;
 use super::settings::{self, SessionKind};
 use super::version::ServerVersion;
 
@@ -174,7 +175,7 @@ impl Session {
     /// As for [`execute`](Self::execute), and [`PgError::Answer`] if a value is not UTF-8.
     pub async fn query_text(&self, sql: &str) -> Result<TextRows, PgError> {
         let mut rows = Vec::new();
-        self.each_row(sql, |row| {
+        self.each_message(sql, |row| {
             let values = (0..row.len()).map(|at| row.try_get(at).map(|value| value.map(str::to_owned)));
             let values = values.collect::<Result<_, _>>().map_err(|error| super::error::chain(&error))?;
             rows.push(values);
@@ -233,14 +234,26 @@ impl Session {
         sql: &str,
         mut take: impl FnMut(&str) -> Result<(), String>,
     ) -> Result<(), PgError> {
-        self.each_row(sql, |row| {
+        self.each_message(sql, |row| {
             take(row.try_get(0).map_err(|error| super::error::chain(&error))?.unwrap_or_default())
         })
         .await
     }
 
+    /// Runs a query and gives each row's fields to `take`, whose error ends it.
+    ///
+    /// # Errors
+    /// As for [`each_json`](Self::each_json).
+    pub async fn each_row(
+        &self,
+        sql: &str,
+        mut take: impl FnMut(&Row<'_>) -> Result<(), String>,
+    ) -> Result<(), PgError> {
+        self.each_message(sql, |row| take(&Row(row))).await
+    }
+
     /// Streams rows, so that only the results of `take` add up.
-    async fn each_row(
+    async fn each_message(
         &self,
         sql: &str,
         mut take: impl FnMut(&SimpleQueryRow) -> Result<(), String>,

@@ -181,7 +181,13 @@ impl Column {
             ("type", sql::string("pg_catalog.format_type(a.atttypid, a.atttypmod)")),
             ("collation", sql::string(collation)),
             ("not_null", sql::flag("a.attnotnull")),
-            ("default", sql::string("pg_catalog.pg_get_expr(d.adbin, d.adrelid)")),
+            // Only the expression of a generated column may name columns. To look them up the server opens the table.
+            (
+                "default",
+                sql::string(
+                    "pg_catalog.pg_get_expr(d.adbin, CASE WHEN a.attgenerated = '' THEN 0::pg_catalog.oid ELSE d.adrelid END)",
+                ),
+            ),
             ("default_id", sql::identity(class::PG_ATTRDEF, "d.oid")),
             (
                 "generated",

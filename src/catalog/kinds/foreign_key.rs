@@ -37,13 +37,14 @@ impl Kind for ForeignKey {
              JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
              JOIN pg_catalog.pg_class rt ON rt.oid = k.confrelid \
              WHERE k.contype = 'f' AND k.conparentid = 0 AND t.relpersistence <> 't' AND {user} AND {own_table} \
-             ORDER BY tn.nspname, t.relname, k.conname",
+             {order}",
             id = sql::id(class::PG_CONSTRAINT, "k.oid"),
             fields = super::table_constraint::fields(),
             class = class::PG_CLASS,
             below = super::index::tree("k.conindid"),
             user = sql::user_schema("t.relnamespace"),
             own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
+            order = sql::by_names(&["tn.nspname", "t.relname", "k.conname"]),
         )
     }
 

@@ -28,12 +28,13 @@ impl Kind for IdentitySequence {
              JOIN pg_catalog.pg_depend d ON d.classid = {class}::pg_catalog.oid AND d.objid = c.oid \
                AND d.refclassid = {class}::pg_catalog.oid AND d.refobjsubid > 0 AND d.deptype = 'i' \
              WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {user} AND {own_table} \
-             ORDER BY n.nspname, c.relname",
+             {order}",
             id = sql::id(class::PG_CLASS, "c.oid"),
             owner = sql::owner("c.relowner"),
             acl = sql::acl("c.relacl"),
             class = class::PG_CLASS,
             user = sql::user_schema("c.relnamespace"),
+            order = sql::by_names(&["n.nspname", "c.relname"]),
             own_table = sql::not_extension_member(class::PG_CLASS, "d.refobjid"),
         )
     }

@@ -52,13 +52,13 @@ impl Kind for Index {
              JOIN pg_catalog.pg_class t ON t.oid = i.indrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
              LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = c.reltablespace \
              WHERE t.relkind IN ('r', 'p', 'm') AND t.relpersistence <> 't' AND {user} AND {own} AND {own_table} \
-             AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = c.oid AND k.conrelid = t.oid AND k.contype IN ('p', 'u', 'x')) \
-             ORDER BY n.nspname, c.relname",
+             AND (c.oid IN (SELECT k.conindid FROM pg_catalog.pg_constraint k WHERE k.contype IN ('p', 'u', 'x'))) IS NOT TRUE {order}",
             id = sql::id(class::PG_CLASS, "c.oid"),
             fields = fields(server),
             user = sql::user_schema("c.relnamespace"),
             own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
             own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
+            order = sql::by_names(&["n.nspname", "c.relname"]),
         )
     }
 
@@ -134,7 +134,7 @@ impl Index {
 }
 
 /// The columns of an index's query, for index `i`, its class `c`, its table `t` of schema `tn`, tablespace `ts`. Nothing in
-/// them is asked for each index alone that most do not have.
+/// them is asked for each index alone that most do not have: only expressions may have statistics targets.
 pub(super) fn fields(_server: ServerVersion) -> String {
     format!(
         "pg_catalog.json_build_array({class}, t.oid::pg_catalog.int8) AS table, pg_catalog.format('%I.%I', tn.nspname, t.relname) AS table_name, \
@@ -144,7 +144,7 @@ pub(super) fn fields(_server: ServerVersion) -> String {
          CASE WHEN {part} THEN (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, h.inhparent::pg_catalog.int8)) \
            FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid) END AS depends, \
          i.indisclustered AS clustered, i.indisvalid AS valid, c.relkind = 'I' AS partitioned, {calls} AS calls_functions, \
-         CASE WHEN c.oid IN (SELECT sa.attrelid FROM pg_catalog.pg_attribute sa JOIN pg_catalog.pg_index si ON si.indexrelid = sa.attrelid WHERE sa.attstattarget >= 0) THEN \
+         CASE WHEN i.indexprs IS NOT NULL THEN \
            (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
            WHERE a.attrelid = c.oid AND a.attstattarget >= 0) END AS statistics",
         class = class::PG_CLASS,

@@ -42,12 +42,13 @@ impl Kind for KeyConstraint {
              JOIN pg_catalog.pg_class t ON t.oid = k.conrelid AND t.oid = i.indrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
              LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = c.reltablespace \
              LEFT JOIN pg_catalog.pg_description kd ON kd.objoid = c.oid AND kd.classoid = {class}::pg_catalog.oid AND kd.objsubid = 0 \
-             WHERE k.contype IN ('p', 'u', 'x') AND t.relpersistence <> 't' AND {user} AND {own_table} ORDER BY tn.nspname, t.relname, k.conname",
+             WHERE k.contype IN ('p', 'u', 'x') AND t.relpersistence <> 't' AND {user} AND {own_table} {order}",
             id = sql::id(class::PG_CONSTRAINT, "k.oid"),
             class = class::PG_CLASS,
             fields = index::fields(server),
             user = sql::user_schema("t.relnamespace"),
             own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
+            order = sql::by_names(&["tn.nspname", "t.relname", "k.conname"]),
         )
     }
 

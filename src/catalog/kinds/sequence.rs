@@ -35,12 +35,13 @@ impl Kind for Sequence {
              JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid \
              WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {user} AND {own} \
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = {class}::pg_catalog.oid AND d.objid = c.oid AND d.deptype = 'i') \
-             ORDER BY n.nspname, c.relname",
+             {order}",
             id = sql::id(class::PG_CLASS, "c.oid"),
             owner = sql::owner("c.relowner"),
             acl = sql::acl("c.relacl"),
             options = options_sql("s"),
             user = sql::user_schema("c.relnamespace"),
+            order = sql::by_names(&["n.nspname", "c.relname"]),
             own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
             class = class::PG_CLASS,
         )

@@ -37,10 +37,11 @@ impl Kind for SequenceOwner {
              JOIN pg_catalog.pg_class t ON t.oid = d.refobjid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
              JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid \
              WHERE d.classid = {class}::pg_catalog.oid AND d.refclassid = {class}::pg_catalog.oid AND d.deptype = 'a' \
-               AND c.relpersistence <> 't' AND {user} AND {own} ORDER BY n.nspname, c.relname",
+               AND c.relpersistence <> 't' AND {user} AND {own} {order}",
             depend = PG_DEPEND,
             class = class::PG_CLASS,
             user = sql::user_schema("c.relnamespace"),
+            order = sql::by_names(&["n.nspname", "c.relname"]),
             own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
         )
     }

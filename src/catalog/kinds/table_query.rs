@@ -41,7 +41,8 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
          LEFT JOIN pg_catalog.pg_class tc ON tc.oid = c.reltoastrelid \
          LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
          LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = c.reltablespace \
-         {joins} WHERE c.relkind IN ({relkinds}) AND c.relpersistence <> 't' AND {user} AND {own} ORDER BY n.nspname, c.relname",
+         {joins} WHERE c.relkind IN ({relkinds}) AND c.relpersistence <> 't' AND {user} AND {own} {order}",
+        order = sql::by_names(&["n.nspname", "c.relname"]),
         id = sql::id(class::PG_CLASS, "c.oid"),
         owner = sql::owner("c.relowner"),
         acl = sql::acl("c.relacl"),
