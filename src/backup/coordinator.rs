@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
@@ -62,8 +63,9 @@ pub(super) async fn make(
     observer.event(Event::Phase { name: "taking a snapshot" });
     let snapshot = Snapshot::export(&session, options.serializable_deferrable).await?;
     not_utf8::refuse(&session).await?;
-    let (relations, access) = choose(options, &session, observer, stop).await?;
-    let sessions = open_workers(options, &snapshot, jobs).await?;
+    // Far from the server, connecting takes a while, and so does waiting for locks: both at once.
+    let ((relations, access), sessions) =
+        tokio::try_join!(choose(options, &session, observer, stop), open_workers(options, &snapshot, jobs))?;
     let readers: Vec<&Session> = std::iter::once(&session).chain(&sessions).take(jobs).collect();
     let model = definitions::read(options, &readers, observer).await?;
     let globals = definitions::globals(options, &session, observer).await?;
@@ -175,18 +177,17 @@ async fn open_source(options: &Options) -> Result<Session> {
 }
 
 async fn open_workers(options: &Options, snapshot: &Snapshot, jobs: usize) -> Result<Vec<Session>> {
-    let mut sessions = Vec::new();
     if snapshot.id.is_none() {
-        return Ok(sessions);
+        return Ok(Vec::new());
     }
     // Without rows there is nothing to do for them but to help the coordinator with the catalog.
     let count = if options.parts == Parts::Definitions { jobs.saturating_sub(1) } else { jobs };
-    for _ in 0..count {
+    let open = async || {
         let session = open_source(options).await?;
         snapshot.adopt(&session).await?;
-        sessions.push(session);
-    }
-    Ok(sessions)
+        Ok(session)
+    };
+    try_join_all((0..count).map(|_| open())).await
 }
 
 /// The streams, and the units that fill them, the largest last: they are taken from the end.
@@ -352,11 +353,16 @@ async fn close(
     observer: &SharedObserver,
 ) -> Result<Closing> {
     // Where sequences stand is content, as rows are.
-    let sequences = match options.parts {
-        Parts::Definitions => Vec::new(),
-        Parts::All | Parts::Rows => reader::read_sequence_values(session, &access.skipped_sequences).await?,
+    let sequences = async {
+        match options.parts {
+            Parts::Definitions => Ok(Vec::new()),
+            Parts::All | Parts::Rows => {
+                reader::read_sequence_values(session, &access.skipped_sequences).await
+            }
+        }
     };
-    let now = Session::open(&options.source, SessionKind::Source).await?;
+    let now = Session::open(&options.source, SessionKind::Source);
+    let (sequences, now) = tokio::try_join!(sequences, now)?;
     let (before, after) = tokio::try_join!(reader::fingerprint(session), reader::fingerprint(&now))?;
     let catalog_changed = before != after;
     if catalog_changed {
@@ -364,7 +370,8 @@ async fn close(
         observer.event(Event::Warning { message: message.to_owned() });
     }
     if options.parts != Parts::Definitions {
-        let changed = forms::read(session).await?.changed(&forms::read(&now).await?);
+        let (before, after) = tokio::try_join!(forms::read(session), forms::read(&now))?;
+        let changed = before.changed(&after);
         if !changed.is_empty() {
             let message = format!(
                 "the type {} was altered while rows were read: some may be written in its old form, some in its new",

@@ -8,6 +8,7 @@ pub mod beside;
 pub mod cache;
 pub mod error;
 pub mod find;
+mod flush;
 pub mod get;
 pub mod list;
 pub mod location;

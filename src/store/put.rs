@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::again::{ATTEMPTS, LONG, again, pause};
 use super::archives::MAX_PARTS;
+use super::flush::Flush;
 use super::location::size_of;
 use super::{Store, StoreError, objects};
 
@@ -33,6 +34,8 @@ pub struct Upload {
     /// Parts that were sent.
     parts: usize,
     under_way: JoinSet<Result<(), object_store::Error>>,
+    /// Of a directory.
+    flush: Option<Flush>,
     written: u64,
 }
 
@@ -65,6 +68,7 @@ impl Upload {
             part_bytes: 0,
             parts: 0,
             under_way: JoinSet::new(),
+            flush: store.directory.as_ref().map(|directory| Flush::of(directory.join(key))),
             written: 0,
         })
     }
@@ -101,6 +105,9 @@ impl Upload {
         let part: PutPayload = std::mem::take(&mut self.part).into_iter().collect();
         if let Some(multipart) = &mut self.multipart {
             self.under_way.spawn(multipart.put_part(part));
+        }
+        if let Some(flush) = &mut self.flush {
+            flush.begin();
         }
         Ok(())
     }
