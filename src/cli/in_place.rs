@@ -8,7 +8,7 @@ use super::erasures;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::restore::estimate;
-use super::swap::{SwapArgs, ask, end_of_dry_run, erasing, refusal};
+use super::swap::{SwapArgs, ask, end_of_dry_run, erasing, refusal, verify_all};
 use crate::error::Result;
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -27,13 +27,16 @@ impl SwapArgs {
         context: &Context,
     ) -> Result<Exit> {
         let printer = context.printer;
-        self.verify(archive, context).await?;
         let plan = plan_in_place(options, archive).await?;
         if let Some(refused) = refusal(&plan.restore.findings) {
             return Err(refused);
         }
+        // Beside a live database a damaged archive shows itself before anything is replaced; in it that is too late.
+        if self.verify_first || !plan.resumes {
+            verify_all(archive, context).await?;
+        }
         let safety = self.safety(options, archive, unlock, printer).await?;
-        for line in words(&plan, safety.is_some()) {
+        for line in words(&plan, safety.is_some(), options.resume) {
             printer.info(&line);
         }
         ask(yes, "All that is in the live database will be dropped.", "RESTORE")?;
@@ -79,7 +82,9 @@ impl SwapArgs {
         if printer.json {
             printer.json(&plan)?;
         } else {
-            words(&plan, !self.no_safety_backup).iter().try_for_each(|line| printer.line(line))?;
+            words(&plan, !self.no_safety_backup, options.resume)
+                .iter()
+                .try_for_each(|line| printer.line(line))?;
             end_of_dry_run(printer, &plan.restore.findings)?;
         }
         Ok(if refusal(&plan.restore.findings).is_some() { Exit::Refused } else { Exit::Good })
@@ -87,12 +92,16 @@ impl SwapArgs {
 }
 
 /// The plan in plain words, and what is different from a swap.
-fn words(plan: &InPlacePlan, safety: bool) -> Vec<String> {
+fn words(plan: &InPlacePlan, safety: bool, resume: bool) -> Vec<String> {
     let InPlacePlan { restore, drops, drops_at_once, live_bytes, sessions, left_behind, resumes } = plan;
     let mut lines = vec![format!("{}: restore inside the live database", restore.database)];
+    if resume && !resumes {
+        lines.push("  no interrupted restore to go on with is in it: it is begun anew".to_owned());
+    }
     if *resumes {
         lines.push("  go on with the interrupted restore".to_owned());
     } else {
+        lines.push("  read all of the archive first, to be sure of it".to_owned());
         let backup = if safety { "back it up (kind pre-restore)" } else { "take no backup of it first" };
         lines.push(format!("  {backup}"));
         lines.push(format!("  end {} sessions", human_count(*sessions)));
@@ -123,7 +132,8 @@ fn words(plan: &InPlacePlan, safety: bool) -> Vec<String> {
     lines.extend(erasing(restore));
     lines.push("  other than with --swap:".to_owned());
     lines.push(
-        "    from the moment it is emptied until the end the database is not usable; keep applications away"
+        "    keep applications away from now on: what they write from the backup of it on is lost; from the moment it is emptied until \
+         the end the database is not usable"
             .to_owned(),
     );
     lines.push("    no old database is kept: the safety backup is the only way back".to_owned());

@@ -17,7 +17,8 @@ use crate::exit::Exit;
 use crate::pg::quote::printable;
 use crate::pg::{ConnectOptions, EnvLookup, PgError};
 use crate::restore::{
-    Leftover, LeftoverKind, RollbackPlan, Writes, discard, leftovers, plan_rollback, rollback,
+    Leftover, LeftoverKind, RollbackPlan, Writes, discard, find_discardable, leftovers, plan_rollback,
+    rollback,
 };
 use crate::store::find::{Which, find_backup};
 use crate::store::naming::Kind;
@@ -134,12 +135,19 @@ impl RollbackArgs {
     }
 
     async fn discard(&self, target: &ConnectOptions, name: &str, printer: Printer) -> Result<Exit> {
-        ask(self.yes, &format!("{} will be gone for good.", printable(name)), "DISCARD")?;
-        let gone = discard(target, name).await?;
+        let (gone, done) = if self.dry_run {
+            (find_discardable(target, name).await?, "would discard")
+        } else {
+            ask(self.yes, &format!("{} will be gone for good.", printable(name)), "DISCARD")?;
+            (discard(target, name).await?, "discarded")
+        };
         if printer.json {
             printer.json(&gone)?;
         } else {
-            printer.line(&format!("discarded: {}", describe(&gone)))?;
+            printer.line(&format!("{done}: {}", describe(&gone)))?;
+        }
+        if self.dry_run && !printer.json {
+            printer.line("nothing was touched")?;
         }
         Ok(Exit::Good)
     }

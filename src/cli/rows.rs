@@ -49,18 +49,18 @@ pub enum FollowArg {
 #[command(next_help_heading = ROWS)]
 pub struct RowArgs {
     /// Bring back just these rows of the tables given by --table, which exist
-    #[arg(long, value_name = "ROWS", value_enum)]
+    #[arg(long, value_name = "ROWS", value_enum, conflicts_with_all = ["swap", "in_place"])]
     pub only: Option<OnlyArg>,
     /// Bring back just the rows of a table for which this holds: 'TABLE: SQL condition'; may be repeated. Times without a zone
     /// are UTC
-    #[arg(long = "where", value_name = "CONDITION")]
+    #[arg(long = "where", value_name = "CONDITION", conflicts_with_all = ["swap", "in_place"])]
     pub conditions: Vec<String>,
     /// Make the content of the tables given by --table what the archive has, in one transaction: rows that it lacks are deleted.
     /// What is overwritten or deleted is kept in new tables beside, `NAME_before_TIME`
-    #[arg(long, conflicts_with_all = ["only", "conditions", "follow_keys"])]
+    #[arg(long, conflicts_with_all = ["only", "conditions", "follow_keys", "swap", "in_place"])]
     pub replace: bool,
     /// Restore the one table given by --table beside the live one, under this name: NAME or SCHEMA.NAME
-    #[arg(long = "as", value_name = "NAME", conflicts_with_all = ["only", "conditions", "follow_keys", "replace"])]
+    #[arg(long = "as", value_name = "NAME", conflicts_with_all = ["only", "conditions", "follow_keys", "replace", "swap", "in_place"])]
     pub beside: Option<String>,
     /// Complete the rows along foreign keys
     #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "referenced")]

@@ -38,7 +38,7 @@ pub struct SwapArgs {
     /// Empty the live database and restore into it, where databases cannot be created or renamed: it is not usable meanwhile
     #[arg(long, conflicts_with_all = ["create", "swap"])]
     pub in_place: bool,
-    /// Read the whole archive and verify it before anything else
+    /// Read the whole archive and verify it before anything else; --in-place does so before it empties the database
     #[arg(long)]
     pub verify_first: bool,
     /// Store of the safety backup of the live database [default: the archive's]
@@ -120,17 +120,7 @@ impl SwapArgs {
     }
 
     pub(super) async fn verify(&self, archive: &OpenArchive, context: &Context) -> Result<()> {
-        if !self.verify_first {
-            return Ok(());
-        }
-        let verifier = Verifier::with_key(archive.opener().clone())?;
-        let report = super::read::scan(archive.source(), verifier, context).await?;
-        if report.is_sound() {
-            return Ok(());
-        }
-        let first = report.findings.first().map(ToString::to_string).unwrap_or_default();
-        Err(Error::new(ErrorKind::Damaged, format!("the archive is damaged: {first}"))
-            .hint("nothing was touched; take another archive; `pgcask verify` lists all that is damaged"))
+        if self.verify_first { verify_all(archive, context).await } else { Ok(()) }
     }
 
     pub(super) async fn safety(
@@ -205,6 +195,18 @@ impl Safety {
             Ok(made.archive)
         })
     }
+}
+
+/// Reads all of an archive before anything is touched.
+pub(super) async fn verify_all(archive: &OpenArchive, context: &Context) -> Result<()> {
+    let verifier = Verifier::with_key(archive.opener().clone())?;
+    let report = super::read::scan(archive.source(), verifier, context).await?;
+    if report.is_sound() {
+        return Ok(());
+    }
+    let first = report.findings.first().map(ToString::to_string).unwrap_or_default();
+    Err(Error::new(ErrorKind::Damaged, format!("the archive is damaged: {first}"))
+        .hint("nothing was touched; take another archive; `pgcask verify` lists all that is damaged"))
 }
 
 /// The live database, as people call it.

@@ -9,7 +9,7 @@ use super::globals::Globals;
 use super::options::{Options, Plan, Summary};
 use super::preflight::{self, Finding};
 use super::prepare;
-use super::progress::{self, Claim, EMPTYING};
+use super::progress::{self, Begun, Claim, EMPTYING};
 use super::swap::{SafetyBackup, facts, whole};
 use crate::error::{Context as _, Result};
 use crate::event::{Event, SharedObserver};
@@ -56,7 +56,9 @@ pub struct InPlaceSummary {
 pub async fn plan_in_place(options: &Options, archive: &OpenArchive) -> Result<InPlacePlan> {
     let live = Session::open(&options.target, SessionKind::Target).await?;
     let manifest = archive.manifest().await?;
-    let begun = if options.resume { progress::find(&live).await? } else { None };
+    let marks = progress::find(&live).await?;
+    let half_filled = marks.as_ref().and_then(|begun| half_filled(begun, options));
+    let begun = marks.filter(|_| options.resume);
     let resumes = begun.is_some();
     let empties = begun.is_none_or(|begun| begun.done.contains(EMPTYING));
     let facts = facts::read(&live).await?;
@@ -66,6 +68,7 @@ pub async fn plan_in_place(options: &Options, archive: &OpenArchive) -> Result<I
     findings.extend(whole(options, &manifest));
     findings.extend(facts.findings);
     findings.extend(subscriptions(&live).await?);
+    findings.extend(half_filled);
     Ok(InPlacePlan {
         restore: prepared.describe(options, globals.report(), findings),
         drops: if empties { emptying::names(&live).await? } else { Vec::new() },
@@ -91,7 +94,9 @@ pub async fn in_place(
 ) -> Result<InPlaceSummary> {
     let live = Session::open(&options.target, SessionKind::Target).await?;
     let manifest = archive.manifest().await?;
-    let begun = if options.resume { progress::find(&live).await? } else { None };
+    let marks = progress::find(&live).await?;
+    let half_filled = marks.as_ref().and_then(|begun| half_filled(begun, options));
+    let begun = marks.filter(|_| options.resume);
     let emptier = Emptier { options, session: &live, observer, stop };
     let safety_backup = if let Some(begun) = begun {
         if begun.done.contains(EMPTYING) {
@@ -101,8 +106,9 @@ pub async fn in_place(
         begun.claim.safety
     } else {
         let facts = facts::read(&live).await?;
-        let refused: Vec<Finding> = [facts.findings, subscriptions(&live).await?].concat();
-        preflight::refuse(&refused.into_iter().chain(whole(options, &manifest)).collect::<Vec<_>>())?;
+        let mut refused: Vec<Finding> = [facts.findings, subscriptions(&live).await?].concat();
+        refused.extend(whole(options, &manifest).into_iter().chain(half_filled));
+        preflight::refuse(&refused)?;
         let mut claim = Claim::new(&manifest.id, options, None);
         if let Some(backup) = safety {
             observer.event(Event::Phase { name: "safety backup" });
@@ -122,6 +128,22 @@ pub async fn in_place(
     })?;
     filled.forget(&options.target).await?;
     Ok(InPlaceSummary { restore: filled.summary, safety_backup })
+}
+
+/// What an interrupted restore left is gone on with, not begun anew: a second safety backup would be one of a half-filled
+/// database, the newest of its kind, and pass for the way back.
+fn half_filled(begun: &Begun, options: &Options) -> Option<Finding> {
+    let safety = begun.claim.safety.as_deref().map_or_else(String::new, |place| {
+        format!("; the backup of the database as it was is {}", printable(place))
+    });
+    (!options.resume).then(|| Finding {
+        fatal: true,
+        message: format!("an interrupted restore is in it, so that a backup of it would be one of a part{safety}"),
+        hint: Some(
+            "--resume goes on with it; to begin anew, `pgcask rollback --discard` with the database's name removes its marks"
+                .to_owned(),
+        ),
+    })
 }
 
 /// A subscription cannot be dropped in a transaction, and its slot lies on another server.

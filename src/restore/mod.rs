@@ -52,7 +52,7 @@ pub use preflight::Finding;
 pub use script::{ScriptOptions, script};
 pub use swap::{
     Leftover, LeftoverKind, RollbackPlan, RollbackSummary, SafetyBackup, SwapPlan, SwapSummary, Writes,
-    discard, leftovers, plan_rollback, plan_swap, rollback, swap,
+    discard, find_discardable, leftovers, plan_rollback, plan_swap, rollback, swap,
 };
 pub use validate::{PendingKey, finish_validation, validate};
 

@@ -100,6 +100,26 @@ fn killed_while_it_is_filled_it_goes_on() {
     }
 }
 
+#[test]
+fn a_damaged_archive_empties_nothing() {
+    let (server, folder) = (Server::start(newest()), folder());
+    server.sql("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.sql("shop", "CREATE TABLE t AS SELECT n, md5(n::text) AS v FROM generate_series(1, 100000) n");
+    let url = server.url("shop");
+    let archive = backup(folder.path(), &url, &[])["archive"].as_str().unwrap().to_owned();
+    let mut bytes = std::fs::read(&archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let bad = folder.path().join("bad.cask");
+    std::fs::write(&bad, bytes).unwrap();
+    let before = content(&server, "shop");
+    let refused =
+        restore(folder.path(), bad.to_str().unwrap(), &url, &["--in-place", "--yes", "--no-safety-backup"])
+            .expect(3);
+    assert!(refused.stderr.contains("nothing was touched"), "{}", refused.stderr);
+    assert_eq!(content(&server, "shop"), before);
+}
+
 /// Far more objects than the server can lock at once, most of them in one schema and hanging on one table.
 const MANY: &str = r"
     CREATE SCHEMA crowd; CREATE TABLE crowd.hub (id int PRIMARY KEY); INSERT INTO crowd.hub VALUES (1), (2);
@@ -141,6 +161,17 @@ fn more_objects_than_the_server_can_lock_are_dropped_in_several_transactions() {
     assert_eq!(server.value("shop", "SELECT step FROM pgcask_restore.done"), "emptying");
     let refused = restore(folder.path(), &archive, &url, &["--resume"]).expect(9);
     assert!(refused.stderr.contains("--in-place"), "{}", refused.stderr);
+    // Begun anew, its safety backup would be one of what is left: refused, and nothing is made or dropped.
+    for anew in [&["--in-place", "--yes"][..], &["--in-place", "--dry-run"]] {
+        let refused = restore(folder.path(), &archive, &url, anew).expect(9);
+        assert!(
+            format!("{}{}", refused.stdout, refused.stderr).contains("interrupted"),
+            "{}",
+            refused.stderr
+        );
+    }
+    assert!(!folder.path().join("store/shop/pre-restore").exists());
+    assert_eq!(server.value("shop", tables).parse::<u32>().unwrap(), left);
     let resume = [&all[..], &["--resume"]].concat();
     restore(folder.path(), &archive, &url, &resume).expect(0);
     assert_same(&server, "golden", &server, "shop");

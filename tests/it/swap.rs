@@ -157,6 +157,8 @@ fn with_the_old_database_gone_the_safety_backup_is_found_and_restored() {
         rollback(folder.path(), &url, &["--yes", "--discard", refused]).expect(9);
     }
     rollback(folder.path(), &url, &["--discard", &left]).expect(9);
+    rollback(folder.path(), &url, &["--discard", &left, "--dry-run", "--yes"]).expect(0);
+    assert_eq!(list(folder.path(), &url).remove(0).0, left, "a dry run drops nothing");
     rollback(folder.path(), &url, &["--yes", "--discard", &left]).expect(0);
     assert_eq!(databases(&server), ["golden", "shop"]);
     let refused = rollback(folder.path(), &url, &["--yes"]).expect(9);

@@ -139,21 +139,30 @@ async fn marks(target: &ConnectOptions, name: &str, bytes: u64) -> Option<Leftov
     })
 }
 
-/// Discards one leftover: drops its database, or removes the marks from it.
+/// Finds the leftover that [`discard`] would discard; touches nothing.
 ///
 /// # Errors
-/// When no leftover has that name, or somebody is connected to it.
-pub async fn discard(target: &ConnectOptions, name: &str) -> Result<Leftover> {
+/// When no leftover has that name, or it must not be discarded.
+pub async fn find_discardable(target: &ConnectOptions, name: &str) -> Result<Leftover> {
     let all = leftovers(target, None).await?;
     let left = all.into_iter().find(|left| left.name == name).ok_or_else(|| {
         let message = format!("{} is nothing that a swap or an interrupted restore left", printable(name));
         Error::new(ErrorKind::Refused, message).hint("`pgcask rollback --list` lists what can be discarded")
     })?;
-    let doing = || format!("discard {}", printable(name));
     if left.kind == LeftoverKind::Pending {
         let message = format!("{} has foreign keys that are still to be validated", printable(name));
         return Err(Error::new(ErrorKind::Refused, message).hint("`pgcask validate --finish` validates them"));
     }
+    Ok(left)
+}
+
+/// Discards one leftover: drops its database, or removes the marks from it.
+///
+/// # Errors
+/// As for [`find_discardable`], and when somebody is connected to it.
+pub async fn discard(target: &ConnectOptions, name: &str) -> Result<Leftover> {
+    let left = find_discardable(target, name).await?;
+    let doing = || format!("discard {}", printable(name));
     if left.kind == LeftoverKind::Marks {
         let session = Session::open(&target.with_database(name), SessionKind::Target).await?;
         progress::forget(&session).await.context(doing)?;

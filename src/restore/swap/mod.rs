@@ -19,7 +19,7 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-pub use leftovers::{Leftover, LeftoverKind, discard, leftovers};
+pub use leftovers::{Leftover, LeftoverKind, discard, find_discardable, leftovers};
 pub use rollback::{RollbackPlan, RollbackSummary, Writes, plan_rollback, rollback};
 
 use self::exchange::{Exchange, exchange};
