@@ -226,6 +226,8 @@ pub(super) async fn chosen(
     let mut all: Vec<Relation> =
         session.query_json(&Relation::query(options.parts != Parts::Definitions, foreign)).await?;
     all.retain(|r| r.server.as_ref().is_none_or(|server| options.selection.foreign_rows(server)));
+    // Whatever the server's plan: names in messages and streams in archives have one order.
+    all.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
     let names: Vec<(String, String)> = all.iter().map(|r| (r.schema.clone(), r.name.clone())).collect();
     tell_personal(options, &all, observer)?;
     let unmatched = options.selection.unmatched(&names);
