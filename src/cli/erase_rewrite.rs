@@ -9,19 +9,18 @@ use serde::Serialize;
 use super::args::{FindArgs, UnlockArgs, actor, store_needed};
 use super::backup::in_one_line;
 use super::erase::LedgerArgs;
-use super::erasures::ErasureKeyArgs;
+use super::erasures::{ErasureKeyArgs, Gathered};
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::{Context, keys, read, swap};
 use crate::clock::Clock;
 use crate::copies::rewrite::{self, Done, Found as FoundRows, Order};
 use crate::custody;
-use crate::erasure::Erasures;
+use crate::erasure::{Erasures, Ledger};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::opened::{Found, OpenArchive};
-use crate::operate::erasure;
 use crate::pg::quote::printable;
 use crate::seal::recipient::{Fingerprint, Identity, Passphrase, Recipient, WrapKind, WrappedKey};
 use crate::store::beside::Place;
@@ -220,14 +219,13 @@ impl RewriteArgs {
 
     /// The entries that hold for a database, of all stores that are known.
     async fn erasures(&self, target: &Target, database: &str) -> Result<Erasures> {
-        let mut stores = vec![target.store.clone()];
+        let mut all = Gathered::default();
+        all.take(&Ledger::of(&target.store, database)).await?;
         for place in self.find.store.iter().chain(&self.copy_to) {
-            stores.push(Location::parse(place)?.open_existing()?);
+            let store = Location::parse(place)?.open_existing()?;
+            all.take(&Ledger::of(&store, database)).await?;
         }
-        let all = erasure::entries(&stores, database).await?;
-        let holding = all.into_iter().filter(|recorded| recorded.withdrawn.is_none());
-        let entries = holding.map(|recorded| recorded.entry).collect();
-        let erasures = Erasures { entries, key: self.key.read()? };
+        let erasures = Erasures { entries: all.entries(), key: self.key.read()? };
         erasures.check()?;
         Ok(erasures)
     }

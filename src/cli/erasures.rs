@@ -123,20 +123,22 @@ impl ErasureArgs {
 
 /// What several ledgers have, each read once.
 #[derive(Default)]
-struct Gathered {
+pub(super) struct Gathered {
     ledgers: BTreeSet<String>,
     all: Vec<Recorded>,
 }
 
 impl Gathered {
-    async fn take(&mut self, ledger: &Ledger) -> Result<()> {
+    /// Reads a ledger, unless it was read already.
+    pub(super) async fn take(&mut self, ledger: &Ledger) -> Result<()> {
         if self.ledgers.insert(ledger.place()) {
             self.all.extend(ledger.read().await?);
         }
         Ok(())
     }
 
-    fn entries(self) -> Vec<Entry> {
+    /// The entries that hold, each once.
+    pub(super) fn entries(self) -> Vec<Entry> {
         let hold = merged(self.all).into_iter().filter(|recorded| recorded.withdrawn.is_none());
         hold.map(|recorded| recorded.entry).collect()
     }

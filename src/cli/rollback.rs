@@ -143,10 +143,10 @@ impl RollbackArgs {
         };
         if printer.json {
             printer.json(&gone)?;
-        } else {
-            printer.line(&format!("{done}: {}", describe(&gone)))?;
+            return Ok(Exit::Good);
         }
-        if self.dry_run && !printer.json {
+        printer.line(&format!("{done}: {}", describe(&gone)))?;
+        if self.dry_run {
             printer.line("nothing was touched")?;
         }
         Ok(Exit::Good)

@@ -51,10 +51,11 @@ pub async fn rekey(
     let original = Original::open(&from).await?;
     let beside = original.beside(&OF_THE_CONTENT).await?;
     let id = naming::new_id()?;
-    let key = original.key.replace(&format!("-{}.cask", original.metadata.id), &format!("-{id}.cask"));
-    if key == original.key {
-        return Err(Error::new(ErrorKind::Damaged, format!("{from}.json has another id than its name")));
-    }
+    let sibling = |id: &str| naming::sibling(&original.key, id);
+    let is_named_so = sibling(&original.metadata.id).as_ref() == Some(&original.key);
+    let key = sibling(&id)
+        .filter(|_| is_named_so)
+        .ok_or_else(|| Error::new(ErrorKind::Damaged, format!("{from}.json has another id than its name")))?;
     observer.event(Event::Phase { name: "sealing anew" });
     let public: Vec<String> = options.recipients.iter().filter_map(Recipient::public_text).collect();
     let work = Anew {

@@ -172,11 +172,7 @@ async fn checked(store: &Store, key: &str) -> Result<Vec<Note>> {
         let wanted = format!("backup {key}");
         return Err(StoreError::NoBackup { place: store.display(""), wanted }.into());
     }
-    let note = |object: objects::Object| {
-        let kind = NoteKind::parse(object.key.strip_prefix(key)?);
-        Some(Note { kind, object })
-    };
-    Ok(beside.into_iter().filter_map(note).collect())
+    Ok(notes::of(key, &beside))
 }
 
 /// Sets or ends the store's own hold on all objects of a backup: one that can be deleted would lose all.

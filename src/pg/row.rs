@@ -18,6 +18,14 @@ impl Row<'_> {
         self.0.try_get(at).map_err(|error| super::error::chain(&error))
     }
 
+    /// The texts of all fields.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub fn all(&self) -> Result<Vec<Option<String>>, String> {
+        (0..self.0.len()).map(|at| Ok(self.get(at)?.map(str::to_owned))).collect()
+    }
+
     /// The text of a field that is not NULL.
     ///
     /// # Errors
@@ -33,14 +41,6 @@ impl Row<'_> {
     pub fn parsed<T: FromStr<Err: Display>>(&self, at: usize) -> Result<T, String> {
         let text = self.text(at)?;
         text.parse().map_err(|error| format!("field {at}, {text:?}: {error}"))
-    }
-
-    /// Whether a field of type `bool` is true; NULL is not.
-    ///
-    /// # Errors
-    /// As for [`get`](Self::get).
-    pub fn holds(&self, at: usize) -> Result<bool, String> {
-        Ok(self.get(at)? == Some("t"))
     }
 
     /// A field of type `"char"` that is not NULL; 0 for none.

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::cancel::Canceller;
 use super::connect::{self, Link, Traffic};
@@ -175,10 +175,8 @@ impl Session {
     /// As for [`execute`](Self::execute), and [`PgError::Answer`] if a value is not UTF-8.
     pub async fn query_text(&self, sql: &str) -> Result<TextRows, PgError> {
         let mut rows = Vec::new();
-        self.each_message(sql, |row| {
-            let values = (0..row.len()).map(|at| row.try_get(at).map(|value| value.map(str::to_owned)));
-            let values = values.collect::<Result<_, _>>().map_err(|error| super::error::chain(&error))?;
-            rows.push(values);
+        self.each_row(sql, |row| {
+            rows.push(row.all()?);
             Ok(())
         })
         .await?;
@@ -234,13 +232,11 @@ impl Session {
         sql: &str,
         mut take: impl FnMut(&str) -> Result<(), String>,
     ) -> Result<(), PgError> {
-        self.each_message(sql, |row| {
-            take(row.try_get(0).map_err(|error| super::error::chain(&error))?.unwrap_or_default())
-        })
-        .await
+        self.each_row(sql, |row| take(row.get(0)?.unwrap_or_default())).await
     }
 
-    /// Runs a query and gives each row's fields to `take`, whose error ends it.
+    /// Runs a query and gives each row's fields to `take`, whose error ends it. Rows are streamed, so that only the results of
+    /// `take` add up.
     ///
     /// # Errors
     /// As for [`each_json`](Self::each_json).
@@ -249,20 +245,11 @@ impl Session {
         sql: &str,
         mut take: impl FnMut(&Row<'_>) -> Result<(), String>,
     ) -> Result<(), PgError> {
-        self.each_message(sql, |row| take(&Row(row))).await
-    }
-
-    /// Streams rows, so that only the results of `take` add up.
-    async fn each_message(
-        &self,
-        sql: &str,
-        mut take: impl FnMut(&SimpleQueryRow) -> Result<(), String>,
-    ) -> Result<(), PgError> {
         let judge = |error: tokio_postgres::Error| self.judge(&error, sql);
         let mut stream = pin!(self.client.simple_query_raw(sql).await.map_err(judge)?);
         while let Some(message) = stream.try_next().await.map_err(judge)? {
             if let SimpleQueryMessage::Row(row) = message {
-                take(&row).map_err(|reason| PgError::Answer { statement: presentable(sql), reason })?;
+                take(&Row(&row)).map_err(|reason| PgError::Answer { statement: presentable(sql), reason })?;
             }
         }
         Ok(())

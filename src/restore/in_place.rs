@@ -56,9 +56,7 @@ pub struct InPlaceSummary {
 pub async fn plan_in_place(options: &Options, archive: &OpenArchive) -> Result<InPlacePlan> {
     let live = Session::open(&options.target, SessionKind::Target).await?;
     let manifest = archive.manifest().await?;
-    let marks = progress::find(&live).await?;
-    let half_filled = marks.as_ref().and_then(|begun| half_filled(begun, options));
-    let begun = marks.filter(|_| options.resume);
+    let (begun, half_filled) = interrupted(&live, options).await?;
     let resumes = begun.is_some();
     let empties = begun.is_none_or(|begun| begun.done.contains(EMPTYING));
     let facts = facts::read(&live).await?;
@@ -94,9 +92,7 @@ pub async fn in_place(
 ) -> Result<InPlaceSummary> {
     let live = Session::open(&options.target, SessionKind::Target).await?;
     let manifest = archive.manifest().await?;
-    let marks = progress::find(&live).await?;
-    let half_filled = marks.as_ref().and_then(|begun| half_filled(begun, options));
-    let begun = marks.filter(|_| options.resume);
+    let (begun, half_filled) = interrupted(&live, options).await?;
     let emptier = Emptier { options, session: &live, observer, stop };
     let safety_backup = if let Some(begun) = begun {
         if begun.done.contains(EMPTYING) {
@@ -130,20 +126,26 @@ pub async fn in_place(
     Ok(InPlaceSummary { restore: filled.summary, safety_backup })
 }
 
-/// What an interrupted restore left is gone on with, not begun anew: a second safety backup would be one of a half-filled
-/// database, the newest of its kind, and pass for the way back.
-fn half_filled(begun: &Begun, options: &Options) -> Option<Finding> {
+/// The interrupted restore to go on with; or why what is in the database must not be replaced. What such a restore left is gone on
+/// with, not begun anew: a second safety backup would be one of a half-filled database, the newest of its kind, and pass for the way
+/// back.
+async fn interrupted(session: &Session, options: &Options) -> Result<(Option<Begun>, Option<Finding>)> {
+    let begun = match progress::find(session).await? {
+        Some(begun) if !options.resume => begun,
+        found => return Ok((found, None)),
+    };
     let safety = begun.claim.safety.as_deref().map_or_else(String::new, |place| {
         format!("; the backup of the database as it was is {}", printable(place))
     });
-    (!options.resume).then(|| Finding {
+    let finding = Finding {
         fatal: true,
         message: format!("an interrupted restore is in it, so that a backup of it would be one of a part{safety}"),
         hint: Some(
             "--resume goes on with it; to begin anew, `pgcask rollback --discard` with the database's name removes its marks"
                 .to_owned(),
         ),
-    })
+    };
+    Ok((None, Some(finding)))
 }
 
 /// A subscription cannot be dropped in a transaction, and its slot lies on another server.

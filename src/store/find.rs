@@ -81,8 +81,6 @@ pub async fn find_backup(
         // What was taken of a database just before it was replaced is what somebody wanted to get away from. It is the
         // newest only because of that, and must be asked for by its kind.
         backups.retain(|backup| backup.facts.kind != Kind::PreRestore);
-    }
-    if *which == Which::Latest(None) {
         complete_first(store, &mut backups).await?;
     }
     if let Which::Id(start) = which {

@@ -99,6 +99,15 @@ fn moment(text: &str) -> Option<Timestamp> {
     Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
+/// The notes among the objects that lie beside the archive at `key`.
+pub fn of(key: &str, beside: &[Object]) -> Vec<Note> {
+    let suffixes = beside.iter().filter_map(|object| Some((object.key.strip_prefix(key)?, object)));
+    suffixes
+        .filter(|(suffix, _)| !matches!(*suffix, "" | ".sha256" | ".json"))
+        .map(|(suffix, object)| Note { kind: NoteKind::parse(suffix), object: object.clone() })
+        .collect()
+}
+
 /// The holds that are not released. A hold whose object says nothing that can be read holds all the same.
 pub fn holds(notes: &[Note]) -> Vec<u32> {
     let released = |number: u32| notes.iter().any(|note| note.kind == NoteKind::Release(number));

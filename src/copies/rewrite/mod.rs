@@ -34,7 +34,7 @@ use crate::seal::recipient::Recipient;
 use crate::stop::Stop;
 use crate::store::beside::Place;
 use crate::store::get::Source;
-use crate::store::notes::{self, Note, NoteKind};
+use crate::store::notes::{self, NoteKind};
 use crate::store::publish::{Sidecars, commit};
 use crate::store::sidecar::{Rewritten, hex, sha256_line};
 use crate::store::{locks, naming, objects};
@@ -211,12 +211,7 @@ fn provenance(original: &Original, found: &Found, order: &Order) -> Rewritten {
 /// A legal hold is stronger than an erasure.
 async fn refuse_held(place: &Place) -> Result<()> {
     let beside = objects::beside(&place.store, &place.key).await?;
-    let note = |object: objects::Object| {
-        let kind = NoteKind::parse(object.key.strip_prefix(&place.key)?);
-        Some(Note { kind, object })
-    };
-    let all: Vec<Note> = beside.into_iter().filter_map(note).collect();
-    if notes::holds(&all).is_empty() {
+    if notes::holds(&notes::of(&place.key, &beside)).is_empty() {
         return Ok(());
     }
     let message = format!("{} is held, and stays as it is", place.store.display(&place.key));

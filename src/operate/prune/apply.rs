@@ -178,7 +178,7 @@ impl Work<'_> {
         if let Some(why) = self.spared(key, &before) {
             return Ok(Outcome::Spared(why));
         }
-        let marked = notes::mark(&notes_of(key, &before)).is_some();
+        let marked = notes::mark(&notes::of(key, &before)).is_some();
         if !marked && !self.options.grace.is_zero() {
             return Ok(Outcome::Spared("its mark was taken away".to_owned()));
         }
@@ -241,7 +241,7 @@ impl Work<'_> {
     }
 
     fn spared(&self, key: &str, beside: &[Object]) -> Option<String> {
-        let notes = notes_of(key, beside);
+        let notes = notes::of(key, beside);
         if !notes::holds(&notes).is_empty() {
             return Some("held".to_owned());
         }
@@ -274,12 +274,4 @@ impl Work<'_> {
             other => other,
         }
     }
-}
-
-fn notes_of(key: &str, beside: &[Object]) -> Vec<Note> {
-    let suffix = |object: &Object| object.key.strip_prefix(key).map(str::to_owned);
-    let all = beside.iter().filter_map(|object| Some((suffix(object)?, object)));
-    all.filter(|(suffix, _)| !matches!(suffix.as_str(), "" | ".sha256" | ".json"))
-        .map(|(suffix, object)| Note { kind: NoteKind::parse(&suffix), object: object.clone() })
-        .collect()
 }
