@@ -156,7 +156,10 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Listing, StoreError>
         }
     }
     supersede(&mut listing.backups);
-    listing.backups.sort_by(|a, b| (b.facts.taken, &b.key).cmp(&(a.facts.taken, &a.key)));
+    // Names have whole seconds. Of two backups of the same second the newer is the one whose sidecar was written later.
+    listing.backups.sort_by(|a, b| {
+        (b.facts.taken, b.sidecar.written, &b.key).cmp(&(a.facts.taken, a.sidecar.written, &a.key))
+    });
     Ok(listing)
 }
 

@@ -100,6 +100,25 @@ fn backups_are_listed_newest_first_and_named_by_id_kind_time_and_database() {
 }
 
 #[test]
+fn of_two_backups_of_one_second_the_latest_is_the_one_that_ended_last() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let made = backup(folder.path(), &server.url(&server.create_db()), &[]);
+    let (archive, first) = (made["archive"].as_str().unwrap(), made["id"].as_str().unwrap());
+    for (id, later) in [("zzzzzzzzzzzz", 1), ("000000000000", 2)] {
+        for end in ["", ".sha256", ".json"] {
+            std::fs::copy(format!("{archive}{end}"), format!("{}{end}", archive.replace(first, id))).unwrap();
+        }
+        // File systems tell times apart by the kernel's tick only.
+        let sidecar = format!("{}.json", archive.replace(first, id));
+        let sidecar = std::fs::File::options().write(true).open(sidecar).unwrap();
+        let written = sidecar.metadata().unwrap().modified().unwrap();
+        sidecar.set_modified(written + Duration::from_millis(10 * later)).unwrap();
+    }
+    let listed = list(&folder.path().join("store"), &["--json"]).expect(0);
+    assert_eq!(ids(&listed), ["000000000000", "zzzzzzzzzzzz", first]);
+}
+
+#[test]
 fn what_is_no_whole_backup_is_an_orphan_and_never_the_latest() {
     let (server, folder) = (Server::shared(newest()), folder());
     let (store, db) = (folder.path().join("store"), server.create_db());
