@@ -53,6 +53,11 @@ impl Error {
         Self { kind, message: message.into(), source: None, hints: Vec::new(), sqlstate: None }
     }
 
+    /// What failed and all causes, in one line.
+    pub fn in_one_line(&self) -> String {
+        crate::pg::error::chain(self)
+    }
+
     /// A failure with its cause.
     pub fn with_source(
         kind: ErrorKind,

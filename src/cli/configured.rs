@@ -18,7 +18,6 @@ use super::hold::HoldAction;
 use super::key::KeyAction;
 use super::restore::RestoreArgs;
 use super::rollback::RollbackArgs;
-use super::status::DemandedArgs;
 use super::test::TestArgs;
 use super::validate::{DemandArgs, ValidateArgs};
 use super::{Command, keeping};
@@ -56,8 +55,8 @@ pub(super) fn fill(mut command: Command, config: &Config) -> Result<Command> {
         Command::Drill(args) => drill(args, config)?,
         Command::Doctor(args) => doctor(args, config)?,
         Command::Estimate(args) => estimate(args, config)?,
-        Command::Status(args) => demanded(&mut args.demanded, config)?,
-        Command::Check(args) => demanded(&mut args.demanded, config)?,
+        Command::Status(args) => args.demanded.watch(config)?,
+        Command::Check(args) => args.demanded.watch(config)?,
         Command::Diff(args) => {
             dburl(&mut args.against, config)?;
             archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?;
@@ -156,7 +155,10 @@ fn settings_of(archive: &str, config: &Config) -> Result<Settings> {
 }
 
 fn tested(args: &mut TestArgs, config: &Config) -> Result<()> {
-    set(&mut args.rpo, seconds(settings_of(&args.archive, config)?.rpo));
+    let settings = settings_of(&args.archive, config)?;
+    set(&mut args.rpo, seconds(settings.rpo));
+    args.rto = value(seconds(settings.rto));
+    set(&mut args.evidence.evidence, settings.evidence);
     archive(&mut args.archive, &mut args.find, &mut args.unlock, config)
 }
 
@@ -169,7 +171,8 @@ fn drill(args: &mut DrillArgs, config: &Config) -> Result<()> {
     set(&mut args.rto, seconds(settings.rto));
     set(&mut args.rpo, seconds(settings.rpo));
     set(&mut args.next_in, settings.drill_every);
-    args.upload_evidence |= value(settings.upload_evidence).unwrap_or(false);
+    set(&mut args.evidence.evidence, settings.evidence);
+    args.evidence.upload_evidence |= value(settings.upload_evidence).unwrap_or(false);
     set(&mut args.jobs, settings.jobs);
     server(&mut args.whereto, config)?;
     archive(&mut args.archive, &mut args.find, &mut args.unlock, config)?;
@@ -186,18 +189,6 @@ fn estimate(args: &mut EstimateArgs, config: &Config) -> Result<()> {
     set(&mut args.jobs, settings.jobs);
     server(&mut args.whereto, config)?;
     archive(&mut args.archive, &mut args.find, &mut args.unlock, config)
-}
-
-/// What is demanded of a store's databases.
-fn demanded(args: &mut DemandedArgs, config: &Config) -> Result<()> {
-    let given = Given { rpo: args.rpo, rto: None, drill_every: args.drill_every };
-    args.own = own_targets(config, given)?;
-    args.recipients = all_recipients(config)?;
-    let settings = config.settings(None)?;
-    listed(&mut args.database, &mut args.store, config)?;
-    set(&mut args.rpo, seconds(settings.rpo));
-    set(&mut args.drill_every, settings.drill_every);
-    Ok(())
 }
 
 /// What flags say of targets, which holds for all databases.

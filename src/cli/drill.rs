@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::Context;
 use super::args::{FindArgs, RPO, RTO, SelectionArgs, UnlockArgs, seconds, span_ahead};
-use super::backup::{default_jobs, in_one_line};
+use super::backup::default_jobs;
 use super::erasures::{Asked, ErasureArgs};
+use super::evidence::EvidenceArgs;
 use super::printer::Printer;
 use super::progress::Progress;
 use super::state::{state, this_machine};
@@ -19,9 +20,9 @@ use super::validate::DemandArgs;
 use crate::archive::Located;
 use crate::drill::evidence::{self, Files, Mark};
 use crate::drill::{
-    Basis, DrillOptions, Drilled, Entry, PrivateOptions, QuickOptions, Record, Whereto, drill, text,
+    Basis, DrillOptions, Drilled, PrivateOptions, QuickOptions, Record, Whereto, drill, text,
 };
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::pg::quote::printable;
@@ -119,18 +120,12 @@ pub struct DrillArgs {
     /// When the next drill is due, from now [default: 3mo]
     #[arg(long, value_name = "SPAN", value_parser = span_ahead)]
     pub next_in: Option<Span>,
-    /// The folder for log, record, report and register
-    #[arg(long, value_name = "DIR", default_value = "backup-tests", help_heading = "Evidence")]
-    pub evidence: PathBuf,
-    /// Write no files
-    #[arg(long, help_heading = "Evidence", conflicts_with = "evidence")]
-    pub no_evidence: bool,
-    /// Put log, record and report beside the archive, too
-    #[arg(long, help_heading = "Evidence")]
-    pub upload_evidence: bool,
     /// Put no mark beside the archive
     #[arg(long, help_heading = "Evidence")]
     pub no_mark: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub evidence: EvidenceArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub whereto: WheretoArgs,
@@ -169,7 +164,8 @@ impl DrillArgs {
         context.record.archive(&place);
         let options = DrillOptions {
             quick: QuickOptions { rpo_seconds: self.rpo.unwrap_or(RPO), read_all: true },
-            wanted: Wanted { selection: self.selection.resolve()?, ..Wanted::all() },
+            // A sample that is not there proves nothing.
+            wanted: Wanted { selection: self.selection.resolve()?, strict_names: true, ..Wanted::all() },
             demands: self.demands.resolve()?,
             jobs: self.jobs.unwrap_or_else(default_jobs).max(1),
             rto_seconds: self.rto.unwrap_or(RTO),
@@ -178,6 +174,7 @@ impl DrillArgs {
             who: this_machine(),
             erasures: self.erasure.gather(Asked { archive: &place, database: None }, context).await?,
         };
+        self.evidence.prepare()?;
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
         let given = |located: &Located| given_keys(&self.unlock, located);
@@ -188,36 +185,21 @@ impl DrillArgs {
         let drilled = drilled?;
         context.about.database(&drilled.record.archive.database);
         context.about.archive(&place, Some(drilled.record.archive.bytes));
-        let files = self.keep(&drilled, printer).await?;
-        let (uploaded, failed) = match self.upload(&drilled).await {
-            Ok(uploaded) => (uploaded, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
+        self.remember(&drilled, printer).await;
+        let kept = self.evidence.keep(&drilled).await;
         let record = &drilled.record;
         if printer.json {
-            printer.json(&Answer { record, files: files.as_ref(), uploaded: &uploaded })?;
-        } else {
+            printer.json(&Answer { record, files: kept.files.as_ref(), uploaded: &kept.uploaded })?;
+        } else if !(record.verdict.passed && printer.is_quiet()) {
             print_record(printer, record)?;
-            if let Some(files) = &files {
-                printer.line(&format!("report: {}", printable(&files.report.display().to_string())))?;
-            }
-            for place in &uploaded {
-                printer.line(&format!("uploaded: {}", printable(place)))?;
-            }
+            kept.tell(printer)?;
         }
-        // What the drill found is told in any case, and a backup that failed it is the worse news.
-        match failed {
-            Some(error) if record.verdict.passed => Err(error),
-            Some(error) => {
-                printer.warning(&in_one_line(&error));
-                Ok(Exit::Validation)
-            }
-            None => Ok(if record.verdict.passed { Exit::Good } else { Exit::Validation }),
-        }
+        kept.end(if record.verdict.passed { Exit::Good } else { Exit::Validation }, context)
     }
 
-    /// Keeps the evidence. That a mark cannot be put (a store that may only be read) is told; files must be written.
-    async fn keep(&self, drilled: &Drilled, printer: Printer) -> Result<Option<Files>> {
+    /// Puts the mark beside the archive, and remembers the drill on this machine. That a mark cannot be put (a store that may
+    /// only be read) is told.
+    async fn remember(&self, drilled: &Drilled, printer: Printer) {
         let record = &drilled.record;
         if !self.no_mark
             && let Err(error) = evidence::mark(record).await
@@ -227,18 +209,6 @@ impl DrillArgs {
         if let Some(Err(error)) = state().map(|state| state.add_drill(&Mark::of(record))) {
             printer.detail(&format!("the drill is not remembered on this machine: {error}"));
         }
-        if self.no_evidence { Ok(None) } else { evidence::write(&self.evidence, drilled).map(Some) }
-    }
-
-    /// Puts the evidence beside the archive, if that is asked for: that it cannot be is a failure then.
-    async fn upload(&self, drilled: &Drilled) -> Result<Vec<String>> {
-        if !self.upload_evidence {
-            return Ok(Vec::new());
-        }
-        let entry = Entry::of(&drilled.record);
-        let history = if self.no_evidence { vec![entry] } else { evidence::history(&self.evidence, &entry) };
-        let uploaded = evidence::upload(drilled, &history).await;
-        uploaded.context(|| "put the evidence of the drill beside the archive".to_owned())
     }
 }
 

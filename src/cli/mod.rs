@@ -14,6 +14,7 @@ pub mod erase_record;
 pub mod erase_rewrite;
 pub mod erasures;
 pub mod estimate;
+pub mod evidence;
 pub mod globals;
 pub mod hold;
 mod in_place;
@@ -142,6 +143,8 @@ pub struct Context {
     pub about: state::About,
     /// What the command's result is, for those who are told of it besides.
     told: Arc<Mutex<Option<serde_json::Value>>>,
+    /// What the command found to be wrong, a word each.
+    troubles: Arc<Mutex<Vec<String>>>,
 }
 
 impl Context {
@@ -149,6 +152,16 @@ impl Context {
     pub(super) fn tell(&self, result: &impl serde::Serialize) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         *told = serde_json::to_value(result).ok();
+    }
+
+    /// Says what is wrong, a word each: the same word for the same thing.
+    pub(super) fn troubled(&self, troubles: Vec<String>) {
+        *self.troubles.lock().unwrap_or_else(PoisonError::into_inner) = troubles;
+    }
+
+    /// What is wrong.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the result is, if there is one.
@@ -186,7 +199,10 @@ impl Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
     let verbosity = match (cli.output.quiet, cli.output.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -204,10 +220,11 @@ pub fn main() -> ExitCode {
         record: Record::default(),
         about: state::About::default(),
         told: Arc::default(),
+        troubles: Arc::default(),
     };
+    let monitors = matches!(cli.command, Command::Check(_));
     if let Err(error) = adopt_env_file() {
-        context.printer.failure(&error);
-        return Exit::from(error.kind()).into();
+        return failed(&error, monitors, context.printer);
     }
     let file = cli.config.file;
     let result = tokio::runtime::Builder::new_multi_thread()
@@ -222,11 +239,36 @@ pub fn main() -> ExitCode {
         });
     match result {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            context.printer.failure(&error);
-            Exit::from(error.kind()).into()
-        }
+        Err(error) => failed(&error, monitors, context.printer),
     }
+}
+
+/// Reads the command line. Monitoring takes the code of a wrong one for CRITICAL, and it is UNKNOWN.
+fn parse() -> std::result::Result<Cli, ExitCode> {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    let meant = Cli::command().ignore_errors(true).try_get_matches();
+    let monitors = meant.is_ok_and(|found| found.subcommand_name() == Some("check"));
+    // Nobody is left to be told if even this cannot be written.
+    drop(error.print());
+    Err(if monitors && error.use_stderr() {
+        Exit::MONITOR_UNKNOWN.into()
+    } else {
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
+    })
+}
+
+/// Tells a failure; for monitoring in its own way.
+fn failed(error: &Error, monitors: bool, printer: Printer) -> ExitCode {
+    if monitors && !status::is_stop(error) {
+        // The exit code says it, too.
+        drop(status::unknown(printer, error));
+        return Exit::MONITOR_UNKNOWN.into();
+    }
+    printer.failure(error);
+    Exit::from(error.kind()).into()
 }
 
 /// Takes over what a `.env` file adds to the environment, by starting the program anew with it: the process is the same one,
@@ -292,6 +334,9 @@ async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<
     let changes = name.is_some() || matches!(command, Command::Check(_));
     let (config, outcome) = match config {
         Ok(config) => {
+            if let Some(database) = state::subject(&command, &config) {
+                context.about.database(&database);
+            }
             let outcome = Box::pin(told(command, file, &config, &context)).await;
             (Some(config), outcome)
         }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde_json::Map;
 
+use super::record::state_directory;
+use super::state::of_archive;
 use super::{Command, Context};
 use crate::clock::Clock;
 use crate::config::channels::ChannelConfig;
@@ -13,9 +15,10 @@ use crate::config::{Config, ConfigError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit::Exit;
 use crate::operate::notify::{
-    Channel, Email, Event, Notice, PagerDuty, Ping, Sent, Slack, Tls, Via, Webhook, send,
+    ALL, Channel, Email, Event, Notice, PagerDuty, Ping, Sent, Slack, Tls, Via, Webhook, send,
 };
-use crate::pg::{ConnectOptions, EnvLookup, Secret};
+use crate::pg::quote::printable;
+use crate::pg::{ConnectOptions, Secret};
 
 /// Try out the channels that are told how backups go
 #[derive(Debug, Clone, Args)]
@@ -98,8 +101,8 @@ impl Teller {
     pub(super) fn of(command: &Command, config: &Config) -> Option<Self> {
         let (operation, named) = match command {
             Command::Backup(args) => ("backup", args.source.clone()),
-            Command::Test(args) => ("test", args.archive.rsplit_once('/').map(|(name, _)| name.to_owned())),
-            Command::Drill(args) => ("drill", args.archive.rsplit_once('/').map(|(name, _)| name.to_owned())),
+            Command::Test(args) => ("test", of_archive(&args.archive)),
+            Command::Drill(args) => ("drill", of_archive(&args.archive)),
             Command::Check(args) => ("check", args.demanded.database.clone()),
             Command::Prune(args) if args.apply => ("prune", args.database.clone()),
             _ => return None,
@@ -109,8 +112,9 @@ impl Teller {
             return None;
         }
         let (channels, unusable) = open(config, configured);
-        let database = database(config, named.as_deref());
-        let mark = state_folder(config.env()).map(|folder| {
+        let all = named.is_none() && matches!(operation, CHECK | "prune") && config.databases().len() > 1;
+        let database = if all { ALL.to_owned() } else { database(config, named.as_deref()) };
+        let mark = state_directory().map(|folder| {
             let name = format!("{operation}-{database}").replace(['/', '\0'], "_");
             folder.join("failing").join(name)
         });
@@ -125,6 +129,9 @@ impl Teller {
 
     /// It ended so.
     pub(super) async fn ended(&self, result: &Result<Exit>, context: &Context) {
+        if self.operation == CHECK && result.is_err() {
+            context.troubled(vec!["unknown".to_owned()]);
+        }
         let failed_before = self.mark.as_ref().is_some_and(|mark| mark.exists());
         let event = match result {
             // Who pressed Ctrl-C knows.
@@ -132,15 +139,17 @@ impl Teller {
             Ok(Exit::Good) if failed_before => Event::Recovery,
             Ok(Exit::Good) => Event::Success,
             Ok(Exit::Stale) => Event::Stale,
-            // It looks each hour: what is known is told again only after a day.
-            Ok(_) if self.operation == CHECK && self.failed_within(DAY) => return,
-            Ok(_) if self.operation == CHECK => Event::Stale,
+            // It looks each hour: what is known is told again only after a day, what is new or worse at once.
+            _ if self.operation == CHECK && self.failed_within(DAY) && self.knows(context) => {
+                return self.forget_the_mended(context);
+            }
+            _ if self.operation == CHECK => Event::Stale,
             _ => Event::Failure,
         };
         let mut notice = notice(event, self.operation, &self.database, Some(self.began));
         match result {
             Err(error) => {
-                notice.error = Some(chain(error));
+                notice.error = Some(error.in_one_line());
                 notice.hints = error.hints().to_vec();
             }
             Ok(Exit::Good) => {}
@@ -174,11 +183,32 @@ impl Teller {
         age.is_some_and(|age| age < time)
     }
 
-    /// Keeps in mind whether the last run failed, so that the next good one is a recovery.
+    /// Whether all that is wrong was told already.
+    fn knows(&self, context: &Context) -> bool {
+        let told = self.mark.as_ref().and_then(|mark| std::fs::read_to_string(mark).ok()).unwrap_or_default();
+        context.troubles().iter().all(|trouble| told.lines().any(|line| line == printable(trouble)))
+    }
+
+    /// What was wrong and is no longer is news when it comes back. When it was told last stays as it is.
+    fn forget_the_mended(&self, context: &Context) {
+        let Some(mark) = &self.mark else { return };
+        let told = std::fs::metadata(mark).and_then(|facts| facts.modified());
+        let rewrite = |told| {
+            std::fs::write(mark, words(context))?;
+            std::fs::File::options().append(true).open(mark)?.set_modified(told)
+        };
+        if let Err(error) = told.and_then(rewrite) {
+            context.printer.detail(&format!("{}: {error}", mark.display()));
+        }
+    }
+
+    /// Keeps in mind whether the last run failed, so that the next good one is a recovery; and what was wrong.
     fn remember(&self, failing: bool, context: &Context) {
         let Some(mark) = &self.mark else { return };
         let done = match (failing, mark.parent()) {
-            (true, Some(folder)) => std::fs::create_dir_all(folder).and_then(|()| std::fs::write(mark, "")),
+            (true, Some(folder)) => {
+                std::fs::create_dir_all(folder).and_then(|()| std::fs::write(mark, words(context)))
+            }
             _ if mark.exists() => std::fs::remove_file(mark),
             _ => Ok(()),
         };
@@ -189,10 +219,9 @@ impl Teller {
     }
 }
 
-/// `$XDG_STATE_HOME/pgcask`, by default `~/.local/state/pgcask` (XDG base directory specification).
-fn state_folder(env: &EnvLookup) -> Option<PathBuf> {
-    let given = env.var("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    given.or_else(|| env.in_home(".local/state")).map(|folder| folder.join("pgcask"))
+/// What is wrong, a line each.
+fn words(context: &Context) -> String {
+    context.troubles().iter().map(|one| printable(one)).collect::<Vec<_>>().join("\n")
 }
 
 /// The database's name in messages: the configured one, else its own.
@@ -200,7 +229,10 @@ fn database(config: &Config, named: Option<&str>) -> String {
     let names = config.databases();
     match named {
         Some(name) if names.contains(&name) => name.to_owned(),
-        Some(text) => ConnectOptions::parse(text).map_or_else(|_| "?".to_owned(), |options| options.database),
+        Some(text) => match names.iter().find(|known| config.database_name(known) == text) {
+            Some(known) => (*known).to_owned(),
+            None => ConnectOptions::parse(text).map_or_else(|_| "?".to_owned(), |options| options.database),
+        },
         None => {
             let meant = config.default_database();
             let variable = |name: &str| config.env().var(name).filter(|value| !value.is_empty());
@@ -224,17 +256,6 @@ fn notice(event: Event, operation: &str, database: &str, began: Option<Instant>)
         hints: Vec::new(),
         result: Map::new(),
     }
-}
-
-/// A failure and its causes in one line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
 }
 
 /// Channels with their secrets, and those whose secrets cannot be had.

@@ -35,6 +35,11 @@ const WARNING: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().bold();
 const HINT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default();
 
 impl Printer {
+    /// Whether only what went wrong is wanted.
+    pub fn is_quiet(self) -> bool {
+        self.verbosity == Verbosity::Quiet
+    }
+
     /// A line of a result, for people.
     pub fn line(self, text: &str) -> Result<()> {
         to_stdout(format!("{text}\n").as_bytes())

@@ -70,6 +70,11 @@ impl ScheduleArgs {
         let printer = context.printer;
         let ScheduleCommand::Print { form, output, program, image } = &self.command;
         let plan = plan(config, program.as_deref(), image)?;
+        if *form == Form::Systemd && plan.program.contains(['"', '\'', '\\']) {
+            let message =
+                format!("systemd runs no program with a quote or backslash in its path: {}", plan.program);
+            return Err(Error::new(ErrorKind::Usage, message).hint("name another path with --program"));
+        }
         let files = match form {
             Form::Cron => vec![("pgcask.crontab".to_owned(), crontab(&plan))],
             Form::Systemd => units(&plan),
@@ -143,7 +148,9 @@ fn plan(config: &Config, program: Option<&str>, image: &str) -> Result<Plan> {
     let mut jobs = Vec::new();
     for (job, usual, read) in OF_DATABASES {
         let Some(when) = when(config, job, usual, *read)? else { continue };
-        jobs.extend(names.iter().map(|name| of_database(job, name, when)));
+        for name in &names {
+            jobs.push(of_database(job, name, when, config.settings(Some(name))?.rpo.is_some()));
+        }
     }
     Ok(Plan {
         program,
@@ -166,10 +173,13 @@ fn when(config: &Config, job: &str, usual: &str, read: Read) -> Result<Option<Wh
     })
 }
 
-fn of_database(job: &str, name: &str, when: When) -> Job {
+/// The newest backup may be so old where nothing is configured: a day, and the time that the next one may take.
+const RPO: &str = "28h";
+
+fn of_database(job: &str, name: &str, when: When, has_rpo: bool) -> Job {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let newest = format!("{name}/latest");
-    let (about, args) = match job {
+    let (about, mut args) = match job {
         "prune" => {
             (format!("remove the backups of {name} whose time has come"), words(&["prune", name, "--apply"]))
         }
@@ -178,11 +188,14 @@ fn of_database(job: &str, name: &str, when: When) -> Job {
             format!("restore the newest backup of {name} on trial, and prove it"),
             words(&["drill", &newest]),
         ),
-        "test" => (
-            format!("is the newest backup of {name} whole and young enough?"),
-            words(&["test", &newest, "--rpo", "28h"]),
-        ),
+        "test" => {
+            (format!("is the newest backup of {name} whole and young enough?"), words(&["test", &newest]))
+        }
         _ => (format!("{job} backup of {name}"), words(&["backup", name, "--kind", job, "--no-overlap"])),
     };
-    Job { name: format!("{job}-{name}"), about, when, args }
+    if matches!(job, "check" | "test") && !has_rpo {
+        args.extend(words(&["--rpo", RPO]));
+    }
+    let fleeting = if job == "drill" { words(&["--upload-evidence"]) } else { Vec::new() };
+    Job { name: format!("{job}-{name}"), about, when, args, fleeting }
 }

@@ -1,21 +1,20 @@
 //! Where this machine remembers runs and drills, and who and where we are.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Context;
+use super::record::state_directory;
+use super::{Command, Context};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::drill::{Run, State, Who};
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::pg::EnvLookup;
+use crate::pg::ConnectOptions;
+use crate::store::naming;
 
-/// The state in `$XDG_STATE_HOME/pgcask`, by default `~/.local/state/pgcask` (XDG base directory specification).
+/// The state, where there is a folder for it.
 pub(super) fn state() -> Option<State> {
-    let env = EnvLookup::system();
-    let given = env.var("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || env.var("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    given.or_else(home).map(|folder| State::new(folder.join("pgcask")))
+    state_directory().map(State::new)
 }
 
 /// The account and the machine.
@@ -24,6 +23,37 @@ pub(super) fn this_machine() -> Who {
     Who {
         operator: whoami::username().unwrap_or_else(|_| unknown()),
         host: whoami::hostname().unwrap_or_else(|_| unknown()),
+    }
+}
+
+/// The database that an archive's name tells of: `shop/latest`, or its place in a store.
+pub(super) fn of_archive(archive: &str) -> Option<String> {
+    let store = naming::store_of(archive);
+    let key = archive.strip_prefix(&store).unwrap_or(archive).trim_start_matches('/');
+    let in_store = naming::parse(key).map(|facts| facts.database);
+    // Of a file elsewhere nothing is known by its name.
+    let named = || archive.split_once('/').filter(|(name, rest)| !name.is_empty() && !rest.contains('/'));
+    in_store.or_else(|| named().map(|(name, _)| name.to_owned()))
+}
+
+/// The database that a run is about, by the name that its backups bear, as far as the command line tells it: a run that fails
+/// before it knows more is of it, too.
+pub(super) fn subject(command: &Command, config: &Config) -> Option<String> {
+    let own = |name: &str| {
+        if config.databases().contains(&name) {
+            return Some(config.database_name(name));
+        }
+        ConnectOptions::parse(name).ok().map(|options| options.database)
+    };
+    let usual = || config.default_database().map(|name| config.database_name(&name));
+    match command {
+        Command::Backup(args) => match &args.source {
+            Some(name) => own(name),
+            None => config.env().var("PGDATABASE").filter(|name| !name.is_empty()).or_else(usual),
+        },
+        Command::Test(args) => of_archive(&args.archive).and_then(|name| own(&name)).or_else(usual),
+        Command::Drill(args) => of_archive(&args.archive).and_then(|name| own(&name)).or_else(usual),
+        _ => None,
     }
 }
 

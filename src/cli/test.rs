@@ -5,13 +5,15 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::args::{FindArgs, RPO, UnlockArgs, seconds};
+use super::args::{FindArgs, RPO, RTO, UnlockArgs, seconds};
+use super::evidence::EvidenceArgs;
 use super::printer::Printer;
 use super::progress::Progress;
+use super::state::this_machine;
 use super::{Context, keys};
 use crate::archive::Located;
-use crate::clock::Clock;
-use crate::drill::{ArchiveFacts, Check, Outcome, Quick, QuickOptions, Verdict, quick, text};
+use crate::drill::evidence::Files;
+use crate::drill::{ArchiveFacts, Check, Outcome, QuickOptions, TestOptions, Verdict, test, text};
 use crate::error::Result;
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -30,6 +32,10 @@ EXAMPLES
 
   Of one database, which is backed up once a week:
     pgcask test shop/latest --store /backups --rpo 7d
+
+FILES
+  backup-tests/results/test-TIME.json, logs/, reports/ (a page to read and to print),
+  compliance-register.jsonl and .md; with --upload-evidence beside the archive, too
 
 EXIT STATUS
   0 passed · 1 failed · 2 usage · 5 a critical check failed, or fewer than 80 % passed · 6 good, but
@@ -50,6 +56,12 @@ pub struct TestArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub unlock: UnlockArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as help text")]
+    pub evidence: EvidenceArgs,
+    /// How long a recovery may take, by the configuration: the record tells it
+    #[arg(skip)]
+    pub rto: Option<f64>,
 }
 
 /// What `--json` gives.
@@ -61,6 +73,9 @@ struct Answer<'a> {
     age_seconds: Option<f64>,
     archive: &'a ArchiveFacts,
     checks: &'a [Check],
+    files: Option<&'a Files>,
+    /// What lies beside the archive.
+    uploaded: &'a [String],
 }
 
 impl TestArgs {
@@ -69,33 +84,49 @@ impl TestArgs {
         let printer = context.printer;
         let place = self.find.place(&self.archive).await?;
         context.record.archive(&place);
-        let options = QuickOptions { rpo_seconds: self.rpo.unwrap_or(RPO), read_all: !self.no_read };
+        let options = TestOptions {
+            quick: QuickOptions { rpo_seconds: self.rpo.unwrap_or(RPO), read_all: !self.no_read },
+            rto_seconds: self.rto.unwrap_or(RTO),
+            who: this_machine(),
+        };
+        self.evidence.prepare()?;
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
         let given = |located: &Located| given_keys(&self.unlock, located);
-        let tested = quick(&place, &options, &given, Clock::System, &observer, &context.stop).await;
+        let tested = test(&place, &options, &given, &observer, &context.stop).await;
         progress.finish();
         let tested = tested?;
-        context.about.database(&tested.facts.database);
-        context.about.archive(&place, Some(tested.facts.bytes));
-        let verdict = Verdict::of(&tested.checks);
-        let Quick { checks, facts, age_seconds, .. } = &tested;
-        let stale = checks.iter().any(|check| check.check == crate::drill::AGE && check.is_failed());
+        let record = &tested.record;
+        context.about.database(&record.archive.database);
+        context.about.archive(&place, Some(record.archive.bytes));
+        let kept = self.evidence.keep(&tested).await;
+        let verdict = record.verdict;
         if printer.json {
-            let answer = Answer { verdict, stale, age_seconds: *age_seconds, archive: facts, checks };
-            printer.json(&answer)?;
-        } else {
+            let stale =
+                record.checks.iter().any(|check| check.check == crate::drill::AGE && check.is_failed());
+            printer.json(&Answer {
+                verdict,
+                stale,
+                age_seconds: record.rpo.measured_seconds,
+                archive: &record.archive,
+                checks: &record.checks,
+                files: kept.files.as_ref(),
+                uploaded: &kept.uploaded,
+            })?;
+        } else if !(verdict.failed == 0 && printer.is_quiet()) {
             printer.line(&printable(&place))?;
-            print_checks(printer, checks)?;
+            print_checks(printer, &record.checks)?;
             printer.line(&summary_line(verdict))?;
+            kept.tell(printer)?;
         }
-        Ok(if tested.is_only_stale() {
+        let exit = if record.is_only_stale() {
             Exit::Stale
         } else if verdict.passed {
             Exit::Good
         } else {
             Exit::Validation
-        })
+        };
+        kept.end(exit, context)
     }
 }
 

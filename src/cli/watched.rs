@@ -1,4 +1,5 @@
 //! What the configuration watches: its stores, what is demanded of each database, the keys that backups are sealed for.
+//! Metrics, the report, `status` and `check` look at the same.
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,9 @@ pub struct WatchArgs {
     /// For whom the configuration seals
     #[arg(skip)]
     pub recipients: Vec<String>,
+    /// The only database that is meant, by the name that its backups bear
+    #[arg(skip)]
+    pub only: Option<String>,
 }
 
 /// A configured store.
@@ -87,6 +91,21 @@ impl WatchArgs {
         Ok(())
     }
 
+    /// Leaves one database, by its configured name or its own, with the stores that it has.
+    pub(super) fn of_database(&mut self, name: &str, config: &Config) -> Result<()> {
+        let known = config.databases().contains(&name);
+        let database = if known { config.database_name(name) } else { name.to_owned() };
+        if self.stores.is_empty() {
+            let own = places(&config.settings(known.then_some(name))?, config);
+            self.watched.retain(|place, _| own.iter().any(|(one, _)| one == place));
+        }
+        for place in self.watched.values_mut() {
+            place.databases = vec![database.clone()];
+        }
+        self.only = Some(database);
+        Ok(())
+    }
+
     /// What is to be gathered; `sidecars` of so many of the newest backups of each kind.
     pub(super) fn wish(
         &self,
@@ -107,7 +126,7 @@ impl WatchArgs {
         let health = HealthOptions {
             targets: self.general.unwrap_or_else(usual),
             own: self.own.clone(),
-            database: None,
+            database: self.only.clone(),
             expected: Vec::new(),
             keys: key_facts(&self.recipients, now),
         };

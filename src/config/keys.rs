@@ -266,6 +266,13 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         EACH,
+        "evidence",
+        Form::Path,
+        "backup-tests in the working directory",
+        "Folder for log, record and report of each test and drill, and for the compliance register.",
+    ),
+    key(
+        EACH,
         "upload_evidence",
         Form::Flag,
         "false",

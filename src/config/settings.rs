@@ -67,6 +67,8 @@ pub struct Settings {
     pub rpo: Set<jiff::Span>,
     /// How long a drill counts.
     pub drill_every: Set<jiff::Span>,
+    /// Folder for what tests and drills leave.
+    pub evidence: Set<PathBuf>,
     /// Whether a drill's evidence is put beside its archive.
     pub upload_evidence: Set<bool>,
     /// Bytes a second.
@@ -116,6 +118,7 @@ impl Config {
             rto: of.span("rto")?,
             rpo: of.span("rpo")?,
             drill_every: of.span("drill_every")?,
+            evidence: of.path("evidence")?,
             upload_evidence: of.flag("upload_evidence")?,
             max_rate: of.text("max_rate")?.and_then(|text| {
                 let bytes = super::file::bytes(&text.value)?;

@@ -1,4 +1,4 @@
-//! What a drill leaves: log, record, report, an entry in the register, and its mark beside the archive.
+//! What a test or drill leaves: log, record, report, an entry in the register; a drill its mark beside the archive, too.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -7,17 +7,48 @@ use std::path::{Path, PathBuf};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::full::Drilled;
 use super::record::Record;
 use super::register::{self, Entry};
-use super::report;
+use super::timeline::Recorder;
+use super::{report, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::forecast::Rates;
 use crate::store::beside::{self, Place};
 use crate::store::list::Backup;
+use crate::store::naming::new_id;
 use crate::store::{Store, StoreError};
 
-/// The files of one drill.
+/// The folders of the files: of each kind one.
+const PARTS: [&str; 3] = ["logs", "results", "reports"];
+
+/// A test or drill that came to its end, well or not.
+#[derive(Debug)]
+pub struct Drilled {
+    /// Its record.
+    pub record: Record,
+    /// Its log.
+    pub log: String,
+}
+
+impl Drilled {
+    /// What a record and its recorder make; the checks become the end of the log.
+    pub(super) fn of(record: Record, recorder: &Recorder) -> Self {
+        for check in &record.checks {
+            recorder.note(&format!(
+                "{:?} {}: {} {}",
+                check.outcome,
+                check.check,
+                check.found,
+                check.problems.join("; ")
+            ));
+        }
+        let word = if record.verdict.passed { "passed" } else { "FAILED" };
+        recorder.note(&format!("{word}, {} of checks passed", text::percent(record.verdict.pass_rate)));
+        Self { record, log: recorder.log() }
+    }
+}
+
+/// The files of one test or drill.
 #[derive(Debug, Clone, Serialize)]
 pub struct Files {
     /// The log.
@@ -30,14 +61,14 @@ pub struct Files {
     pub register: PathBuf,
 }
 
-/// The drills of the same database and kind that a folder's register tells of, the oldest first.
+/// The tests of the same database and kind that a folder's register tells of, the oldest first.
 pub fn history(folder: &Path, entry: &Entry) -> Vec<Entry> {
     let mut history = register::read(folder);
     history.retain(|other| other.database == entry.database && other.kind == entry.kind);
     history
 }
 
-/// Puts record, log and page of a drill beside its archive, each an object of its own that is written once; gives their places.
+/// Puts record, log and page of a test or drill beside its archive, each an object of its own that is written once; gives their places.
 /// `history`: the drills so far, this one included.
 ///
 /// # Errors
@@ -61,16 +92,35 @@ pub async fn upload(drilled: &Drilled, history: &[Entry]) -> Result<Vec<String>>
 
 fn json(record: &Record) -> Result<Vec<u8>> {
     serde_json::to_vec_pretty(record)
-        .map_err(|error| Error::with_source(ErrorKind::Failed, "write the record of the drill", error))
+        .map_err(|error| Error::with_source(ErrorKind::Failed, "write the record of the test", error))
 }
 
-/// Writes the files of a drill into a folder: `logs/`, `results/`, `reports/`, and the register.
+/// Makes the folders, and sees that files can be written there: before a drill that takes hours, not after it.
 ///
 /// # Errors
-/// When one of them cannot be written.
+/// When they cannot.
+pub fn prepare(folder: &Path) -> Result<()> {
+    const HINT: &str = "--evidence DIR names another folder, --no-evidence keeps none";
+    let id = new_id()?;
+    for part in PARTS {
+        let path = folder.join(part);
+        let failed = |error| {
+            Error::with_source(ErrorKind::Failed, format!("write into {}", path.display()), error).hint(HINT)
+        };
+        std::fs::create_dir_all(&path).map_err(failed)?;
+        let probe = path.join(format!(".pgcask-{id}"));
+        std::fs::File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe)).map_err(failed)?;
+    }
+    register::prepare(folder).map_err(|error| error.hint(HINT))
+}
+
+/// Writes the files of a test or drill into a folder: `logs/`, `results/`, `reports/`, and the register.
+///
+/// # Errors
+/// When one of them cannot be written; none is left in part.
 pub fn write(folder: &Path, drilled: &Drilled) -> Result<Files> {
     let record = &drilled.record;
-    for part in ["logs", "results", "reports"] {
+    for part in PARTS {
         let path = folder.join(part);
         std::fs::create_dir_all(&path).map_err(|error| {
             Error::with_source(ErrorKind::Failed, format!("make {}", path.display()), error)
@@ -87,24 +137,34 @@ pub fn write(folder: &Path, drilled: &Drilled) -> Result<Files> {
     Ok(Files { log, results, report: page, register: folder.join(register::LINES) })
 }
 
-/// Two drills may begin in the same second.
+/// Two tests may begin in the same second: who makes the file has the name.
 fn first_free(folder: &Path, stamp: &str, bytes: &[u8]) -> Result<(String, PathBuf)> {
     let mut number = 1;
     loop {
         let name = if number == 1 { format!("test-{stamp}") } else { format!("test-{stamp}-{number}") };
         let path = folder.join(format!("{name}.json"));
-        if !path.exists() {
-            put(&path, bytes)?;
-            return Ok((name, path));
+        match put(&path, bytes) {
+            Ok(()) => return Ok((name, path)),
+            Err(error) if is_taken(&error) => number += 1,
+            Err(error) => return Err(error),
         }
-        number += 1;
     }
 }
 
+fn is_taken(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() == std::io::ErrorKind::AlreadyExists)
+}
+
+/// Writes a new file, whole or not at all.
 fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error| Error::with_source(ErrorKind::Failed, format!("write {}", path.display()), error);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
+        // Half a record would be taken for one; that the disk is full is what is told.
+        drop(std::fs::remove_file(path));
+        failed(error)
+    })
 }
 
 /// What stands beside the archive after a drill, and in the local state: enough for lists, health and forecasts.
@@ -154,13 +214,17 @@ pub async fn mark(record: &Record) -> Result<()> {
 /// Marks read at the same time.
 const READS: usize = 16;
 
-/// The marks beside these archives, the oldest first. What cannot be read of later versions is passed over.
+/// The `most` newest marks beside these archives, the oldest first: which there are is told by the names. What cannot be read
+/// of later versions is passed over.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn marks(store: &Store, backups: &[&Backup]) -> Result<Vec<Mark>> {
+pub async fn marks(store: &Store, backups: &[&Backup], most: usize) -> Result<Vec<Mark>> {
     let ends = backups.iter().flat_map(|backup| backup.later.iter().map(|end| (backup.key.as_str(), end)));
-    let reads = ends.filter(|(_, end)| beside::drill_time(end).is_some()).map(|(key, end)| async move {
+    let mut named: Vec<_> =
+        ends.filter_map(|(key, end)| Some((beside::drill_time(end)?, key, end))).collect();
+    named.sort_by_key(|(time, ..)| std::cmp::Reverse(*time));
+    let reads = named.into_iter().take(most).map(|(_, key, end)| async move {
         match beside::read(store, key, end).await {
             Ok(bytes) => Ok(serde_json::from_slice::<Mark>(&bytes).ok()),
             Err(StoreError::NotFound { .. } | StoreError::Length { .. }) => Ok(None),

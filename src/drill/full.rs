@@ -8,6 +8,7 @@ use jiff::Span;
 
 use super::check::{Check, Outcome, Verdict};
 use super::estimate::Basis;
+use super::evidence::Drilled;
 use super::quick::{Keys, Quick, QuickOptions, quick};
 use super::record::{FORMAT, ForecastFacts, Objective, Record, TableFacts, TestType, Throughput, Who, due};
 use super::target::{ServerFacts, Target, Whereto};
@@ -67,15 +68,6 @@ pub struct DrillOptions {
 /// What forecasts for a database stand on.
 pub type Bases<'a> = &'a (dyn Fn(&str) -> Basis + Send + Sync);
 
-/// A drill that came to its end, well or not.
-#[derive(Debug)]
-pub struct Drilled {
-    /// Its record.
-    pub record: Record,
-    /// Its log.
-    pub log: String,
-}
-
 /// Makes a drill. What fails is told in the record.
 ///
 /// # Errors
@@ -112,23 +104,19 @@ pub async fn drill(
         forecast = estimate.map(|estimate| estimate.facts());
         run.on_server(archive, &recorder, &shared, stop).await?;
     } else {
-        run.checks.push(Check::skipped(SERVER, true, "the archive did not pass"));
-        run.checks.push(Check::skipped(RESTORED, true, "the archive did not pass"));
+        const WHY: &str = "the archive did not pass";
+        run.checks.push(Check::skipped(SERVER, true, WHY));
+        // Nothing was restored: if no other check says that this is bad, this one does.
+        let told = run.checks.iter().any(|check| check.critical && check.is_failed());
+        run.checks.push(if told {
+            Check::skipped(RESTORED, true, WHY)
+        } else {
+            Check::failed(RESTORED, true, "nothing", vec!["the archive was not opened".to_owned()])
+        });
     }
     run.time();
     let record = run.record(tested, &recorder, forecast, Started { at: started_at, began }).await?;
-    for check in &record.checks {
-        recorder.note(&format!(
-            "{:?} {}: {} {}",
-            check.outcome,
-            check.check,
-            check.found,
-            check.problems.join("; ")
-        ));
-    }
-    let word = if record.verdict.passed { "passed" } else { "FAILED" };
-    recorder.note(&format!("{word}, {} of checks passed", text::percent(record.verdict.pass_rate)));
-    Ok(Drilled { record, log: recorder.log() })
+    Ok(Drilled::of(record, &recorder))
 }
 
 /// When a drill began.
@@ -239,11 +227,14 @@ impl Run<'_> {
                 self.restored = Some((summary.rows, summary.objects));
                 let found =
                     format!("{} rows, {} objects", text::count(summary.rows), text::count(summary.objects));
-                self.checks.push(Check::passed(
-                    RESTORED,
-                    true,
-                    format!("{found}, {}", text::seconds(seconds)),
-                ));
+                let found = format!("{found}, {}", text::seconds(seconds));
+                self.checks.push(if summary.rows == 0 && is_empty(archive).await? {
+                    let problem =
+                        "the backup has no table: nothing is proven, and is it of the right database?";
+                    Check::failed(RESTORED, true, found, vec![problem.to_owned()])
+                } else {
+                    Check::passed(RESTORED, true, found)
+                });
                 self.checks.extend(summary.checks.iter().map(Check::of_restore));
                 if let Some(report) = &summary.erasure {
                     let (named, deleted) = (text::count(report.rows_named), text::count(report.rows_deleted));
@@ -258,9 +249,12 @@ impl Run<'_> {
                 // The restore ended at the first that failed; here all of them are wanted.
                 options.create = false;
                 match Box::pin(restore::validate(&options, archive, observer, stop)).await {
-                    Ok(checks) => self.checks.extend(checks.iter().map(Check::of_restore)),
+                    Ok(checks) if checks.iter().any(|check| check.outcome == restore::Outcome::Failed) => {
+                        self.checks.extend(checks.iter().map(Check::of_restore));
+                    }
                     Err(again) if stop.is_requested() => return Err(again),
-                    Err(_) => self.checks.push(Check::error("validated", true, &error)),
+                    // What failed once does not pass because it is not found again.
+                    _ => self.checks.push(Check::error("validated", true, &error)),
                 }
             }
             Err(error) => self.checks.push(Check::error(RESTORED, true, &error)),
@@ -410,6 +404,11 @@ pub(super) fn restore_options(
         stop_after: None,
         max_rate: None,
     }
+}
+
+/// Whether nothing is in the backup whose content a drill could prove.
+async fn is_empty(archive: &OpenArchive) -> Result<bool> {
+    Ok(archive.manifest().await?.streams.is_empty())
 }
 
 /// The largest tables of those that were restored.

@@ -7,19 +7,20 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::{Span, Timestamp};
 use serde::Serialize;
 
-use super::evidence::{Mark, last_mark};
+use super::evidence::{Mark, marks};
+use super::quick::is_ahead;
 use super::record::{TestType, due};
 use super::state::Run;
 use super::text;
-use crate::error::{Error, Result};
-use crate::store::list::{Backup, Filter, Listing, list};
+use crate::error::Result;
+use crate::store::Store;
+use crate::store::list::{Backup, Listing};
 use crate::store::naming::Kind;
 use crate::store::room::Room;
-use crate::store::{Location, Store, room};
 
-/// So many of a database's backups are looked at for the mark of a drill. A drill leaves its mark beside the archive that it
-/// restored; with daily backups and drills each quarter it is among these.
-const MARKED: usize = 200;
+/// So many of the newest marks of drills are looked at. Those of samples stand among those of the whole; with a drill of
+/// samples each day these are of more than a quarter.
+const MARKED: usize = 120;
 
 /// Earlier backups that say which size is usual.
 const HISTORY: usize = 10;
@@ -32,7 +33,7 @@ const SCARCE: u64 = 10;
 /// So many days before a key expires there is a warning.
 const KEY_DAYS: i64 = 30;
 
-/// Marks read at the same time.
+/// Databases looked at at the same time.
 const READS: usize = 16;
 
 /// What is demanded of a database.
@@ -96,7 +97,7 @@ pub enum Level {
 pub struct Problem {
     /// How bad it is.
     pub level: Level,
-    /// What kind of thing: `backup`, `drill`, `size`, `run`, `room`, `key`.
+    /// What kind of thing: `backup`, `clock`, `drill`, `size`, `run`, `room`, `key`, `store`.
     pub about: &'static str,
     /// A sentence.
     pub message: String,
@@ -152,23 +153,6 @@ pub struct Health {
     pub keys: Vec<KeyFacts>,
     /// What is not as it should be with the store, or with a key.
     pub problems: Vec<Problem>,
-}
-
-/// Looks at a store. `runs` are what this machine remembers.
-///
-/// # Errors
-/// When the store does not answer.
-pub async fn health(
-    location: &Location,
-    options: &HealthOptions,
-    runs: &[Run],
-    now: Timestamp,
-) -> Result<Health> {
-    let store = location.open_existing()?;
-    let filter = Filter { database: options.database.clone(), ..Filter::default() };
-    let listing = list(&store, &filter).await?;
-    let room = room::of(location).map_err(Error::from)?;
-    judge(&store, &listing, room, options, runs, now).await
 }
 
 /// The backups of each database, the newest first. `expected` are there even without one.
@@ -264,8 +248,11 @@ async fn look(
 ) -> Result<DatabaseHealth> {
     let mut problems = Vec::new();
     let targets = options.of(database);
-    let newest = backups.iter().copied().find(|backup| backup.facts.kind != Kind::PreRestore);
-    let age_seconds = newest.map(|backup| now.duration_since(backup.facts.taken).as_secs_f64());
+    let of_plan = || backups.iter().copied().filter(|backup| backup.facts.kind != Kind::PreRestore);
+    // One from the future would be young for ever, whatever became of those that are due.
+    let newest = of_plan().find(|backup| !is_ahead(backup.facts.taken, now));
+    problems.extend(from_the_future(of_plan().find(|backup| is_ahead(backup.facts.taken, now))));
+    let age_seconds = newest.map(|backup| now.duration_since(backup.facts.taken).as_secs_f64().max(0.0));
     match age_seconds {
         None => problems.push(problem(Level::Critical, "backup", "there is no backup".to_owned())),
         Some(age) if age > targets.rpo_seconds => {
@@ -280,9 +267,12 @@ async fn look(
     }
     problems.extend(newest.and_then(|newest| unusual(newest, &backups)));
     problems.extend(failed_run(database, newest, runs));
-    let mark = last_drill(store, &backups).await?;
-    let due_at = mark.as_ref().map(|mark| due(mark.entry.at, targets.drill_every));
-    problems.extend(drill_problem(mark.as_ref(), due_at, now));
+    let mut marks = marks(store, &backups, MARKED).await?;
+    marks.retain(|mark| !is_ahead(mark.entry.at, now));
+    let mark = marks.iter().rfind(|mark| mark.entry.kind == TestType::Full);
+    let due_at = mark.map(|mark| due(mark.entry.at, targets.drill_every));
+    problems.extend(drill_problem(mark, due_at, now));
+    problems.extend(sample_problem(&marks, mark));
     Ok(DatabaseHealth {
         level: problems.iter().map(|problem| problem.level).max().unwrap_or(Level::Ok),
         newest_at: newest.map(|backup| backup.facts.taken),
@@ -292,9 +282,9 @@ async fn look(
         newest_bytes: newest.map(|backup| backup.bytes),
         backups: u64::try_from(backups.len()).unwrap_or(u64::MAX),
         bytes: backups.iter().map(|backup| backup.bytes).sum(),
-        drilled_at: mark.as_ref().map(|mark| mark.entry.at),
-        drill_passed: mark.as_ref().map(|mark| mark.entry.is_passed()),
-        drill_seconds: mark.as_ref().and_then(|mark| mark.entry.rto_measured_seconds),
+        drilled_at: mark.map(|mark| mark.entry.at),
+        drill_passed: mark.map(|mark| mark.entry.is_passed()),
+        drill_seconds: mark.and_then(|mark| mark.entry.rto_measured_seconds),
         drill_due: due_at,
         database: database.to_owned(),
         problems,
@@ -333,16 +323,27 @@ fn failed_run(database: &str, newest: Option<&Backup>, runs: &[Run]) -> Option<P
     Some(problem(Level::Warning, "run", format!("the last backup, at {at}, failed: {why}")))
 }
 
-/// The mark of the last full drill.
-async fn last_drill(store: &Store, backups: &[&Backup]) -> Result<Option<Mark>> {
-    let marked = backups.iter().take(MARKED).filter(|backup| !backup.later.is_empty());
-    let marks: Vec<Option<Mark>> =
-        stream::iter(marked.map(|backup| last_mark(store, &backup.key, &backup.later)))
-            .buffered(READS)
-            .try_collect()
-            .await?;
-    let full = marks.into_iter().flatten().filter(|mark| mark.entry.kind == TestType::Full);
-    Ok(full.max_by_key(|mark| mark.entry.at))
+/// A backup whose time is yet to come.
+fn from_the_future(backup: Option<&Backup>) -> Option<Problem> {
+    let Backup { facts, .. } = backup?;
+    let message = format!(
+        "the backup {} bears the time {}, which is yet to come on this machine: a clock is wrong, and it is not counted",
+        facts.id, facts.taken
+    );
+    Some(problem(Level::Warning, "clock", message))
+}
+
+/// The newest drill of some tables, where it failed and no drill of the whole came after it.
+fn sample_problem(marks: &[Mark], full: Option<&Mark>) -> Option<Problem> {
+    let last = marks.iter().rfind(|mark| mark.entry.kind == TestType::Tables)?;
+    let newer = full.is_none_or(|full| full.entry.at < last.entry.at);
+    let failed = newer && !last.entry.is_passed();
+    failed.then(|| failed_drill("the last drill of some tables", last))
+}
+
+fn failed_drill(which: &str, mark: &Mark) -> Problem {
+    let (day, issues) = (mark.entry.at.strftime("%Y-%m-%d"), mark.entry.issues.join("; "));
+    problem(Level::Critical, "drill", format!("{which}, on {day}, failed: {issues}"))
 }
 
 fn drill_problem(mark: Option<&Mark>, due_at: Option<Timestamp>, now: Timestamp) -> Option<Problem> {
@@ -353,15 +354,10 @@ fn drill_problem(mark: Option<&Mark>, due_at: Option<Timestamp>, now: Timestamp)
             "it was never restored on trial: `pgcask drill` does that".to_owned(),
         ));
     };
-    let day = mark.entry.at.strftime("%Y-%m-%d");
     if !mark.entry.is_passed() {
-        let issues = mark.entry.issues.join("; ");
-        return Some(problem(
-            Level::Critical,
-            "drill",
-            format!("the last drill, on {day}, failed: {issues}"),
-        ));
+        return Some(failed_drill("the last drill", mark));
     }
+    let day = mark.entry.at.strftime("%Y-%m-%d");
     let overdue = due_at.is_some_and(|due| due < now);
     overdue.then(|| {
         problem(Level::Warning, "drill", format!("the last drill was on {day}: the next is overdue"))

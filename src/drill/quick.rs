@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::check::{Check, chain};
@@ -83,7 +83,7 @@ pub struct ArchiveFacts {
 
 /// What a quick test found.
 #[derive(Debug)]
-pub struct Quick {
+pub(super) struct Quick {
     /// The table.
     pub checks: Vec<Check>,
     /// The archive.
@@ -96,19 +96,11 @@ pub struct Quick {
     pub opening_seconds: f64,
 }
 
-impl Quick {
-    /// Whether the only thing wrong is the archive's age.
-    pub fn is_only_stale(&self) -> bool {
-        let mut failed = self.checks.iter().filter(|check| check.is_failed()).peekable();
-        failed.peek().is_some() && failed.all(|check| check.check == AGE)
-    }
-}
-
 /// Tests an archive by its path or URL.
 ///
 /// # Errors
 /// When the store does not answer, or a stop is asked for. What is wrong with the archive is told in the table.
-pub async fn quick(
+pub(super) async fn quick(
     place: &str,
     options: &QuickOptions,
     keys: Keys<'_>,
@@ -257,8 +249,12 @@ impl Test {
             }
         };
         if !found.located().header.encrypted {
-            self.archive = found.unlock(&[]).await.ok();
-            return self.checks.push(Check::noted(NAME, true, "not needed", "the archive is not encrypted"));
+            self.checks.push(Check::noted(NAME, true, "not needed", "the archive is not encrypted"));
+            match found.unlock(&[]).await {
+                Ok(archive) => self.archive = Some(archive),
+                Err(error) => self.checks.push(Check::error("opens", true, &error)),
+            }
+            return;
         }
         let opened = match keys(found.located()) {
             Ok(Some(identities)) => found.unlock(&identities).await.map(Some),
@@ -373,8 +369,15 @@ impl Test {
             self.checks.push(Check::skipped(AGE, false, "it is not known when it was taken"));
             return;
         };
-        let seconds = clock.now().duration_since(taken).as_secs_f64();
-        self.age_seconds = Some(seconds);
+        let now = clock.now();
+        let seconds = now.duration_since(taken).as_secs_f64();
+        self.age_seconds = Some(seconds.max(0.0));
+        if is_ahead(taken, now) {
+            let problem =
+                format!("it bears the time {taken}, which is yet to come on this machine: a clock is wrong");
+            self.checks.push(Check::failed(AGE, false, "not known", vec![problem]));
+            return;
+        }
         let (age, rpo) = (text::seconds(seconds), text::seconds(options.rpo_seconds));
         self.checks.push(if seconds <= options.rpo_seconds {
             Check::passed(AGE, false, format!("{age} of {rpo}"))
@@ -398,6 +401,14 @@ impl Test {
         let damaged = checks.iter().any(|check| check.critical && check.is_failed());
         Quick { checks, facts, age_seconds, opening_seconds, archive: archive.filter(|_| !damaged) }
     }
+}
+
+/// Clocks of two machines may differ by so much before what is told by them is doubted.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
+
+/// Whether a moment that should have passed is yet to come: what is reckoned from it means nothing.
+pub(super) fn is_ahead(moment: Timestamp, now: Timestamp) -> bool {
+    moment.duration_since(now) > CLOCKS
 }
 
 /// What the sidecar says of an archive whose place and length are known.

@@ -1,11 +1,11 @@
-//! What a drill leaves as its record: `docs/drills.md` describes the form, `docs/schemas/drill.json` is its schema.
+//! What a test or drill leaves as its record: `docs/drills.md` describes the form, `docs/schemas/drill.json` is its schema.
 
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::check::{Check, Verdict};
-use super::quick::ArchiveFacts;
+use super::quick::{AGE, ArchiveFacts};
 use super::target::ServerFacts;
 use super::timeline::{Phase, Step};
 use crate::plan::forecast::Rates;
@@ -169,6 +169,12 @@ impl Record {
                 None => format!("{}: {}", check.check, check.found),
             })
             .collect()
+    }
+
+    /// Whether the only thing wrong is the archive's age.
+    pub fn is_only_stale(&self) -> bool {
+        let mut failed = self.checks.iter().filter(|check| check.is_failed()).peekable();
+        failed.peek().is_some() && failed.all(|check| check.check == AGE)
     }
 
     /// `20261125T010203Z`: names files.

@@ -1,15 +1,15 @@
 //! The compliance register: one line a test, never changed; and the same as a table to read.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, TestType, Who};
-use super::text;
+use super::{lines, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::quote::printable;
+use crate::store::naming::new_id;
 
 /// The file of lines.
 pub(super) const LINES: &str = "compliance-register.jsonl";
@@ -84,20 +84,35 @@ pub(super) fn read(folder: &Path) -> Vec<Entry> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
+fn failed(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    let doing = format!("write {}", path.display());
+    move |error| Error::with_source(ErrorKind::Failed, doing.clone(), error)
+}
+
+/// Sees that entries can be added, before there is one.
+///
+/// # Errors
+/// When they cannot.
+pub(super) fn prepare(folder: &Path) -> Result<()> {
+    let path = folder.join(LINES);
+    lines::open(&path).map(drop).map_err(failed(&path))
+}
+
 /// Adds an entry, and writes the table anew.
 ///
 /// # Errors
 /// When the files cannot be written.
 pub(super) fn add(folder: &Path, entry: &Entry) -> Result<()> {
     let path = folder.join(LINES);
-    let failed = |error| Error::with_source(ErrorKind::Failed, format!("write {}", path.display()), error);
-    let mut line = serde_json::to_string(entry)
-        .map_err(|error| Error::with_source(ErrorKind::Failed, "write the register's entry", error))?;
-    line.push('\n');
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-    file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    let (table, new) = (folder.join(TABLE), folder.join(format!("{TABLE}.new")));
-    std::fs::write(&new, markdown(&read(folder))).and_then(|()| std::fs::rename(&new, &table)).map_err(failed)
+    // Kept until the table is there: of two tests that end together, the table of the later one has both lines.
+    let _lines = lines::add(&path, entry).map_err(failed(&path))?;
+    let (table, new) = (folder.join(TABLE), folder.join(format!(".{TABLE}.{}", new_id()?)));
+    let written = std::fs::write(&new, markdown(&read(folder))).and_then(|()| std::fs::rename(&new, &table));
+    written.map_err(|error| {
+        // It may not even have been made; the first failure is the one to be told.
+        drop(std::fs::remove_file(&new));
+        failed(&table)(error)
+    })
 }
 
 /// The table, the newest first.
@@ -107,6 +122,7 @@ fn markdown(entries: &[Entry]) -> String {
                    | date (UTC) | test | database | result | recovery time | target | issues | next due |\n\
                    |---|---|---|---|---|---|---|---|\n"
         .to_owned();
+    let none = || "–".to_owned();
     for entry in entries.iter().rev() {
         let issues = if entry.issues.is_empty() { "none".to_owned() } else { entry.issues.join("; ") };
         out.push_str(&format!(
@@ -115,8 +131,8 @@ fn markdown(entries: &[Entry]) -> String {
             entry.kind.words(),
             cell(&entry.database),
             entry.result,
-            entry.rto_measured_seconds.map_or_else(|| "–".to_owned(), text::seconds),
-            text::seconds(entry.rto_target_seconds),
+            entry.rto_measured_seconds.map_or_else(none, text::seconds),
+            if entry.kind == TestType::Quick { none() } else { text::seconds(entry.rto_target_seconds) },
             cell(&issues),
             entry.next_due.strftime("%Y-%m-%d"),
         ));

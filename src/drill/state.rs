@@ -1,7 +1,6 @@
 //! What this machine remembers: every run, and the marks of its drills, from which forecasts are made. In a folder of its
 //! own (`$XDG_STATE_HOME/pgcask`); nothing depends on it being there.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Mark;
+use super::lines;
 
 const RUNS: &str = "history.jsonl";
 const DRILLS: &str = "drills.jsonl";
@@ -88,10 +88,7 @@ impl State {
         std::fs::create_dir_all(&self.folder)?;
         let path = self.folder.join(file);
         shorten(&path)?;
-        let mut line = serde_json::to_string(value)?;
-        line.push('\n');
-        // One write: lines of two runs at the same time do not mix.
-        std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(line.as_bytes())
+        lines::add(&path, value).map(drop)
     }
 
     fn read<T: DeserializeOwned>(&self, file: &str) -> Vec<T> {

@@ -25,8 +25,7 @@ use crate::store::{Location, Store, StoreError, room};
 /// Sidecars read at the same time.
 const READS: usize = 32;
 
-/// Of so many of a database's newest backups the marks of drills are read: with daily backups and drills each quarter, those
-/// of more than a year.
+/// So many of the newest marks of a database's drills are read: with a drill each day, those of more than a year.
 const MARKED: usize = 500;
 
 /// A store that is looked at.
@@ -155,7 +154,7 @@ pub async fn gather(wish: &Wish, runs: &[Run], now: Timestamp) -> Estate {
             Ok(state) => state,
             Err(error) => StoreState {
                 store: watched.name.clone(),
-                unreachable: Some(error.to_string()),
+                unreachable: Some(error.in_one_line()),
                 health: None,
                 databases: Vec::new(),
                 runs: Vec::new(),
@@ -232,7 +231,7 @@ async fn database(
             .await?;
     let newest = |kind: Kind| backups.iter().copied().find(|backup| backup.facts.kind == kind);
     let usual = |kind| Some((kind, usual_bytes(newest(kind)?, backups)?));
-    let drills = marks(sidecars.store, backups.get(..MARKED.min(backups.len())).unwrap_or_default()).await?;
+    let drills = marks(sidecars.store, backups, MARKED).await?;
     let mut database = DatabaseState {
         database: health.database.clone(),
         targets,

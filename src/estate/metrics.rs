@@ -283,6 +283,10 @@ fn of_runs(out: &mut Exposition, runs: &[Run]) {
             .entry((run.command.as_str(), run.database.as_deref().unwrap_or_default()))
             .or_insert((run, None));
         *slot = (run, good.or(slot.1));
+        // One that failed before its database was known is over when the same works again: no run would ever take its place.
+        if good.is_some() && run.database.is_some() {
+            last.remove(&(run.command.as_str(), ""));
+        }
     }
     for ((command, database), (run, good)) in last {
         let labels = [("operation", command), ("database", database)];
@@ -315,6 +319,33 @@ fn length(count: usize) -> f64 {
 mod tests {
     use super::*;
 
+    fn run(second: i64, exit_code: u8, database: Option<&str>) -> Run {
+        Run {
+            at: Timestamp::from_second(second).unwrap(),
+            command: "backup".to_owned(),
+            exit_code,
+            seconds: 1.5,
+            database: database.map(str::to_owned),
+            archive: None,
+            bytes: None,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_failure_of_which_the_database_is_not_known_ends_with_the_next_success() {
+        let text = |runs: &[Run]| {
+            let mut out = Exposition::default();
+            of_runs(&mut out, runs);
+            out.text()
+        };
+        let failed = "pgcask_run_last_success{database=\"\",operation=\"backup\"} 0\n";
+        assert!(text(&[run(100, 8, None)]).contains(failed));
+        assert!(text(&[run(100, 8, None), run(200, 7, Some("shop"))]).contains(failed));
+        assert!(!text(&[run(100, 8, None), run(200, 0, Some("shop"))]).contains(failed));
+        assert!(text(&[run(100, 0, Some("shop")), run(200, 8, None)]).contains(failed));
+    }
+
     #[test]
     fn labels_hold_any_name() {
         let mut out = Exposition::default();
@@ -326,16 +357,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_keeps_the_moment_of_the_last_good_one() {
-        let run = |second, exit_code| Run {
-            at: Timestamp::from_second(second).unwrap(),
-            command: "backup".to_owned(),
-            exit_code,
-            seconds: 1.5,
-            database: Some("shop".to_owned()),
-            archive: None,
-            bytes: None,
-            error: None,
-        };
+        let run = |second, exit_code| run(second, exit_code, Some("shop"));
         let mut out = Exposition::default();
         of_runs(&mut out, &[run(100, 0), run(200, 7)]);
         let text = out.text();

@@ -5,10 +5,12 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use xtask::user::RunAs;
 
 use crate::harness::cli::{Run, backup, folder, pgcask, run};
+use crate::harness::output;
 use crate::harness::place::Place;
-use crate::harness::postgres::{Server, every_version, newest, versions};
+use crate::harness::postgres::{Build, Options, Server, every_version, newest, versions};
 use crate::harness::s3::S3Server;
 use crate::swap::proven_versions;
 
@@ -284,4 +286,110 @@ fn a_stores_rights_and_protection_are_tried_out() {
     let gone = folder();
     let missing = gone.path().join("none").display().to_string();
     find(&doctor(&url, &[&missing]).expect(1), &[("critical store", "none")]);
+}
+
+/// Makes the server's next transaction one that is far ahead, as years of writes without VACUUM would: the counter is set, and
+/// its segment of the commit log made, as `pg_resetwal` demands.
+fn far_ahead(server: &Server, segment: u64) {
+    const TRANSACTIONS_OF_A_SEGMENT: u64 = 1 << 20;
+    const BYTES_OF_A_SEGMENT: usize = 256 << 10;
+    server.stop();
+    let log = server.data().join(format!("pg_xact/{segment:04X}"));
+    std::fs::write(&log, vec![0; BYTES_OF_A_SEGMENT]).unwrap();
+    let mut reset = server.client("pg_resetwal", "postgres");
+    reset.args(["-x", &(segment * TRANSACTIONS_OF_A_SEGMENT).to_string()]).arg(server.data());
+    if let Some(user) = RunAs::detect().unwrap() {
+        user.own(&log).unwrap();
+        user.apply(&mut reset);
+    }
+    output(reset.current_dir("/"));
+    server.launch();
+}
+
+#[test]
+fn a_server_that_runs_out_of_transaction_numbers_is_told_in_time() {
+    // The program that sets the counter is of this version.
+    if !versions().contains(&18) {
+        return;
+    }
+    // Else the server mends it by itself, at once.
+    let server = Server::private(18, &["autovacuum=off", "autovacuum_freeze_max_age=2000000000"]);
+    find(&doctor(&server.url("postgres"), &[]).expect(0), &[("ok wraparound", "transactions are")]);
+    for (segment, level, code) in [(1000, "warning", 0), (1700, "critical", 1)] {
+        far_ahead(&server, segment);
+        let told = doctor(&server.url("postgres"), &[]).expect(code);
+        find(&told, &[(&format!("{level} wraparound"), "back, in ")]);
+        find(&told, &[(&format!("{level} wraparound"), "→ VACUUM (FREEZE)")]);
+    }
+    // The remedy is one.
+    for database in ["postgres", "template1", "template0"] {
+        server.sql("postgres", "UPDATE pg_database SET datallowconn = true");
+        server.sql(database, "VACUUM (FREEZE)");
+    }
+    find(&doctor(&server.url("postgres"), &[]).expect(0), &[("ok wraparound", "transactions are")]);
+}
+
+#[test]
+fn a_table_of_locks_that_is_too_small_or_full_is_told() {
+    let options = Options { tcp: true, ..Options::default() };
+    let options = options.set("max_locks_per_transaction", "10").set("max_connections", "20");
+    let server = Server::with(Build::Major(newest()), options);
+    let tables = |from: u32, to: u32| {
+        let sql = format!(
+            "DO $$BEGIN FOR i IN {from}..{to} LOOP EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY)', i);
+             IF i % 20 = 0 THEN COMMIT; END IF; END LOOP; END$$"
+        );
+        server.sql("postgres", &sql);
+    };
+    let asked = || doctor(&server.url("postgres"), &["--jobs", "2"]).expect(0);
+    tables(1, 230);
+    find(&asked(), &[("ok locks", "room for a lock on each of 230 tables")]);
+    // Somebody holds what is left.
+    let lock = "BEGIN; DO $$BEGIN FOR i IN 1..230 LOOP EXECUTE format('LOCK TABLE t%s IN SHARE MODE', i); \
+                END LOOP; END$$;";
+    let mut open = holding(&server, "postgres", lock);
+    let held = "SELECT count(*) >= 230 FROM pg_locks WHERE mode = 'ShareLock' AND granted AND NOT fastpath";
+    wait_for(&server, "postgres", held);
+    let full = asked();
+    find(&full, &[("warning locks", "max_locks_per_transaction is 10")]);
+    find(&full, &[("warning locks", "→ ALTER SYSTEM SET max_locks_per_transaction = 20 or more")]);
+    drop(open.stdin.take());
+    open.wait().unwrap();
+    find(&asked(), &[("ok locks", "")]);
+    // More tables than fit.
+    tables(231, 700);
+    find(&asked(), &[("warning locks", "one for each table")]);
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_told_by_how_much() {
+    // The server's clock as its sessions read it: the machine's own cannot be set.
+    let server = Server::private(newest(), &["allow_system_table_mods=on"]);
+    let shift = |by: &str| {
+        server.sql(
+            "postgres",
+            &format!(
+                "ALTER FUNCTION pg_catalog.clock_timestamp() RENAME TO true_clock_timestamp;
+                 CREATE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
+                     $$SELECT pg_catalog.true_clock_timestamp() + interval '{by}'$$"
+            ),
+        );
+        let told = doctor(&server.url("postgres"), &[]);
+        server.sql(
+            "postgres",
+            "DROP FUNCTION pg_catalog.clock_timestamp();
+             ALTER FUNCTION pg_catalog.true_clock_timestamp() RENAME TO clock_timestamp",
+        );
+        told
+    };
+    find(&shift("1 s").expect(0), &[("ok clock", "agree")]);
+    find(
+        &shift("-2 min").expect(0),
+        &[("warning clock", "s behind of this machine's → set the clocks right")],
+    );
+    find(
+        &shift("1 hour").expect(1),
+        &[("critical clock", "s ahead of this machine's → set the clocks right")],
+    );
+    find(&doctor(&server.url("postgres"), &[]).expect(0), &[("ok clock", "agree")]);
 }

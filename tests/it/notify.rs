@@ -281,3 +281,38 @@ fn what_check_finds_is_told_once() {
     let error = told[0]["payload"]["custom_details"]["error"].as_str().unwrap();
     assert!(error.starts_with("PGCASK CRITICAL"), "{error}");
 }
+
+#[test]
+fn what_check_finds_anew_is_told_at_once() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let db = server.create_db();
+    let http = HttpReceiver::start(|_, _| 202);
+    let toml = format!(
+        "{}[notify.oncall]\ntype = \"pagerduty\"\nrouting_key = \"k\"\nurl = \"{}\"\n",
+        databases(server, &db),
+        http.url("/oncall")
+    );
+    with(folder.path(), &toml, &["backup", "shop"]).expect(0);
+    http.clear();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let check = |more: &[&str], code: i32, told: usize| {
+        with(folder.path(), &toml, &[&["check", "shop"], more].concat()).expect(code);
+        assert_eq!(http.at("/oncall").len(), told, "{more:?} {:?}", http.at("/oncall"));
+    };
+    // Never restored on trial, which is a warning; then the backup is too old as well.
+    check(&[], 1, 1);
+    check(&[], 1, 1);
+    check(&["--rpo", "1s"], 2, 2);
+    check(&["--rpo", "1s"], 2, 2);
+    // What was mended, and comes back, is news.
+    check(&[], 1, 2);
+    check(&["--rpo", "1s"], 2, 3);
+    // What keeps it from looking is told with its reason.
+    with(folder.path(), &toml, &["check", "shop", "--store", "gone"]).expect(3);
+    let last = http.at("/oncall").last().unwrap().json();
+    let error = last["payload"]["custom_details"]["error"].as_str().unwrap();
+    assert!(error.starts_with("PGCASK UNKNOWN - ") && error.contains("gone"), "{error}");
+    // All databases at once have an incident of their own.
+    with(folder.path(), &toml, &["check"]).expect(2);
+    assert_eq!(http.at("/oncall").last().unwrap().json()["dedup_key"], "pgcask/all databases/check");
+}

@@ -55,12 +55,33 @@ fn a_crontab_has_a_line_for_each_database_and_job() {
 }
 
 #[test]
+fn what_is_configured_holds_for_scheduled_runs() {
+    let folder = folder();
+    let age = |toml: &str| {
+        std::fs::write(folder.path().join("pgcask.toml"), format!("{TOML}{toml}")).unwrap();
+        let text = run(pgcask(["schedule", "print", "cron"]).current_dir(folder.path())).expect(0).stdout;
+        text.matches(" --rpo 28h").count()
+    };
+    // A day, and the time that a backup takes: for `test` and `check` of both databases.
+    assert_eq!(age(""), 4);
+    assert_eq!(age("[databases.weekly]\nurl = \"postgres://h/x\"\nrpo = \"8d\"\n"), 4);
+}
+
+#[test]
 fn units_of_systemd_are_valid() {
     let folder = folder();
     let units = folder.path().join("units");
     std::fs::create_dir(&units).unwrap();
     let program = env!("CARGO_BIN_EXE_pgcask");
-    print(folder.path(), &["systemd", "--program", program, "--output", units.to_str().unwrap()]);
+    // In a folder whose name has all that means something to systemd.
+    let odd = folder.path().join("pg cask 100% $HOME");
+    std::fs::create_dir(&odd).unwrap();
+    let odd = odd.join("pgcask");
+    std::os::unix::fs::symlink(program, &odd).unwrap();
+    print(
+        folder.path(),
+        &["systemd", "--program", odd.to_str().unwrap(), "--output", units.to_str().unwrap()],
+    );
     let mut files: Vec<_> = std::fs::read_dir(&units).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert_eq!(files.len(), 24, "{files:?}");
@@ -74,6 +95,13 @@ fn units_of_systemd_are_valid() {
         let next = Command::new("systemd-analyze").args(["calendar", event]).output().unwrap();
         assert!(next.status.success(), "{event}: {}", String::from_utf8_lossy(&next.stderr));
     }
+    // Tests and drills leave their evidence where it stays.
+    let drill = std::fs::read_to_string(units.join("pgcask-drill-shop.service")).unwrap();
+    assert!(drill.contains("\nStateDirectory=pgcask\nWorkingDirectory=/var/lib/pgcask\n"), "{drill}");
+    // It runs no program with a quote in its path.
+    let mut quoted = pgcask(["schedule", "print", "systemd", "--program", "/opt/bob's/pgcask"]);
+    let refused = run(quoted.current_dir(folder.path())).expect(2);
+    assert!(refused.stderr.contains("systemd runs no program with a quote"), "{}", refused.stderr);
     // What is there is not overwritten.
     let mut again = pgcask(["schedule", "print", "systemd", "--output", units.to_str().unwrap()]);
     run(again.current_dir(folder.path())).expect(1);
@@ -121,6 +149,8 @@ fn a_workflow_of_github_actions_runs_each_job_at_its_time() {
     assert_eq!(text.matches("    - cron: ").count(), 6, "{text}");
     let steps = text.matches("        run: \"./pgcask ").count();
     assert_eq!(steps, 12, "{text}");
+    // Its disk is gone after the run: what a drill leaves goes beside the archive.
+    assert_eq!(text.matches(" --upload-evidence\"").count(), 2, "{text}");
     assert!(
         text.contains(
             "if: \"!cancelled() && (github.event.schedule == '5 2 * * *' || inputs.job == 'daily-shop')\""
@@ -176,6 +206,8 @@ fn cron_jobs_of_kubernetes_are_of_their_form() {
         assert_eq!((&spec["concurrencyPolicy"], &spec["timeZone"]), (&"Forbid".into(), &"Etc/UTC".into()));
         let container = &spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], "registry.example/pgcask:1");
+        // The only folder that may be written to; tests write into where they are.
+        assert_eq!(container["workingDir"], "/tmp");
         let args: Vec<&str> =
             container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
         is_taken(folder.path(), &args);

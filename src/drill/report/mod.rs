@@ -1,16 +1,16 @@
-//! The report of a drill as one HTML page: no script, nothing loaded from elsewhere; light and dark, on paper, on a narrow
+//! The report of a test or drill as one HTML page: no script, nothing loaded from elsewhere; light and dark, on paper, on a narrow
 //! screen.
 
 mod charts;
 
 use super::check::{Check, Outcome};
-use super::record::{Objective, Record};
+use super::record::{Objective, Record, TestType};
 use super::register::Entry;
 use super::text;
 use crate::page::document;
 use crate::page::html::{Align, escape, items, table};
 
-/// Writes the page. `history` are the drills of the same database so far, this one included, the oldest first.
+/// Writes the page. `history` are the tests of the same database and kind so far, this one included, the oldest first.
 pub fn page(record: &Record, history: &[Entry]) -> String {
     let title = format!("{} of {}, {}", capital(record.kind.words()), record.archive.database, day(record));
     let mut out = String::new();
@@ -19,7 +19,7 @@ pub fn page(record: &Record, history: &[Entry]) -> String {
     out.push_str(&checks(record));
     out.push_str(&recovery(record));
     out.push_str(&tables(record));
-    out.push_str(&past(history));
+    out.push_str(&past(record, history));
     out.push_str(&facts(record));
     let footer = format!(
         "Written by {} on {} by {} at {}.",
@@ -51,24 +51,28 @@ fn head(record: &Record) -> String {
         objective.measured_seconds.map_or_else(|| "not measured".to_owned(), text::seconds)
     };
     let good = verdict.made - verdict.failed;
-    let cards = [
-        card(
-            &format!("{good} of {}", verdict.made),
-            &format!("checks passed ({})", text::percent(verdict.pass_rate)),
-        ),
-        card(
-            &measured(record.rto),
-            &format!("recovery time; target {}", text::seconds(record.rto.target_seconds)),
-        ),
-        card(
-            &measured(record.rpo),
-            &format!("age of the backup; target {}", text::seconds(record.rpo.target_seconds)),
-        ),
-        card(&text::count(record.throughput.rows), "rows restored"),
-        card(&record.next_due.strftime("%Y-%m-%d").to_string(), "next one due"),
-    ];
+    let restores = record.kind != TestType::Quick;
+    let mut cards = vec![card(
+        &format!("{good} of {}", verdict.made),
+        &format!("checks passed ({})", text::percent(verdict.pass_rate)),
+    )];
+    if restores {
+        let target = format!("recovery time; target {}", text::seconds(record.rto.target_seconds));
+        cards.push(card(&measured(record.rto), &target));
+    }
+    cards.push(card(
+        &measured(record.rpo),
+        &format!("age of the backup; target {}", text::seconds(record.rpo.target_seconds)),
+    ));
+    cards.push(if restores {
+        card(&text::count(record.throughput.rows), "rows restored")
+    } else {
+        card(&text::count(record.archive.rows), "rows in it; restored by drills alone")
+    });
+    cards.push(card(&record.next_due.strftime("%Y-%m-%d").to_string(), "next one due"));
+    let what = if restores { "Backup restore test" } else { "Backup test" };
     format!(
-        "<p class=\"dim\">Backup restore test · {}</p><h1>{} of {}</h1><p><span class=\"verdict {class}\">{word}</span></p><ul class=\"cards\">{}</ul>\n",
+        "<p class=\"dim\">{what} · {}</p><h1>{} of {}</h1><p><span class=\"verdict {class}\">{word}</span></p><ul class=\"cards\">{}</ul>\n",
         record.started_at.strftime("%Y-%m-%d %H:%M UTC"),
         escape(&capital(record.kind.words())),
         escape(&record.archive.database),
@@ -215,11 +219,15 @@ fn tables(record: &Record) -> String {
     format!("<h2>Largest tables</h2>{}\n", table("Seconds of all connections together", &heads, &rows))
 }
 
-fn past(history: &[Entry]) -> String {
-    let mut out = "<h2>Drills so far</h2>".to_owned();
+fn past(record: &Record, history: &[Entry]) -> String {
+    let restores = record.kind != TestType::Quick;
+    let mut out = format!("<h2>{} so far</h2>", if restores { "Drills" } else { "Tests" });
     match charts::history(history) {
         Some(plot) => out.push_str(&plot),
-        None => out.push_str("<p class=\"dim\">There are not yet two drills to compare.</p>"),
+        None if restores => {
+            out.push_str("<p class=\"dim\">There are not yet two drills to compare.</p>");
+        }
+        None => {}
     }
     let rows: Vec<Vec<String>> = history
         .iter()

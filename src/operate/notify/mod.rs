@@ -59,6 +59,9 @@ impl fmt::Display for Event {
     }
 }
 
+/// What stands for the database where a run was about all of them.
+pub const ALL: &str = "all databases";
+
 /// What is told.
 #[derive(Debug, Clone, Serialize)]
 pub struct Notice {
@@ -181,7 +184,8 @@ pub struct Sent {
 impl Channel {
     /// Whether a notice is for this channel.
     pub fn wants(&self, notice: &Notice) -> bool {
-        let of_database = self.databases.is_empty() || self.databases.contains(&notice.database);
+        let of_all = self.databases.is_empty() || notice.database == ALL;
+        let of_database = of_all || self.databases.contains(&notice.database);
         let told_of = |event| self.events.contains(&event);
         let of_event = match notice.event {
             Event::Test => return true,

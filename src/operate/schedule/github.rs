@@ -16,8 +16,7 @@ pub fn workflow(plan: &Plan) -> String {
             schedules.push(format!("    - cron: {}\n", quoted(&cron)));
         }
         options.push(format!("          - {}\n", quoted(&job.name)));
-        let words: Vec<String> =
-            plan.arguments(job, Some("pgcask.toml")).into_iter().map(shell_word).collect();
+        let words: Vec<String> = plan.fleeting(job, "pgcask.toml").into_iter().map(shell_word).collect();
         let command = format!("./pgcask {}", words.join(" "));
         let condition = format!("github.event.schedule == '{cron}' || inputs.job == '{}'", job.name);
         // A job that fails must not keep the next database's from running.

@@ -25,7 +25,9 @@ fn cron_job(plan: &Plan, job: &Job) -> Value {
     let container = json!({
         "name": "pgcask",
         "image": plan.image,
-        "args": plan.arguments(job, Some("/etc/pgcask/pgcask.toml")),
+        "args": plan.fleeting(job, "/etc/pgcask/pgcask.toml"),
+        // The only place that can be written to.
+        "workingDir": "/tmp",
         "envFrom": [{ "secretRef": { "name": "pgcask-environment", "optional": true } }],
         "env": [{ "name": "XDG_STATE_HOME", "value": "/tmp" }, { "name": "HOME", "value": "/tmp" }],
         "volumeMounts": [

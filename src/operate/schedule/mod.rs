@@ -126,6 +126,8 @@ pub struct Job {
     pub when: When,
     /// The arguments of the program.
     pub args: Vec<String>,
+    /// More of them where the machine's disk is gone after the run.
+    pub fleeting: Vec<String>,
 }
 
 /// All that runs.
@@ -144,6 +146,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// As [`Plan::arguments`], for a machine whose disk is gone after the run.
+    fn fleeting<'a>(&'a self, job: &'a Job, config: &'a str) -> Vec<&'a str> {
+        let more = job.fleeting.iter().map(String::as_str);
+        self.arguments(job, Some(config)).into_iter().chain(more).collect()
+    }
+
     /// The arguments of a job with the configuration file.
     fn arguments<'a>(&'a self, job: &'a Job, config: Option<&'a str>) -> Vec<&'a str> {
         let config = config.or(self.config.as_deref());

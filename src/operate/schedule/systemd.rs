@@ -12,8 +12,9 @@ pub fn units(plan: &Plan) -> Vec<(String, String)> {
 }
 
 fn service(plan: &Plan, job: &Job) -> String {
-    let words: Vec<String> =
-        std::iter::once(plan.program.as_str()).chain(plan.arguments(job, None)).map(word).collect();
+    let words: Vec<String> = std::iter::once(program(&plan.program))
+        .chain(plan.arguments(job, None).into_iter().map(word))
+        .collect();
     format!(
         "# Written by `pgcask schedule print systemd`.\n\
          [Unit]\n\
@@ -25,7 +26,9 @@ fn service(plan: &Plan, job: &Job) -> String {
          ExecStart={}\n\
          # Variables that the configuration takes secrets from: mode 0600, NAME=value.\n\
          EnvironmentFile=-/etc/pgcask/environment\n\
+         # What tests and drills leave goes to backup-tests/ there.\n\
          StateDirectory=pgcask\n\
+         WorkingDirectory=/var/lib/pgcask\n\
          Environment=XDG_STATE_HOME=/var/lib\n\
          TimeoutStartSec=infinity\n\
          Nice=10\n\
@@ -72,7 +75,15 @@ fn calendar(when: When) -> String {
 
 /// A word of a command line (`systemd.service(5)`): `%` and `$` stand for themselves when doubled.
 fn word(text: &str) -> String {
-    let text = text.replace('%', "%%").replace('$', "$$");
+    quoted(text.replace('%', "%%").replace('$', "$$"))
+}
+
+/// The program: variables are not looked for in it, so that `$` is itself.
+fn program(text: &str) -> String {
+    quoted(text.replace('%', "%%"))
+}
+
+fn quoted(text: String) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%$".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text;

@@ -116,10 +116,10 @@ fn output_of(command: &mut Command) -> String {
 
 pub(super) struct Evidence {
     pub(super) record: Value,
-    page: String,
-    log: String,
-    entry: Value,
-    table: String,
+    pub(super) page: String,
+    pub(super) log: String,
+    pub(super) entry: Value,
+    pub(super) table: String,
 }
 
 /// That a failed drill is told as that everywhere, with the check that failed.
@@ -278,9 +278,9 @@ fn evidence_that_the_store_does_not_take_is_a_failure_and_hides_none() {
         ["drill", "latest", "--store", &store, "--server", &url, "--no-evidence", "--upload-evidence"];
     let passed = with(&drill).expect(8);
     assert!(passed.stdout.contains("\"passed\":true"), "{}", passed.stdout);
-    assert!(passed.stderr.contains("put the evidence of the drill beside the archive"), "{}", passed.stderr);
+    assert!(passed.stderr.contains("put the evidence beside the archive"), "{}", passed.stderr);
     let failed = with(&[&drill[..], &["--rto", "1ms"]].concat()).expect(5);
-    assert!(failed.stderr.contains("put the evidence of the drill beside the archive"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("put the evidence beside the archive"), "{}", failed.stderr);
 }
 
 #[test]

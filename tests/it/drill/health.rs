@@ -64,7 +64,9 @@ fn health_is_told_with_the_codes_of_monitoring() {
     let told = status(&place, &[]).expect(0).json();
     let database = &told["databases"][0];
     assert_eq!((&told["level"], &database["drill_passed"]), (&"ok".into(), &true.into()));
-    assert!(database["drill_seconds"].as_f64().unwrap() > 0.0 && told["room"]["free"].as_u64().unwrap() > 0);
+    assert!(database["drill_seconds"].as_f64().unwrap() > 0.0);
+    assert!(told["stores"][0]["room"]["free"].as_u64().unwrap() > 0, "{told}");
+    assert_eq!(check(&place, &["--quiet"]).expect(0).stdout, "");
     assert_told(&place);
 }
 
@@ -88,6 +90,119 @@ fn drills_that_failed_or_are_long_ago_are_told() {
     with(now, "failed");
     let failed = check(&place, &[]).expect(2).stdout;
     assert!(failed.contains("the last drill, on ") && failed.contains("failed"), "{failed}");
+}
+
+#[test]
+fn drills_of_some_tables_hide_no_drill_and_are_told_when_they_fail() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let archive = place.archive(server, SHOP);
+    run(&mut place.named(&archive, server, &[&place.pass()])).expect(0);
+    let mark = mark_of(&archive);
+    let whole: Value = serde_json::from_slice(&std::fs::read(&mark).unwrap()).unwrap();
+    let marked = |file: &Path, kind: &str, at: &str, result: &str| {
+        let mut other = whole.clone();
+        (other["type"], other["at"], other["result"]) = (kind.into(), at.into(), result.into());
+        std::fs::write(file, other.to_string()).unwrap();
+    };
+    let sample = PathBuf::from(format!("{archive}.drill-20261101T000000Z.json"));
+    std::fs::rename(&mark, format!("{archive}.drill-20261031T000000Z.json")).unwrap();
+    let full = mark_of(&archive);
+    let days = ["2026-10-31T00:00:00Z", "2026-11-01T00:00:00Z"];
+    marked(&full, "full", days[0], "failed");
+    marked(&sample, "tables", days[1], "passed");
+    let told = check(&place, &["--drill-every", "100y"]).expect(2).stdout;
+    assert!(told.contains("the last drill, on 2026-10-31, failed"), "{told}");
+    marked(&full, "full", days[0], "passed");
+    check(&place, &["--drill-every", "100y"]).expect(0);
+    marked(&sample, "tables", days[1], "failed");
+    let told = check(&place, &["--drill-every", "100y"]).expect(2).stdout;
+    assert!(told.contains("the last drill of some tables, on 2026-11-01, failed"), "{told}");
+    // One of the whole that came later says more.
+    marked(&sample, "tables", "2026-10-30T00:00:00Z", "failed");
+    check(&place, &["--drill-every", "100y"]).expect(0);
+}
+
+#[test]
+fn a_backup_from_the_future_does_not_hide_that_none_is_young() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let archive = place.archive(server, SHOP);
+    run(&mut place.named(&archive, server, &[&place.pass()])).expect(0);
+    check(&place, &[]).expect(0);
+    // The same again, made by a host whose clock was wrong.
+    let (folder, name) = archive.rsplit_once('/').unwrap();
+    let day = folder.rsplit_once('/').unwrap().1;
+    let ahead = |text: &str| text.replace(day, "2099-01-01").replace(&day.replace('-', ""), "20990101");
+    std::fs::create_dir(ahead(folder)).unwrap();
+    for end in ["", ".json", ".sha256"] {
+        let new = ahead(&format!("{archive}{end}")).replace(".cask", "x.cask");
+        let id = name.rsplit_once('-').unwrap().1.split('.').next().unwrap();
+        let other = format!("{}{}", &id[1..], &id[..1]);
+        std::fs::copy(format!("{archive}{end}"), new.replace("x.cask", ".cask").replace(id, &other)).unwrap();
+    }
+    let told = check(&place, &[]).expect(1).stdout;
+    assert!(told.contains("a clock is wrong") && told.contains("2099-01-01"), "{told}");
+    let stale = check(&place, &["--rpo", "1ms"]).expect(2).stdout;
+    assert!(stale.contains("the newest backup is "), "{stale}");
+}
+
+#[test]
+fn all_that_is_configured_is_looked_at() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let (shop, other) = (server.create_db(), server.create_db());
+    server.sql(&shop, SHOP);
+    let toml = format!(
+        "[defaults]\nstore = \"one\"\npassphrase_file = \"pass\"\n[databases.shop]\nurl = \"{}\"\n[databases.forgotten]\nurl = \"{}\"\n\
+         [databases.away]\nurl = \"postgres://h/away\"\nstore = \"two\"\n[stores.one]\nurl = \"./one\"\n[stores.two]\nurl = \"./two\"\n",
+        server.url(&shop),
+        server.url(&other)
+    );
+    std::fs::write(place.path("pgcask.toml"), toml).unwrap();
+    crate::harness::output(std::process::Command::new("chmod").arg("600").arg(place.path("pgcask.toml")));
+    run(&mut place.plain(&["backup", "shop"])).expect(0);
+    let drilled = ["drill", "shop/latest", "--server", &server.url("postgres"), "--no-evidence"];
+    run(&mut place.plain(&drilled)).expect(0);
+    run(&mut place.plain(&["check", "shop"])).expect(0);
+    // One was never backed up, and the store of the third is not there: neither is passed over.
+    let told = run(&mut place.plain(&["check"])).expect(2).stdout;
+    assert!(told.starts_with(&format!("PGCASK CRITICAL - {other} in one: there is no backup; ")), "{told}");
+    assert!(told.contains("two cannot be looked at: ") && told.lines().count() == 1, "{told}");
+    let shown = run(&mut place.plain(&["status"])).expect(6).stdout;
+    for expected in ["STORE", &shop, &other, "UNKNOWN two: it cannot be looked at"] {
+        assert!(shown.contains(expected), "{expected}\n{shown}");
+    }
+    let json = run(&mut place.command(&["status"])).expect(6).json();
+    assert_eq!((&json["level"], json["stores"].as_array().unwrap().len()), (&"critical".into(), 2));
+    assert!(json["stores"][1]["unreachable"].is_string() && json["databases"][0]["store"] == "one", "{json}");
+    run(&mut place.plain(&["check", "away"])).expect(3);
+    run(&mut place.plain(&["status", "away"])).expect(1);
+    // Without anything worse, what cannot be seen is unknown.
+    run(&mut place.plain(&["backup", "forgotten"])).expect(0);
+    let told = run(&mut place.plain(&["check"])).expect(3).stdout;
+    assert!(told.starts_with("PGCASK UNKNOWN - two cannot be looked at: "), "{told}");
+    run(&mut place.plain(&["status"])).expect(8);
+    std::fs::create_dir(place.path("two")).unwrap();
+    let told = run(&mut place.plain(&["check"])).expect(2).stdout;
+    assert!(told.contains("away in two: there is no backup"), "{told}");
+}
+
+#[test]
+fn monitoring_is_told_unknown_whatever_keeps_it_from_knowing() {
+    let place = Place::new();
+    let unknown = |args: &[&str], words: &str| {
+        let told = run(&mut place.plain(args)).expect(3);
+        assert!(format!("{}{}", told.stdout, told.stderr).contains(words), "{told:?}");
+        told
+    };
+    unknown(&["check"], "PGCASK UNKNOWN - no store is named");
+    unknown(&["check", "--store", "store", "--rpo", "soon"], "--rpo");
+    unknown(&["--config", "nowhere.toml", "check"], "PGCASK UNKNOWN - ");
+    unknown(&["check", "--no-such-option"], "--no-such-option");
+    std::fs::write(place.path("pgcask.toml"), "[defaults]\nrpoo = \"1h\"\n").unwrap();
+    unknown(&["check"], "PGCASK UNKNOWN - ");
+    let json = run(&mut place.command(&["check"])).expect(3).json();
+    assert_eq!(json["level"], "unknown");
+    run(&mut place.plain(&["status", "--no-such-option"])).expect(2);
+    run(&mut place.plain(&["check", "--help"])).expect(0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests of backups: each way in which one can be bad is found by the check that is there for it.
 
 mod estimate;
+mod evidence;
 mod full;
 mod health;
 mod quick;

@@ -7,7 +7,8 @@ use crate::harness::cli::{Run, backup, folder, pass, pgcask, run};
 use crate::harness::postgres::{Server, newest};
 
 fn test(folder: &Path, archive: &str, more: &[&str]) -> Run {
-    run(pgcask(["test", archive, "--json", "--store"]).arg(folder.join("store")).args(more))
+    let mut command = pgcask(["test", archive, "--json", "--no-evidence", "--store"]);
+    run(command.arg(folder.join("store")).args(more))
 }
 
 /// A small database's archive.
@@ -42,7 +43,7 @@ fn a_good_backup_passes_with_a_key_and_without_one() {
         assert_eq!(outcome(&without, check).0, "skipped", "{check}");
     }
     assert_eq!(outcome(&without, "checksum").0, "passed");
-    let shown = run(&mut pgcask(["test", &archive])).expect(0).stdout;
+    let shown = run(&mut pgcask(["test", &archive, "--no-evidence"])).expect(0).stdout;
     assert!(shown.contains("passed: 5 of 5 checks passed (100 %)"), "{shown}");
     // What is read is counted: only the ends, when that is asked for.
     let ends = test(folder.path(), &archive, &["--no-read"]).expect(0);
@@ -58,6 +59,19 @@ fn an_old_backup_is_stale_and_nothing_worse() {
     assert_eq!(outcome(&stale, "age within the RPO").0, "failed");
     test(folder.path(), &archive, &["--rpo", "7d"]).expect(0);
     run(&mut pgcask(["test", &archive, "--rpo", "soon"])).expect(2);
+}
+
+#[test]
+fn a_backup_from_the_future_is_not_taken_for_a_young_one() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let (archive, _) = made(server, folder.path());
+    let sidecar = format!("{archive}.json");
+    let mut told: serde_json::Value = serde_json::from_slice(&std::fs::read(&sidecar).unwrap()).unwrap();
+    told["snapshot_at"] = "2099-01-01T00:00:00Z".into();
+    std::fs::write(&sidecar, told.to_string()).unwrap();
+    let found = test(folder.path(), &archive, &[]).expect(6);
+    let (word, found) = outcome(&found, "age within the RPO");
+    assert!(word == "failed" && found.contains("a clock is wrong"), "{word} {found}");
 }
 
 /// Damage to an archive and its sidecars, and the check that finds it.

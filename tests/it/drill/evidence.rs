@@ -1,0 +1,135 @@
+//! What tests leave as evidence, and that a drill proves something.
+
+use serde_json::Value;
+
+use super::full::{Evidence, Place};
+use super::outcome;
+use super::schema::assert_documented;
+use crate::harness::cli::run;
+use crate::harness::postgres::{Server, newest};
+use crate::swap::SHOP;
+
+const TABLE: &str = "CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 2000) n;";
+
+fn beside(archive: &str, part: &str) -> Vec<String> {
+    let folder = std::path::Path::new(archive).parent().unwrap();
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().display().to_string());
+    names.filter(|name| name.contains(part)).collect()
+}
+
+#[test]
+fn a_test_leaves_log_record_page_and_an_entry_in_the_register() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let archive = place.archive(server, TABLE);
+    let test = |more: &[&str]| run(place.command(&["test", &archive]).args(more));
+    let done = test(&["--evidence", "evidence", &place.pass()]).expect(0).json();
+    let Evidence { record, page, log, entry, table } = place.evidence();
+    assert_documented(&record);
+    assert_eq!(
+        (&record["type"], &record["passed"], &record["archive"]["rows"]),
+        (&"quick".into(), &true.into(), &2000.into())
+    );
+    assert_eq!((&record["checks"], &record["server"]), (&done["checks"], &Value::Null));
+    assert!(done["files"]["report"].as_str().unwrap().starts_with("evidence/reports/test-"), "{done}");
+    assert!(page.contains("PASSED") && page.contains("Quick test of"), "{page}");
+    assert!(!page.contains("<script") && !page.contains("://") && !page.contains("recovery time;"), "{page}");
+    assert!(
+        log.contains("quick test of") && log.contains("Passed authentic") && log.contains("passed, 100 %"),
+        "{log}"
+    );
+    assert_eq!((&entry["type"], &entry["result"]), (&"quick".into(), &"passed".into()));
+    assert_eq!(entry["rto_measured_seconds"], Value::Null);
+    let (at, due): (jiff::Timestamp, jiff::Timestamp) = (
+        entry["at"].as_str().unwrap().parse().unwrap(),
+        entry["next_due"].as_str().unwrap().parse().unwrap(),
+    );
+    assert_eq!(due.duration_since(at).as_hours(), 24);
+    assert!(table.contains("| quick test |") && table.contains("| passed | – | – | none |"), "{table}");
+    // A test is no drill: nothing beside the archive says that it was restored.
+    assert!(beside(&archive, ".drill-").is_empty() && beside(&archive, ".evidence-").is_empty());
+    // One that fails, and where it goes by itself.
+    let mut bytes = std::fs::read(&archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&archive, bytes).unwrap();
+    test(&["--evidence", "evidence", &place.pass(), "--upload-evidence"]).expect(5);
+    let Evidence { record, page, entry, table, .. } = place.evidence();
+    assert_documented(&record);
+    assert!(page.contains("FAILED") && table.contains("| failed |"), "{table}");
+    assert_eq!(entry["result"], "failed");
+    assert!(entry["issues"].to_string().contains("readable"), "{entry}");
+    assert_eq!(beside(&archive, ".evidence-").len(), 3);
+    test(&["--no-evidence"]).expect(5);
+    assert!(!place.path("backup-tests").exists());
+    test(&[]).expect(5);
+    assert!(place.path("backup-tests/compliance-register.md").is_file());
+    std::fs::write(place.path("pgcask.toml"), "[defaults]\nevidence = \"proofs\"\n").unwrap();
+    test(&[]).expect(5);
+    assert!(place.path("proofs/compliance-register.md").is_file());
+}
+
+#[test]
+fn evidence_that_cannot_be_written_is_told_before_the_work_or_after_the_result() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let archive = place.archive(server, SHOP);
+    // No folder can be made there: nothing is begun.
+    for command in ["test", "drill"] {
+        let refused = run(&mut place.plain(&[command, &archive, "--evidence", "pass"])).expect(1);
+        assert!(
+            refused.stderr.contains("write into pass/logs") && refused.stderr.contains("--no-evidence"),
+            "{}",
+            refused.stderr
+        );
+        assert!(refused.stdout.is_empty(), "{}", refused.stdout);
+    }
+    // It fails only at the end: the result is told all the same, and a bad one is the worse news.
+    std::fs::create_dir_all(place.path("evidence/compliance-register.md")).unwrap();
+    let passed = run(&mut place.named(&archive, server, &[&place.pass()])).expect(1);
+    assert!(passed.stdout.contains("\"passed\":true"), "{}", passed.stdout);
+    assert!(passed.stderr.contains("keep the evidence"), "{}", passed.stderr);
+    let failed = run(&mut place.named(&archive, server, &[&place.pass(), "--rto", "1ms"])).expect(5);
+    assert!(failed.stderr.contains("compliance-register.md"), "{}", failed.stderr);
+    // What was written before is there, and no half of anything.
+    let left: Vec<_> =
+        std::fs::read_dir(place.path("evidence")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
+    assert_eq!(
+        std::fs::read_to_string(place.path("evidence/compliance-register.jsonl")).unwrap().lines().count(),
+        2
+    );
+}
+
+#[test]
+fn tests_at_the_same_time_keep_all_their_evidence() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let archive = place.archive(server, TABLE);
+    let mut runs = Vec::new();
+    for _ in 0..6 {
+        let mut command = place.command(&["test", &archive, "--evidence", "evidence"]);
+        runs.push(crate::harness::cli::spawn(&mut command));
+    }
+    for child in runs {
+        crate::harness::cli::wait(child).expect(0);
+    }
+    let count = |part: &str| std::fs::read_dir(place.path("evidence").join(part)).unwrap().count();
+    assert_eq!([count("results"), count("logs"), count("reports")], [6, 6, 6]);
+    let Evidence { table, .. } = place.evidence();
+    assert_eq!(table.matches("| quick test |").count(), 6, "{table}");
+}
+
+#[test]
+fn a_drill_of_nothing_does_not_pass() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let archive = place.archive(server, SHOP);
+    let drill = |archive: &str, more: &[&str]| {
+        run(place.named(archive, server, &[&place.pass()]).args(more)).expect(5)
+    };
+    // One of two patterns has a slip of the pen in it.
+    let some = drill(&archive, &["--table", "customers", "--table", "oders"]);
+    let (word, found) = outcome(&some, "restored");
+    assert!(word == "failed" && found.contains("oders"), "{word} {found}");
+    // A backup of a database in which nothing is.
+    let empty = place.archive(server, "SELECT 1");
+    let (word, found) = outcome(&drill(&empty, &[]), "restored");
+    assert!(word == "failed" && found.contains("the right database"), "{word} {found}");
+}
