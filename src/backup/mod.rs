@@ -200,5 +200,6 @@ fn metadata_of(options: &Options, made: &Made, key: &str, taken: Timestamp, cloc
         audit: options.audit.clone(),
         without_personal: u64::try_from(manifest.left_out.personal.len()).unwrap_or(u64::MAX),
         rewritten: None,
+        replaced_by: options.replaced_by.clone(),
     }
 }

@@ -11,7 +11,7 @@ use crate::plan::select::{Pattern, Selection};
 use crate::seal::compress::Level;
 use crate::seal::recipient::Recipient;
 use crate::store::naming::Kind;
-use crate::store::sidecar::AuditHead;
+use crate::store::sidecar::{AuditHead, ReplacedBy};
 
 /// Which parts of the database go into the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,6 +74,8 @@ pub struct Options {
     pub serializable_deferrable: bool,
     /// The head of this host's chain in the audit log, to be named in the sidecar.
     pub audit: Option<AuditHead>,
+    /// For a safety backup: what is about to be restored over the database.
+    pub replaced_by: Option<ReplacedBy>,
 }
 
 impl Options {

@@ -262,6 +262,7 @@ impl BackupArgs {
             lock_timeout: self.lock_deadline(),
             serializable_deferrable: self.serializable_deferrable,
             audit: None,
+            replaced_by: None,
         })
     }
 

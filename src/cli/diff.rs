@@ -18,7 +18,7 @@ use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::pg::quote::printable;
 use crate::pg::{ConnectOptions, EnvLookup, PgError};
-use crate::rows::{DiffOptions, Difference, TableDiff, diff};
+use crate::rows::{ColumnFate, DiffOptions, Difference, TableDiff, diff};
 
 /// Compare tables of an archive with a live database: missing, changed and extra rows
 #[derive(Debug, Clone, Args)]
@@ -48,6 +48,10 @@ pub struct DiffArgs {
     /// The live database [default: as psql's, from the environment]
     #[arg(long, value_name = "DBURL", alias = "database")]
     pub against: Option<String>,
+    /// A column of the archive has another name in the live table, or was dropped: 'TABLE: OLD=NEW', 'TABLE: OLD='; may be
+    /// repeated
+    #[arg(long = "column", value_name = "FATE")]
+    pub columns: Vec<String>,
     /// Show so many rows of each kind
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub sample: usize,
@@ -74,7 +78,12 @@ impl DiffArgs {
         for warning in &live.warnings {
             printer.warning(warning);
         }
-        let options = DiffOptions { live, tables: patterns(&self.tables)?, sample: self.sample };
+        let options = DiffOptions {
+            live,
+            tables: patterns(&self.tables)?,
+            columns: self.columns.iter().map(|text| ColumnFate::parse(text)).collect::<Result<_>>()?,
+            sample: self.sample,
+        };
         let place = self.find.place(&self.archive).await?;
         let archive = open_to_read(&place, &self.unlock, context).await?;
         let progress = Progress::new(printer, context.bar);

@@ -36,7 +36,7 @@ impl SwapArgs {
             verify_all(archive, context).await?;
         }
         let safety = self.safety(options, archive, unlock, printer).await?;
-        for line in words(&plan, safety.is_some(), options.resume) {
+        for line in words(&plan, safety.is_some()) {
             printer.info(&line);
         }
         ask(yes, "All that is in the live database will be dropped.", "RESTORE")?;
@@ -82,9 +82,7 @@ impl SwapArgs {
         if printer.json {
             printer.json(&plan)?;
         } else {
-            words(&plan, !self.no_safety_backup, options.resume)
-                .iter()
-                .try_for_each(|line| printer.line(line))?;
+            words(&plan, !self.no_safety_backup).iter().try_for_each(|line| printer.line(line))?;
             end_of_dry_run(printer, &plan.restore.findings)?;
         }
         Ok(if refusal(&plan.restore.findings).is_some() { Exit::Refused } else { Exit::Good })
@@ -92,12 +90,9 @@ impl SwapArgs {
 }
 
 /// The plan in plain words, and what is different from a swap.
-fn words(plan: &InPlacePlan, safety: bool, resume: bool) -> Vec<String> {
+fn words(plan: &InPlacePlan, safety: bool) -> Vec<String> {
     let InPlacePlan { restore, drops, drops_at_once, live_bytes, sessions, left_behind, resumes } = plan;
     let mut lines = vec![format!("{}: restore inside the live database", restore.database)];
-    if resume && !resumes {
-        lines.push("  no interrupted restore to go on with is in it: it is begun anew".to_owned());
-    }
     if *resumes {
         lines.push("  go on with the interrupted restore".to_owned());
     } else {
@@ -132,8 +127,8 @@ fn words(plan: &InPlacePlan, safety: bool, resume: bool) -> Vec<String> {
     lines.extend(erasing(restore));
     lines.push("  other than with --swap:".to_owned());
     lines.push(
-        "    keep applications away from now on: what they write from the backup of it on is lost; from the moment it is emptied until \
-         the end the database is not usable"
+        "    others cannot write from the backup of it on until the end: they wait, are ended, and then find the database read-only; \
+         from the moment it is emptied until the end it is not usable"
             .to_owned(),
     );
     lines.push("    no old database is kept: the safety backup is the only way back".to_owned());

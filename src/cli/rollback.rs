@@ -10,7 +10,7 @@ use super::backup::default_jobs;
 use super::erasures::{self, Asked, ErasureArgs};
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
-use super::swap::{SwapArgs, ask, named, refusal};
+use super::swap::{SwapArgs, ask, refusal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -20,8 +20,7 @@ use crate::restore::{
     Leftover, LeftoverKind, RollbackPlan, Writes, discard, find_discardable, leftovers, plan_rollback,
     rollback,
 };
-use crate::store::find::{Which, find_backup};
-use crate::store::naming::Kind;
+use crate::store::safety::{WayBack, way_back};
 use crate::store::{Location, StoreError};
 
 /// Go back to the database that a restore with --swap replaced
@@ -40,6 +39,8 @@ EXAMPLES
   The replaced database is gone; restore the backup that was taken before the swap:
     pgcask rollback shop --store s3://backups/prod -i ~/pgcask.key
 
+  It was interrupted: the same command goes on.
+
 EXIT STATUS
   0 done · 1 failed · 2 usage · 7 server lost · 9 refused, or no way back · 130/143 stopped")]
 pub struct RollbackArgs {
@@ -55,10 +56,10 @@ pub struct RollbackArgs {
     /// Drop one of those that --list names
     #[arg(long, value_name = "NAME", conflicts_with_all = ["to", "store"])]
     pub discard: Option<String>,
-    /// Go back to this one of them [default: the one that was replaced last]
-    #[arg(long, value_name = "NAME", conflicts_with = "store")]
+    /// Go back to this one of them [default: the one that was replaced last]; with --store, the id of a safety backup
+    #[arg(long, value_name = "NAME")]
     pub to: Option<String>,
-    /// Restore the newest backup of the kind pre-restore out of this store
+    /// Restore the newest safety backup (kind pre-restore) out of this store, but none that a rollback took; begun again, it goes on
     #[arg(long, value_name = "STORE")]
     pub store: Option<String>,
     /// Say what would happen, touch nothing
@@ -160,24 +161,42 @@ impl RollbackArgs {
         context: &Context,
     ) -> Result<Exit> {
         let opened = Location::parse(store)?.open()?;
-        let which = Which::Latest(Some(Kind::PreRestore));
-        let newest = find_backup(&opened, Some(&target.database), &which, None).await;
-        let archive = match newest {
-            Err(StoreError::NoBackup { .. }) => {
-                let what = format!("{store} has no backup of {} of the kind pre-restore", named(&target));
-                return Err(Error::new(ErrorKind::Refused, what));
-            }
-            other => opened.display(&other?.key),
-        };
-        context.printer.info(&format!("the newest safety backup is {archive}"));
-        let archive = super::read::open_to_read(&archive, &self.unlock, context).await?;
+        let found = way_back(&opened, &target.database, self.to.as_deref()).await;
+        let WayBack { backup, metadata, passed_over } = found.map_err(|error| match error {
+            StoreError::NoBackup { .. } => Error::new(ErrorKind::Refused, error.to_string()).hint(
+                "`pgcask list --kind pre-restore` lists safety backups; `pgcask restore` brings back any other backup",
+            ),
+            other => other.into(),
+        })?;
+        for newer in &passed_over {
+            context.printer.info(&format!(
+                "passed over: {}, which a rollback took at {} of what it was to replace; --to {} goes to it",
+                newer.facts.id, newer.facts.taken, newer.facts.id
+            ));
+        }
+        let place = opened.display(&backup.key);
+        let what = metadata.map_or_else(String::new, |metadata| {
+            format!(", {} rows of {} tables", human_count(metadata.rows), human_count(metadata.tables))
+        });
+        context.printer.info(&format!(
+            "the safety backup is {place}, taken at {}: {}{what}",
+            backup.facts.taken,
+            human_bytes(backup.bytes)
+        ));
+        let archive = super::read::open_to_read(&place, &self.unlock, context).await?;
         let mut options = super::restore::whole(target, default_jobs());
         options.erasures = self.erasure.of(&archive, context).await?;
+        // A second safety backup would be one of what the first run was to get away from.
+        options.resume = true;
         let swap = SwapArgs { swap: true, safety_to: Some(store.to_owned()), ..SwapArgs::default() };
         if self.dry_run {
             return swap.dry_run(&options, &archive, &self.unlock, context).await;
         }
-        swap.run(&options, &archive, &self.unlock, self.yes, context).await
+        swap.run(&options, &archive, &self.unlock, self.yes, context).await.map_err(|error| {
+            error.hint(format!(
+                "if the database itself is gone: `pgcask restore {place} --into DBURL --create`"
+            ))
+        })
     }
 }
 

@@ -18,11 +18,32 @@ use crate::pg::ConnectOptions;
 use crate::pg::quote::printable;
 use crate::plan::select::{Pattern, Selection};
 use crate::rows::{
-    BesideOptions, Condition, Follow, Only, Preview, RecoverOptions, RecoverySummary, beside, recover,
+    BesideOptions, ColumnFate, Condition, Follow, Only, Preview, RecoverOptions, RecoverySummary, beside,
+    recover,
 };
 
 /// The heading over these flags.
 const ROWS: &str = "Single rows, into live tables";
+
+/// What goes with a restore of objects, and would say nothing of one of rows.
+const WHOLE: [&str; 16] = [
+    "swap",
+    "in_place",
+    "create",
+    "resume",
+    "keep_going",
+    "no_verify",
+    "defer_validation",
+    "no_analyze",
+    "maintenance_work_mem",
+    "stop_after",
+    "max_rate",
+    "critical",
+    "assertions",
+    "schema_only",
+    "data_only",
+    "sections",
+];
 
 /// Which rows come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,19 +70,23 @@ pub enum FollowArg {
 #[command(next_help_heading = ROWS)]
 pub struct RowArgs {
     /// Bring back just these rows of the tables given by --table, which exist
-    #[arg(long, value_name = "ROWS", value_enum, conflicts_with_all = ["swap", "in_place"])]
+    #[arg(long, value_name = "ROWS", value_enum, conflicts_with_all = WHOLE)]
     pub only: Option<OnlyArg>,
     /// Bring back just the rows of a table for which this holds: 'TABLE: SQL condition'; may be repeated. Times without a zone
     /// are UTC
-    #[arg(long = "where", value_name = "CONDITION", conflicts_with_all = ["swap", "in_place"])]
+    #[arg(long = "where", value_name = "CONDITION", conflicts_with_all = WHOLE)]
     pub conditions: Vec<String>,
     /// Make the content of the tables given by --table what the archive has, in one transaction: rows that it lacks are deleted.
     /// What is overwritten or deleted is kept in new tables beside, `NAME_before_TIME`
-    #[arg(long, conflicts_with_all = ["only", "conditions", "follow_keys", "swap", "in_place"])]
+    #[arg(long, conflicts_with_all = ["only", "conditions", "follow_keys"], conflicts_with_all = WHOLE)]
     pub replace: bool,
     /// Restore the one table given by --table beside the live one, under this name: NAME or SCHEMA.NAME
-    #[arg(long = "as", value_name = "NAME", conflicts_with_all = ["only", "conditions", "follow_keys", "replace", "swap", "in_place"])]
+    #[arg(long = "as", value_name = "NAME", conflicts_with_all = ["only", "conditions", "follow_keys", "replace"], conflicts_with_all = WHOLE)]
     pub beside: Option<String>,
+    /// A column of the archive has another name in the live table, or was dropped: 'TABLE: OLD=NEW', 'TABLE: OLD='; may be
+    /// repeated
+    #[arg(long = "column", value_name = "FATE", conflicts_with_all = ["beside", "swap", "in_place"])]
+    pub columns: Vec<String>,
     /// Complete the rows along foreign keys
     #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "referenced")]
     pub follow_keys: Option<FollowArg>,
@@ -116,6 +141,7 @@ impl RowArgs {
             tables,
             only,
             conditions: self.conditions.iter().map(|text| Condition::parse(text)).collect::<Result<_>>()?,
+            columns: self.columns.iter().map(|text| ColumnFate::parse(text)).collect::<Result<_>>()?,
             follow: match self.follow_keys {
                 None => Follow::No,
                 Some(FollowArg::Referenced) => Follow::Referenced,
@@ -141,7 +167,7 @@ impl RowArgs {
         progress.finish();
         let recovery = found?;
         let preview = recovery.preview();
-        let refused = !preview.violations.is_empty();
+        let refused = !preview.refusals().is_empty();
         if request.dry_run {
             if printer.json {
                 printer.json(preview)?;
@@ -163,7 +189,7 @@ impl RowArgs {
         }
         let progress = Progress::new(printer, context.bar);
         let observer: SharedObserver = Arc::<Progress>::clone(&progress);
-        let done = context.stop.or(Box::pin(recovery.run(&observer))).await;
+        let done = context.stop.or(Box::pin(recovery.run(request.archive, &observer, &context.stop))).await;
         progress.finish();
         let summary = done?;
         if printer.json {
@@ -194,6 +220,10 @@ fn print_preview(printer: Printer, preview: &Preview) -> Result<()> {
         for note in &table.notes {
             printer.line(&format!("  note: {note}"))?;
         }
+        if let Some(kept) = &table.kept_in {
+            printer
+                .line(&format!("  what is overwritten or deleted is kept in {kept}, or of a later time"))?;
+        }
         for trigger in &table.triggers {
             printer.line(&format!("  trigger switched off meanwhile: {trigger}"))?;
         }
@@ -202,8 +232,8 @@ fn print_preview(printer: Printer, preview: &Preview) -> Result<()> {
         printer
             .line(&format!("erasure ledger: {} of the rows do not come back", human_count(preview.erased)))?;
     }
-    for violation in &preview.violations {
-        printer.line(&format!("refused: {}", violation.message()))?;
+    for refusal in preview.refusals() {
+        printer.line(&format!("refused: {refusal}"))?;
     }
     printer.detail(&format!("{} read from the store", human_bytes(preview.bytes_read)));
     Ok(())

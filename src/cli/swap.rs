@@ -20,12 +20,12 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::opened::OpenArchive;
-use crate::pg::ConnectOptions;
 use crate::pg::quote::printable;
 use crate::plan::select::Selection;
 use crate::restore::{Finding, Options, Plan, SafetyBackup, SwapPlan, SwapSummary, plan_swap, swap};
 use crate::seal::compress::Level;
 use crate::store::naming::{self, Kind};
+use crate::store::sidecar::ReplacedBy;
 use crate::store::{Location, Store};
 
 /// How a restore goes over a live database.
@@ -155,6 +155,8 @@ impl SwapArgs {
             Vec::new()
         };
         let store = Location::parse(&store)?.open()?;
+        let manifest = archive.manifest().await?;
+        let replaced_by = ReplacedBy { id: manifest.id, kind: manifest.kind };
         let options = backup::Options {
             source: options.target.clone(),
             kind: Kind::PreRestore,
@@ -173,6 +175,7 @@ impl SwapArgs {
             lock_timeout: std::time::Duration::from_mins(1),
             serializable_deferrable: false,
             audit: super::record::head(&store),
+            replaced_by: Some(replaced_by),
         };
         Ok(Some(Safety { options, store }))
     }
@@ -207,11 +210,6 @@ pub(super) async fn verify_all(archive: &OpenArchive, context: &Context) -> Resu
     let first = report.findings.first().map(ToString::to_string).unwrap_or_default();
     Err(Error::new(ErrorKind::Damaged, format!("the archive is damaged: {first}"))
         .hint("nothing was touched; take another archive; `pgcask verify` lists all that is damaged"))
-}
-
-/// The live database, as people call it.
-pub(super) fn named(target: &ConnectOptions) -> String {
-    printable(&target.database)
 }
 
 /// The last lines of a dry run: what stands in the way, and that nothing was done.

@@ -103,6 +103,7 @@ async fn restored(
         lock_timeout: Duration::from_secs(10),
         serializable_deferrable: false,
         audit: None,
+        replaced_by: None,
         unlogged_rows: true,
     };
     let store = Location::Directory(folder.to_owned()).open()?;

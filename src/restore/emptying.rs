@@ -1,5 +1,6 @@
 //! Empties a live database before it is filled again in place: in one transaction, where the server's table of locks has
 //! room for all that is dropped; else in several, marked from the first one on, so that a killed run is gone on with.
+//! That transaction, or the first of them, may be open since before the safety backup, and keep writers out.
 
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use super::options::Options;
 use super::progress::{Claim, EMPTYING, Ledger};
 use super::requirements;
+use super::writers::{self, Before};
 use crate::catalog::ident::class;
 use crate::catalog::sql::{self, PROGRESS_SCHEMA};
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -25,7 +27,7 @@ pub(super) struct Emptier<'a> {
     pub(super) stop: &'a Stop,
 }
 
-/// What is dropped in one transaction.
+/// What is done in one transaction.
 #[derive(Clone, Copy)]
 enum Part<'a> {
     /// All that is there; and the restore begins.
@@ -50,6 +52,11 @@ struct Piece {
     /// Whether we may drop it, as far as its owner tells.
     ours: bool,
 }
+
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '3s'";
+const ROLLBACK: &str = "ROLLBACK";
+const SAVEPOINT: &str = "SAVEPOINT pgcask_empty";
+const ROLLBACK_TO: &str = "ROLLBACK TO SAVEPOINT pgcask_empty; RELEASE SAVEPOINT pgcask_empty";
 
 /// How often the lock of everything is tried for, each time for some seconds, while others' sessions are ended.
 const TRIES: u32 = 10;
@@ -85,23 +92,48 @@ pub(super) async fn fits(session: &Session) -> Result<bool> {
 }
 
 impl Emptier<'_> {
-    /// Drops all that is in the database and leaves the marks of the restore.
-    pub(super) async fn empty(&self, claim: &Claim) -> Result<()> {
+    /// Begins a transaction in which nobody else writes, and leaves it open for [`Self::empty`]: what is committed after
+    /// the safety backup has begun would be in no backup. Nothing, with a warning, where there are too many tables for that.
+    pub(super) async fn keep_writers_out(&self) -> Result<Option<Before>> {
+        self.observer.event(Event::Phase { name: "locking" });
+        let mut locked = None;
+        if writers::fit(self.session).await? {
+            locked = match self.again(BEGIN, ROLLBACK, || writers::lock(self.session)).await {
+                Err(error) if is_full(&error) => None,
+                other => Some(other.map_err(|error| {
+                    error.context("keep writers out of the live database").hint("nothing was touched")
+                })?),
+            };
+        }
+        if locked.is_none() {
+            let message = "there are more tables than the server can lock at once (max_locks_per_transaction): keep applications \
+                           away, for what they write while the safety backup is taken is lost";
+            self.observer.event(Event::Warning { message: message.to_owned() });
+        }
+        Ok(locked)
+    }
+
+    /// Drops all that is in the database and leaves the marks of the restore; `kept` is what [`Self::keep_writers_out`] gave.
+    pub(super) async fn empty(&self, claim: &Claim, kept: Option<&Before>) -> Result<()> {
         self.observer.event(Event::Phase { name: "emptying" });
         let began = Instant::now();
+        let as_it_was = |error: Error| self.context(error).hint("the database is as it was");
+        if let Some(before) = kept {
+            writers::require_same(self.session, before).await.map_err(as_it_was)?;
+        }
+        let inside = kept.is_some();
         if fits(self.session).await? {
-            match self.tried(Part::Whole(claim)).await {
+            match self.tried(Part::Whole(claim), inside).await {
                 // There are other locks than ours.
                 Err(error) if is_full(&error) => {}
                 done => {
                     self.tell(began);
-                    return done.map_err(|error| self.context(error).hint("the database is as it was"));
+                    return done.map_err(as_it_was);
                 }
             }
         }
         self.refuse_others(&self.pieces().await?)?;
-        let begun = self.tried(Part::Begin(claim)).await;
-        begun.map_err(|error| self.context(error).hint("the database is as it was"))?;
+        self.tried(Part::Begin(claim), inside).await.map_err(as_it_was)?;
         self.rest(began).await
     }
 
@@ -127,26 +159,36 @@ impl Emptier<'_> {
         let mut left = pieces.as_slice();
         while !left.is_empty() {
             let (some, more) = left.split_at_checked(within(left, budget)).unwrap_or((left, &[]));
-            match self.tried(Part::Pieces(some)).await {
+            match self.tried(Part::Pieces(some), false).await {
                 Ok(()) => left = more,
                 Err(error) if is_full(&error) && some.len() > 1 => budget = (budget / 2).max(1),
                 Err(error) => return Err(error),
             }
         }
         while self.count("SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata").await? > 0 {
-            self.tried(Part::LargeObjects(budget)).await?;
+            self.tried(Part::LargeObjects(budget), false).await?;
         }
-        self.tried(Part::Rest).await
+        self.tried(Part::Rest, false).await
     }
 
-    /// Runs a part, again when others' locks are in the way.
-    async fn tried(&self, part: Part<'_>) -> Result<()> {
+    /// Runs a part, again when others' locks are in the way; `inside` the transaction that keeps writers out, or in its own.
+    async fn tried(&self, part: Part<'_>, inside: bool) -> Result<()> {
+        let (begin, undo) = if inside { (SAVEPOINT, ROLLBACK_TO) } else { (BEGIN, ROLLBACK) };
+        self.again(begin, undo, || self.run(part)).await
+    }
+
+    /// Does something in a transaction, or in a part of one, again when others' locks are in the way.
+    async fn again<T>(&self, begin: &str, undo: &str, work: impl AsyncFn() -> Result<T>) -> Result<T> {
         let mut tries = 0;
         loop {
             self.stop.check()?;
             self.end_others().await?;
-            let Err(error) = self.run(part).await else { return Ok(()) };
-            self.session.execute("ROLLBACK").await?;
+            self.session.execute(begin).await?;
+            let error = match work().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            self.session.execute(undo).await?;
             tries += 1;
             // lock_not_available, deadlock_detected
             if tries >= TRIES || !matches!(error.sqlstate(), Some("55P03" | "40P01")) {
@@ -157,11 +199,11 @@ impl Emptier<'_> {
 
     async fn run(&self, part: Part<'_>) -> Result<()> {
         let session = self.session;
-        session.execute("BEGIN; SET LOCAL lock_timeout = '3s'").await?;
         match part {
             Part::Whole(claim) => {
                 self.drop_listed().await?;
                 session.execute(&Ledger::begin_sql(claim)).await?;
+                writers::shut_out(session, self.observer).await?;
             }
             Part::Begin(claim) => {
                 for name in event_triggers(session).await? {
@@ -170,6 +212,7 @@ impl Emptier<'_> {
                 session.execute(&Ledger::begin_sql(claim)).await?;
                 let mark = format!("INSERT INTO {PROGRESS_SCHEMA}.done VALUES ({})", literal(EMPTYING));
                 session.execute(&mark).await?;
+                writers::shut_out(session, self.observer).await?;
             }
             Part::Pieces(pieces) => {
                 for piece in pieces {
@@ -259,7 +302,9 @@ impl Emptier<'_> {
     }
 
     /// Ends the sessions of others.
-    async fn end_others(&self) -> Result<()> {
+    pub(super) async fn end_others(&self) -> Result<()> {
+        // Within a transaction the server would go on showing those that it showed first.
+        self.session.query_one_text("SELECT pg_catalog.pg_stat_clear_snapshot()").await?;
         let sql = "SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(a.pid)) FROM pg_catalog.pg_stat_activity a \
                    WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid() \
                    AND a.backend_type NOT LIKE 'autovacuum%'";

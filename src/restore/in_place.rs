@@ -11,6 +11,7 @@ use super::preflight::{self, Finding};
 use super::prepare;
 use super::progress::{self, Begun, Claim, EMPTYING};
 use super::swap::{SafetyBackup, facts, whole};
+use super::writers;
 use crate::error::{Context as _, Result};
 use crate::event::{Event, SharedObserver};
 use crate::opened::OpenArchive;
@@ -99,6 +100,8 @@ pub async fn in_place(
             Claim::new(&manifest.id, options, None).go_on_from(&begun.claim)?;
             Box::pin(emptier.go_on()).await?;
         }
+        // A run that stopped with some of the classes let them be used.
+        writers::shut_all_out(&live, observer).await?;
         begun.claim.safety
     } else {
         let facts = facts::read(&live).await?;
@@ -106,23 +109,33 @@ pub async fn in_place(
         refused.extend(whole(options, &manifest).into_iter().chain(half_filled));
         preflight::refuse(&refused)?;
         let mut claim = Claim::new(&manifest.id, options, None);
+        let mut kept_out = None;
         if let Some(backup) = safety {
+            kept_out = Box::pin(emptier.keep_writers_out()).await?;
             observer.event(Event::Phase { name: "safety backup" });
             claim.safety =
                 Some(backup.await.context(|| "back up the database before it is emptied".to_owned())?);
         }
         stop.check()?;
-        Box::pin(emptier.empty(&claim)).await?;
+        Box::pin(emptier.empty(&claim, kept_out.as_ref())).await?;
         claim.safety
     };
+    // Who came in just before others were shut out is not bound by it.
+    emptier.end_others().await?;
     drop(live);
     let options = Options { resume: true, create: false, ..options.clone() };
     let filled = Box::pin(fill::fill(&options, archive, observer, stop, None)).await;
     let filled = filled.map_err(|error| match &safety_backup {
         Some(place) => error.hint(format!("the backup of the database as it was is {}", printable(place))),
         None => error,
+    });
+    let filled = filled.map_err(|error| {
+        error.hint("until it is filled, or `pgcask rollback --discard` has removed the marks, it is read-only for others")
     })?;
     filled.forget(&options.target).await?;
+    if options.stop_after.is_some() {
+        writers::let_all_in(&Session::open(&options.target, SessionKind::Target).await?).await?;
+    }
     Ok(InPlaceSummary { restore: filled.summary, safety_backup })
 }
 
@@ -132,20 +145,17 @@ pub async fn in_place(
 async fn interrupted(session: &Session, options: &Options) -> Result<(Option<Begun>, Option<Finding>)> {
     let begun = match progress::find(session).await? {
         Some(begun) if !options.resume => begun,
+        None if options.resume => {
+            let nothing = |what| Finding {
+                fatal: true,
+                message: format!("no interrupted restore to go on with is in it: {what}"),
+                hint: Some("leave --resume out to replace what is in it".to_owned()),
+            };
+            return Ok((None, preflight::not_empty(session).await?.map(nothing)));
+        }
         found => return Ok((found, None)),
     };
-    let safety = begun.claim.safety.as_deref().map_or_else(String::new, |place| {
-        format!("; the backup of the database as it was is {}", printable(place))
-    });
-    let finding = Finding {
-        fatal: true,
-        message: format!("an interrupted restore is in it, so that a backup of it would be one of a part{safety}"),
-        hint: Some(
-            "--resume goes on with it; to begin anew, `pgcask rollback --discard` with the database's name removes its marks"
-                .to_owned(),
-        ),
-    };
-    Ok((None, Some(finding)))
+    Ok((None, Some(preflight::half_filled(&begun))))
 }
 
 /// A subscription cannot be dropped in a transaction, and its slot lies on another server.

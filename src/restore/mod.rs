@@ -41,6 +41,7 @@ mod swap;
 mod text_order;
 mod together;
 mod validate;
+mod writers;
 
 pub use checks::{Check, Demands, Outcome};
 pub use classes::ClassComplete;

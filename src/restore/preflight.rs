@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::globals::Globals;
 use super::options::Options;
 use super::prepare::Prepared;
+use super::progress::Begun;
 use super::{inexpressible, requirements, text_order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Content, Stream};
@@ -179,6 +180,23 @@ pub(super) async fn not_empty(session: &Session) -> Result<Option<String>> {
     );
     let count = session.query_one_text(&sql).await?.unwrap_or_default();
     Ok((count != "0").then(|| is_not_empty(session, &count)))
+}
+
+/// Why a database must not be replaced that an interrupted restore was filling: the backup of it would be one of a part, and pass
+/// for the way back.
+pub(super) fn half_filled(begun: &Begun) -> Finding {
+    let safety = begun.claim.safety.as_deref().map_or_else(String::new, |place| {
+        format!("; the backup of the database as it was is {}", printable(place))
+    });
+    Finding {
+        fatal: true,
+        message: format!("an interrupted restore is in it, so that a backup of it would be one of a part{safety}"),
+        hint: Some(
+            "the command that was interrupted goes on with --resume; to begin anew, `pgcask rollback --discard` with the \
+             database's name removes its marks"
+                .to_owned(),
+        ),
+    }
 }
 
 fn versions(prepared: &Prepared, server: &Session) -> Option<Finding> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::Options;
 use super::swap::Replaced;
+use super::writers;
 use crate::catalog::sql::PROGRESS_SCHEMA;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
@@ -204,8 +205,8 @@ impl Ledger {
     }
 }
 
-/// Ends a restore: the marks go, and with them the schema, unless foreign keys are still to be validated. Event triggers
-/// that were just restored must not stop that, nor see it.
+/// Ends a restore: the marks go, and with them the schema, unless foreign keys are still to be validated; and others may
+/// write again, where they were shut out. Event triggers that were just restored must not stop that, nor see it.
 pub(super) async fn forget(session: &Session) -> Result<()> {
     let quiet =
         if session.info().is_superuser { "SET LOCAL session_replication_role = 'replica'; " } else { "" };
@@ -214,7 +215,8 @@ pub(super) async fn forget(session: &Session) -> Result<()> {
     } else {
         format!("DROP SCHEMA IF EXISTS {PROGRESS_SCHEMA} CASCADE")
     };
-    Ok(session.execute(&format!("BEGIN; {quiet}{drop}; COMMIT")).await?)
+    let let_in = writers::let_in(session).await?.map_or_else(String::new, |sql| format!("{sql}; "));
+    Ok(session.execute(&format!("BEGIN; {quiet}{let_in}{drop}; COMMIT")).await?)
 }
 
 /// Whether foreign keys of the session's database are still to be validated.

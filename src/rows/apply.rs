@@ -8,14 +8,19 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::{self, Extras, TableDiff};
 use super::keys;
+use super::preview::TablePreview;
 use super::recover::{Recovery, number};
 use super::replace;
+use super::scan::Reader;
 use super::subject::Subject;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
+use crate::opened::OpenArchive;
 use crate::pg::Session;
 use crate::pg::quote::{ident, literal, printable, qualified};
+use crate::stop::Stop;
 
 /// What was brought back.
 #[derive(Debug, Clone, Serialize)]
@@ -125,7 +130,17 @@ impl Recovery {
     ///
     /// # Errors
     /// [`ErrorKind::Refused`] when rows would reference nothing; the server's when it refuses; then nothing was changed.
-    pub async fn run(&self, observer: &SharedObserver) -> Result<RecoverySummary> {
+    pub async fn run(
+        &self,
+        archive: &OpenArchive,
+        observer: &SharedObserver,
+        stop: &Stop,
+    ) -> Result<RecoverySummary> {
+        if let Some(lost) = self.preview().tables.iter().find_map(TablePreview::refusal) {
+            return Err(Error::new(ErrorKind::Refused, lost).hint(
+                "give --column 'TABLE: OLD=NEW' for a column that was renamed, 'TABLE: OLD=' for one that was dropped",
+            ));
+        }
         if let Some(first) = self.preview().violations.first() {
             let hint = if first.would_go {
                 "restore those tables too, so that their rows go along, or give --only all, which deletes nothing"
@@ -137,7 +152,8 @@ impl Recovery {
         let began = Instant::now();
         observer.event(Event::Phase { name: "bringing rows back" });
         let session = &self.bench.writer;
-        let result = self.transaction(session, observer).await;
+        let reader = Reader::new(session, session, archive, observer, stop)?;
+        let result = self.transaction(&reader).await;
         let mut summary = match result {
             Ok(summary) => summary,
             Err(error) => {
@@ -150,22 +166,16 @@ impl Recovery {
         Ok(summary)
     }
 
-    async fn transaction(&self, session: &Session, observer: &SharedObserver) -> Result<RecoverySummary> {
+    async fn transaction(&self, reader: &Reader<'_>) -> Result<RecoverySummary> {
+        let Reader { writer: session, observer, .. } = *reader;
         let order = keys::order(&self.subjects, &self.keys);
         let subjects: Vec<&Subject> = order.iter().filter_map(|at| self.subjects.get(*at)).collect();
         // Whoever holds a lock for longer blocks us, and whoever queues behind us waits as long.
         session.execute("BEGIN; SET LOCAL lock_timeout = '15s'; SET CONSTRAINTS ALL DEFERRED").await?;
-        let mut off = Vec::new();
-        for subject in &subjects {
-            let found = triggers(session, subject).await?;
-            for trigger in found.into_iter().filter(|_| !self.fire_triggers) {
-                let doing = || format!("switch the trigger {} off for the transaction", trigger.display());
-                session.execute(&trigger.off()).await.context(doing).map_err(|error| {
-                    error.hint("only the table's owner may; --fire-triggers leaves them on")
-                })?;
-                off.push(trigger);
-            }
+        if self.replace {
+            keep_writers_out(session, &subjects).await?;
         }
+        let off = if self.fire_triggers { Vec::new() } else { switch_off(session, &subjects).await? };
         let released = replace::release(session, &self.released).await?;
         let tables = self.write(session, &subjects).await?;
         session
@@ -177,6 +187,9 @@ impl Recovery {
         }
         let mut proven = true;
         for (subject, table) in subjects.iter().zip(&tables) {
+            if self.replace {
+                proven &= self.is_the_archives(reader, subject).await?;
+            }
             let differ = differing(session, subject).await?;
             let (missing, changed, extra) = self.expected(subject);
             let whole =
@@ -202,6 +215,32 @@ impl Recovery {
         let triggers_off = off.iter().map(Trigger::display).collect();
         let database = self.preview().database.clone();
         Ok(RecoverySummary { database, tables, sequences, triggers_off, proven, seconds: 0.0 })
+    }
+
+    /// Compares all of a table that was replaced with the archive, once more: rows that were the same may have been written to
+    /// since they were compared.
+    async fn is_the_archives(&self, reader: &Reader<'_>, subject: &Subject) -> Result<bool> {
+        reader.observer.event(Event::Info { message: format!("proving {}", subject.display()) });
+        let number = subject.number.saturating_add(self.subjects.len());
+        let anew = Subject { number, ..subject.clone() };
+        compare::create_stages(reader.writer, &anew).await?;
+        let diff = compare::compare(reader, &anew, Extras::Counted).await?;
+        let erased = self.preview().of(subject).map_or(0, |table| table.erased);
+        if diff.extra == 0 && diff.missing + diff.changed == erased {
+            return Ok(true);
+        }
+        let TableDiff { missing, changed, extra, .. } = diff;
+        let message = format!(
+            "{} is not what the archive has: {missing} rows are missing, {changed} changed, {extra} are too many",
+            subject.display()
+        );
+        if self.fire_triggers {
+            reader.observer.event(Event::Warning { message: format!("{message}: triggers fired") });
+            return Ok(false);
+        }
+        Err(Error::new(ErrorKind::Validation, message).hint(
+            "somebody wrote to it since it was compared: stop the applications that do, and run it again",
+        ))
     }
 
     /// Writes: first what goes, referencing tables first; then what comes.
@@ -237,9 +276,35 @@ impl Recovery {
 
     /// How many rows the preview said: missing, changed, extra.
     fn expected(&self, subject: &Subject) -> (u64, u64, u64) {
-        let own = self.preview().tables.iter().find(|table| table.table == subject.display());
-        own.map_or((0, 0, 0), |table| (table.missing, table.changed, table.extra))
+        self.preview().of(subject).map_or((0, 0, 0), |table| (table.missing, table.changed, table.extra))
     }
+}
+
+/// Lets others wait who would write: what they wrote would be in neither the preview nor the archive.
+async fn keep_writers_out(session: &Session, subjects: &[&Subject]) -> Result<()> {
+    for subject in subjects {
+        let sql = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", subject.from());
+        let locked = session.execute(&sql).await;
+        locked.context(|| format!("keep others from writing into {}", subject.display()))?;
+    }
+    Ok(())
+}
+
+/// Switches users' triggers off until the end of the transaction.
+async fn switch_off(session: &Session, subjects: &[&Subject]) -> Result<Vec<Trigger>> {
+    let mut off = Vec::new();
+    for subject in subjects {
+        for trigger in triggers(session, subject).await? {
+            let doing = || format!("switch the trigger {} off for the transaction", trigger.display());
+            session
+                .execute(&trigger.off())
+                .await
+                .context(doing)
+                .map_err(|error| error.hint("only the table's owner may; --fire-triggers leaves them on"))?;
+            off.push(trigger);
+        }
+    }
+    Ok(off)
 }
 
 const CHOSEN: &str = "s.reason IS NOT NULL";

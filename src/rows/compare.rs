@@ -32,6 +32,8 @@ pub struct TableDiff {
     pub key: Vec<String>,
     /// The compared columns.
     pub columns: Vec<String>,
+    /// Columns of the archive that the live table lacks, and of which nobody said that they were dropped.
+    pub lost_columns: Vec<String>,
     /// What to know: columns that are not compared.
     pub notes: Vec<String>,
     /// Rows in the archive.
@@ -53,9 +55,9 @@ pub struct TableDiff {
 }
 
 impl TableDiff {
-    /// Whether both are the same.
+    /// Whether both have the same rows, in all columns of the archive.
     pub fn is_equal(&self) -> bool {
-        self.missing == 0 && self.changed == 0 && self.extra == 0
+        self.missing == 0 && self.changed == 0 && self.extra == 0 && self.lost_columns.is_empty()
     }
 }
 
@@ -109,6 +111,7 @@ pub(super) async fn compare(reader: &Reader<'_>, subject: &Subject, extras: Extr
         compared_by: subject.compared_by(),
         key: subject.key.iter().map(|key| key.name.clone()).collect(),
         columns: subject.columns.clone(),
+        lost_columns: subject.lost.clone(),
         notes: subject.notes.clone(),
         backup_rows,
         live_rows,
@@ -236,13 +239,23 @@ pub(super) async fn compare_again(reader: &Reader<'_>, subject: &Subject) -> Res
 /// Some of the rows that differ, at most so many of each kind.
 pub(super) async fn sample(session: &Session, subject: &Subject, limit: usize) -> Result<Vec<Difference>> {
     let mut all = sample_staged(session, subject, limit, "true").await?;
+    all.extend(sample_live(session, subject, limit, "true").await?);
+    Ok(all)
+}
+
+/// Some of the live rows that the archive does not have.
+async fn sample_live(
+    session: &Session,
+    subject: &Subject,
+    limit: usize,
+    condition: &str,
+) -> Result<Vec<Difference>> {
     let extra = format!(
-        "SELECT 'extra' AS difference, {} AS live FROM {} s WHERE difference = 'e' ORDER BY id LIMIT {limit}",
+        "SELECT 'extra' AS difference, {} AS live FROM {} s WHERE difference = 'e' AND {condition} ORDER BY id LIMIT {limit}",
         values(subject, "s.", &|name| subject.staged(name)),
         subject.live_stage()
     );
-    all.extend(session.query_json(&extra).await?);
-    Ok(all)
+    Ok(session.query_json(&extra).await?)
 }
 
 /// Some of the chosen rows.
@@ -251,7 +264,9 @@ pub(super) async fn sample_chosen(
     subject: &Subject,
     limit: usize,
 ) -> Result<Vec<Difference>> {
-    sample_staged(session, subject, limit, "s.reason IS NOT NULL").await
+    let mut all = sample_staged(session, subject, limit, "s.reason IS NOT NULL").await?;
+    all.extend(sample_live(session, subject, limit, "reason IS NOT NULL").await?);
+    Ok(all)
 }
 
 /// Some of the archive's rows that are missing or changed.

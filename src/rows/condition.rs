@@ -26,22 +26,25 @@ impl Condition {
             Error::new(ErrorKind::Usage, message)
                 .hint("as in --where \"sales.orders: placed >= '2026-01-01'\"")
         };
-        let mut quoted = false;
-        let colon = text.char_indices().find(|(_, c)| {
-            quoted ^= *c == '"';
-            *c == ':' && !quoted
-        });
-        let (table, sql) = colon
-            .and_then(|(at, _)| text.split_at_checked(at))
-            .ok_or_else(|| usage(format!("{text:?} names no table")))?;
-        let sql = sql.strip_prefix(':').unwrap_or(sql).trim();
+        let (table, sql) = table_and_rest(text).ok_or_else(|| usage(format!("{text:?} names no table")))?;
         if sql.is_empty() {
             return Err(usage(format!("{text:?} has no condition")));
         }
-        let table = Pattern::table(table.trim())
+        let table = Pattern::table(table)
             .map_err(|error| Error::with_source(ErrorKind::Usage, "read the table of a condition", error))?;
         Ok(Self { table, sql: sql.to_owned() })
     }
+}
+
+/// Parts `TABLE: rest` at the first colon that is not within quotes.
+pub(super) fn table_and_rest(text: &str) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    let colon = text.char_indices().find(|(_, c)| {
+        quoted ^= *c == '"';
+        *c == ':' && !quoted
+    });
+    let (table, rest) = text.split_at_checked(colon?.0)?;
+    Some((table.trim(), rest.strip_prefix(':').unwrap_or(rest).trim()))
 }
 
 /// What a simple condition says of one column; null is none of its values.

@@ -8,6 +8,7 @@
 
 mod apply;
 mod beside;
+mod columns;
 mod compare;
 mod condition;
 mod erased;
@@ -21,6 +22,7 @@ mod subject;
 
 pub use apply::{RecoverySummary, TableSummary};
 pub use beside::{BesideOptions, BesideSummary, beside};
+pub use columns::ColumnFate;
 pub use compare::{Difference, TableDiff};
 pub use condition::Condition;
 pub use keys::Violation;
@@ -47,6 +49,8 @@ pub struct DiffOptions {
     pub live: ConnectOptions,
     /// Which tables.
     pub tables: Vec<Pattern>,
+    /// What became of columns.
+    pub columns: Vec<ColumnFate>,
     /// How many rows of each kind are shown.
     pub sample: usize,
 }
@@ -68,7 +72,11 @@ pub async fn diff(
 ) -> Result<Vec<TableDiff>> {
     let manifest = archive.manifest().await?;
     let model = archive.model().await?;
-    let named = subject::find(&manifest, model.as_ref(), &options.tables)?;
+    let mut named = subject::find(&manifest, model.as_ref(), &options.tables)?;
+    named.iter_mut().try_for_each(|table| columns::rename(table, &options.columns))?;
+    let names: Vec<(&str, &str)> =
+        named.iter().map(|table| (table.schema.as_str(), table.name.as_str())).collect();
+    columns::require_used(&options.columns, &names)?;
     if csv.is_some() && named.len() != 1 {
         return Err(Error::new(
             ErrorKind::Usage,

@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use super::compare::Difference;
 use super::keys::Violation;
+use super::subject::Subject;
+use crate::pg::quote::printable;
 
 /// What would come back into one table.
 #[derive(Debug, Clone, Serialize)]
@@ -16,6 +18,8 @@ pub struct TablePreview {
     pub changed: u64,
     /// Rows to be deleted.
     pub extra: u64,
+    /// Rows that were asked for and do not come back, for the erasure ledger names them.
+    pub erased: u64,
     /// Why they are meant, and how many for each reason.
     pub reasons: Vec<(String, u64)>,
     /// Some of them.
@@ -24,8 +28,13 @@ pub struct TablePreview {
     pub key: Vec<String>,
     /// The compared columns.
     pub columns: Vec<String>,
+    /// Columns of the archive that the live table lacks: without a word on them no row is inserted.
+    pub lost_columns: Vec<String>,
     /// What to know.
     pub notes: Vec<String>,
+    /// The new table that rows which are overwritten or deleted are kept in, as of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_in: Option<String>,
     /// Triggers that will be off.
     pub triggers: Vec<String>,
 }
@@ -45,7 +54,32 @@ pub struct Preview {
     pub bytes_read: u64,
 }
 
+impl TablePreview {
+    /// Why rows cannot come back into this table, if columns stand in the way.
+    pub fn refusal(&self) -> Option<String> {
+        (self.missing > 0 && !self.lost_columns.is_empty()).then(|| {
+            format!(
+                "{}: {} rows would come back without what the archive has in {}, which the live table lacks",
+                self.table,
+                self.missing,
+                printable(&self.lost_columns.join(", "))
+            )
+        })
+    }
+}
+
 impl Preview {
+    /// Why rows cannot come back.
+    pub fn refusals(&self) -> Vec<String> {
+        let columns = self.tables.iter().filter_map(TablePreview::refusal);
+        columns.chain(self.violations.iter().map(Violation::message)).collect()
+    }
+
+    /// What would come back into a table.
+    pub(super) fn of(&self, subject: &Subject) -> Option<&TablePreview> {
+        self.tables.iter().find(|table| table.table == subject.display())
+    }
+
     /// Rows that would come back.
     pub fn rows(&self) -> u64 {
         self.tables.iter().map(|table| table.missing + table.changed + table.extra).sum()

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Workbench;
+use super::columns::{self, ColumnFate};
 use super::compare::{self, Extras};
 use super::condition::{self, Bound, Condition};
 use super::erased;
@@ -56,6 +57,8 @@ pub struct RecoverOptions {
     pub only: Only,
     /// Only rows for which all conditions on their table hold. A table with a condition is meant without being named.
     pub conditions: Vec<Condition>,
+    /// What became of columns.
+    pub columns: Vec<ColumnFate>,
     /// Completion along foreign keys.
     pub follow: Follow,
     /// Let triggers fire.
@@ -104,7 +107,7 @@ pub async fn recover(
     let mut patterns = options.tables.clone();
     patterns.extend(options.conditions.iter().map(|condition| condition.table.clone()));
     let finder = Finder { options, archive, observer, stop, manifest, model };
-    let named = subject::find(&finder.manifest, finder.model.as_ref(), &patterns)?;
+    let mut named = subject::find(&finder.manifest, finder.model.as_ref(), &patterns)?;
     for condition in &options.conditions {
         let meant = named.iter().filter(|named| condition.table.matches(&named.schema, &named.name)).count();
         if meant != 1 {
@@ -113,6 +116,7 @@ pub async fn recover(
             return Err(Error::new(ErrorKind::Usage, message));
         }
     }
+    named.iter_mut().try_for_each(|table| columns::rename(table, &options.columns))?;
     let mut recovery = Recovery {
         bench: Workbench::open(&options.live).await?,
         subjects: Vec::new(),
@@ -137,12 +141,15 @@ pub async fn recover(
     if options.follow != Follow::No {
         finder.follow(&mut recovery).await?;
     }
+    let looked_at = recovery.subjects.iter().map(|subject| (subject.schema.as_str(), subject.name.as_str()));
+    columns::require_used(&options.columns, &looked_at.collect::<Vec<_>>())?;
+    let mut erased = Vec::new();
     for subject in &recovery.subjects {
-        recovery.preview.erased +=
-            erased::leave_out(&recovery.bench.writer, &options.erasures, subject).await?;
+        erased.push(erased::leave_out(&recovery.bench.writer, &options.erasures, subject).await?);
     }
+    recovery.preview.erased = erased.iter().sum();
     recovery.keys = keys::read(&recovery.bench.source, &recovery.subjects).await?;
-    recovery.show(options.sample, archive.source().bytes_read()).await?;
+    recovery.show(options.sample, archive.source().bytes_read(), &erased).await?;
     recovery.bench.release().await?;
     Ok(recovery)
 }
@@ -336,7 +343,10 @@ impl Finder<'_> {
             return Ok(None);
         };
         match named.into_iter().next() {
-            Some(named) => Ok(Some(recovery.take(named).await?)),
+            Some(mut named) => {
+                columns::rename(&mut named, &self.options.columns)?;
+                Ok(Some(recovery.take(named).await?))
+            }
             None => Ok(None),
         }
     }
@@ -432,7 +442,7 @@ impl Recovery {
     }
 
     /// Describes what was chosen.
-    async fn show(&mut self, sample: usize, bytes_read: u64) -> Result<()> {
+    async fn show(&mut self, sample: usize, bytes_read: u64, erased: &[u64]) -> Result<()> {
         let session = &self.bench.writer;
         let mut tables = Vec::new();
         for at in keys::order(&self.subjects, &self.keys) {
@@ -451,15 +461,26 @@ impl Recovery {
                 Some((values.next()?, values.next()?.parse().ok()?))
             };
             let triggers = super::apply::triggers(session, subject).await?;
+            let missing = number(session, &count('m')).await?;
+            let changed = number(session, &count('c')).await?;
+            let extra = replace::going(session, subject).await?;
+            let kept_in = if self.replace && changed + extra > 0 {
+                Some(subject.display_of(&replace::kept_name(session, subject).await?))
+            } else {
+                None
+            };
             tables.push(TablePreview {
                 table: subject.display(),
-                missing: number(session, &count('m')).await?,
-                changed: number(session, &count('c')).await?,
-                extra: replace::going(session, subject).await?,
+                missing,
+                changed,
+                extra,
+                erased: erased.get(at).copied().unwrap_or_default(),
                 reasons: session.query_text(&reasons).await?.into_iter().filter_map(reason).collect(),
                 sample: compare::sample_chosen(session, subject, sample).await?,
+                kept_in,
                 key: subject.key.iter().map(|key| key.name.clone()).collect(),
                 columns: subject.columns.clone(),
+                lost_columns: subject.lost.clone(),
                 notes: subject.notes.clone(),
                 triggers: triggers
                     .iter()

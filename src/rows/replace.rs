@@ -213,9 +213,8 @@ impl Released {
     }
 }
 
-/// Keeps the live rows that will be overwritten or deleted, whole, in a new table beside: `NAME_before_TIME`. Gives its
-/// name.
-pub(super) async fn keep(session: &Session, subject: &Subject) -> Result<String> {
+/// The name of the table that keeps what goes, as of the transaction's time: `NAME_before_TIME`.
+pub(super) async fn kept_name(session: &Session, subject: &Subject) -> Result<String> {
     let now = "SELECT pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYYMMDD\"T\"HH24MISS\"Z\"')";
     let suffix = format!("_before_{}", session.query_one_text(now).await?.unwrap_or_default());
     let mut name = subject.name.clone();
@@ -223,6 +222,12 @@ pub(super) async fn keep(session: &Session, subject: &Subject) -> Result<String>
         name.pop();
     }
     name.push_str(&suffix);
+    Ok(name)
+}
+
+/// Keeps the live rows that will be overwritten or deleted, whole, in a new table beside. Gives its name.
+pub(super) async fn keep(session: &Session, subject: &Subject) -> Result<String> {
+    let name = kept_name(session, subject).await?;
     let kept = qualified(Some(&subject.schema), &name);
     let (from, key) = (subject.from(), subject.same_key("s", "l"));
     let overwritten = format!(
@@ -235,7 +240,7 @@ pub(super) async fn keep(session: &Session, subject: &Subject) -> Result<String>
     );
     let sql = format!("CREATE TABLE {kept} AS {overwritten}; INSERT INTO {kept} {deleted}");
     session.execute(&sql).await.context(|| format!("keep the rows of {} that will go", subject.display()))?;
-    Ok(printable(&format!("{}.{name}", subject.schema)))
+    Ok(subject.display_of(&name))
 }
 
 /// Deletes the chosen live rows; gives how many.

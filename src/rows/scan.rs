@@ -19,7 +19,7 @@ use crate::opened::{OpenArchive, batches};
 use crate::pg::Session;
 use crate::pg::copy::{Block, LargeRows, RowHasher, rows};
 use crate::pg::load::CopyIn;
-use crate::pg::quote::{ident, literal};
+use crate::pg::quote::{ident, literal, printable};
 use crate::stop::Stop;
 
 /// Bytes asked of the store at once.
@@ -151,9 +151,11 @@ impl<'a> Reader<'a> {
         let mut stage = Stage::open(self.writer, &subject.stage(), &subject.staged_columns("")).await?;
         for at in differing {
             self.stop.check()?;
-            sums = self.stage_group(subject, groups, at, sums, &mut stage).await?;
+            let staged = self.stage_group(subject, groups, at, sums, &mut stage).await;
+            sums = staged.map_err(|error| unfit(subject, error))?;
         }
-        Ok((sums, stage.finish().await?))
+        let count = stage.finish().await.map_err(|error| unfit(subject, error))?;
+        Ok((sums, count))
     }
 
     async fn stage_group(
@@ -228,7 +230,8 @@ impl<'a> Reader<'a> {
 
     /// Stages all rows of some chunks.
     pub(super) async fn stage_chunks(&self, subject: &Subject, chunks: &[StreamChunk]) -> Result<u64> {
-        self.fill(subject, &subject.stage(), &subject.staged_columns(""), chunks).await
+        let filled = self.fill(subject, &subject.stage(), &subject.staged_columns(""), chunks).await;
+        filled.map_err(|error| unfit(subject, error))
     }
 
     /// Copies all rows of some chunks into a table.
@@ -388,6 +391,25 @@ fn suspect_ranges(subject: &Subject, groups: &Groups, sums: &Sums) -> Option<Str
         parts.push(format!("{column} > {}", literal(&edge(groups.list.last())?.1)));
     }
     Some(if parts.is_empty() { "false".to_owned() } else { parts.join(" OR ") })
+}
+
+/// What the server has against values of the archive, with the names of the live table instead of the staging table's: its
+/// columns may have become narrower since, or of another type.
+fn unfit(subject: &Subject, error: Error) -> Error {
+    // data_exception, check_violation
+    if !error.sqlstate().is_some_and(|state| state.starts_with("22") || state == "23514") {
+        return error;
+    }
+    let stage = subject.stage();
+    let (_, bare) = stage.split_once('.').unwrap_or_default();
+    let mut said = error.to_string().replace(bare, &subject.display());
+    for name in &subject.columns {
+        said = said
+            .replace(&format!("column {}:", subject.staged(name)), &format!("column {}:", printable(name)));
+    }
+    let message = format!("values of the archive do not fit into {} as it is now: {said}", subject.display());
+    Error::new(ErrorKind::Refused, message)
+        .hint("its columns were altered since; --as NAME restores the table as it was beside the live one")
 }
 
 /// How a stream's rows become rows of the compared columns.

@@ -19,6 +19,8 @@ pub(super) struct Named {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) streams: Vec<Stream>,
+    /// Columns of the archive whose values are left out, for somebody said that they were dropped.
+    pub(super) dropped: Vec<String>,
 }
 
 /// Finds the tables of the archive that the patterns mean. A partitioned table stands for its partitions.
@@ -34,14 +36,15 @@ pub(super) fn find(manifest: &Manifest, model: Option<&Model>, patterns: &[Patte
         for (schema, name, leaves) in partitioned(model, &tables) {
             if pattern.matches(&schema, &name) && leaves.iter().all(|leaf| !taken.contains(&leaf.id)) {
                 taken.extend(leaves.iter().map(|leaf| leaf.id));
-                found.push(Named { schema, name, streams: leaves.into_iter().cloned().collect() });
+                let streams = leaves.into_iter().cloned().collect();
+                found.push(Named { schema, name, streams, dropped: Vec::new() });
             }
         }
         let meant = tables.iter().filter(|stream| pattern.matches(&stream.schema, &stream.name));
         let any = meant.clone().next().is_some();
         for stream in meant.filter(|stream| taken.insert(stream.id)).collect::<Vec<_>>() {
             let (schema, name) = (stream.schema.clone(), stream.name.clone());
-            found.push(Named { schema, name, streams: vec![(*stream).clone()] });
+            found.push(Named { schema, name, streams: vec![(*stream).clone()], dropped: Vec::new() });
         }
         if found.len() == before && !(any && had > 0) {
             let message = format!("no table in the archive matches {}", printable(&pattern.text));
@@ -168,6 +171,8 @@ pub(super) struct Subject {
     pub(super) columns: Vec<String>,
     /// The key's columns; none when whole rows are compared.
     pub(super) key: Vec<KeyColumn>,
+    /// Columns of the archive that the live table lacks, and of which nobody said that they were dropped.
+    pub(super) lost: Vec<String>,
     /// What to know: columns that are not compared.
     pub(super) notes: Vec<String>,
     /// Number among the tables of one operation; names the staging tables.
@@ -177,7 +182,7 @@ pub(super) struct Subject {
 impl Subject {
     /// Looks at the live table.
     pub(super) async fn resolve(session: &Session, named: Named, number: usize) -> Result<Self> {
-        let Named { schema, name, streams } = named;
+        let Named { schema, name, streams, dropped } = named;
         let shown = printable(&format!("{schema}.{name}"));
         let found: Vec<LiveTable> = session.query_json(&query(&schema, &name)).await?;
         let live = found.into_iter().next().ok_or_else(|| {
@@ -200,23 +205,23 @@ impl Subject {
             ));
         }
         let mut notes = Vec::new();
-        if !lost.is_empty() {
-            notes.push(format!(
-                "columns of the archive that the live table lacks are not compared: {}",
-                printable(&lost.join(", "))
-            ));
-        }
+        let mut note = |what: &str, names: &[String]| {
+            if !names.is_empty() {
+                notes.push(format!("{what}: {}", printable(&names.join(", "))));
+            }
+        };
+        let computed =
+            |name: &String| live.columns.iter().any(|column| column.name == *name && column.generated);
+        let (computed, lost): (Vec<String>, Vec<String>) = lost.into_iter().partition(computed);
+        note("columns that the live table computes are not compared", &computed);
+        note("columns of the archive that the live table lacks are not compared", &lost);
+        let lost: Vec<String> = lost.into_iter().filter(|name| !dropped.contains(name)).collect();
         let known = |column: &&LiveColumn| !column.generated && !columns.contains(&column.name);
         let new: Vec<String> = live.columns.iter().filter(known).map(|column| column.name.clone()).collect();
-        if !new.is_empty() {
-            notes.push(format!(
-                "columns that the archive lacks are not compared: {}",
-                printable(&new.join(", "))
-            ));
-        }
+        note("columns that the archive lacks are not compared", &new);
         let whole_key = live.key.iter().all(|key| columns.contains(&key.name));
         let key = if whole_key { live.key.clone() } else { Vec::new() };
-        Ok(Self { schema, name, streams, live, columns, key, notes, number })
+        Ok(Self { schema, name, streams, live, columns, key, lost, notes, number })
     }
 
     /// Looks at the live table of its name anew.
@@ -230,6 +235,11 @@ impl Subject {
     /// The name for messages.
     pub(super) fn display(&self) -> String {
         printable(&format!("{}.{}", self.schema, self.name))
+    }
+
+    /// The name of another relation of its schema, for messages.
+    pub(super) fn display_of(&self, name: &str) -> String {
+        printable(&format!("{}.{name}", self.schema))
     }
 
     /// The quoted, qualified name.

@@ -22,6 +22,7 @@ pub mod publish;
 pub mod put;
 pub mod room;
 mod s3;
+pub mod safety;
 pub mod sidecar;
 pub mod unfinished;
 

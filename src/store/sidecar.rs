@@ -73,6 +73,18 @@ pub struct Metadata {
     /// It was made of another backup, without rows that were erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewritten: Option<Rewritten>,
+    /// It is a safety backup: what was about to be restored over the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<ReplacedBy>,
+}
+
+/// The backup that was about to be restored over a database when a safety backup of that was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedBy {
+    /// Its id.
+    pub id: String,
+    /// Its kind. For a `pre-restore` backup somebody was on the way back.
+    pub kind: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

@@ -1,6 +1,6 @@
 //! `pgcask diff`: what of a live table differs from an archive. SQL on the server is the judge.
 
-use crate::harness::cli::{backup, folder, pass, pgcask, run};
+use crate::harness::cli::{backup, folder, pass, pgcask, restore, run};
 use crate::harness::postgres::{Server, newest, on_each_version};
 
 /// Compares a table; gives its entry of the JSON result.
@@ -180,6 +180,77 @@ fn a_table_that_was_altered_since_is_compared_by_what_both_have() {
         server.sql(&db, "ALTER TABLE t RENAME TO u");
         let mut command = pgcask(["diff", archive, "-t", "t", "--against", &url, &pass(folder.path())]);
         assert!(run(&mut command).expect(1).stderr.contains("does not exist in the live database"));
+    });
+}
+
+/// Rows must not come back without what the archive has in a column that goes by another name now.
+#[test]
+fn rows_do_not_come_back_without_the_values_of_a_column_that_was_renamed() {
+    on_each_version(|server| {
+        let folder = folder();
+        let db = server.create_db();
+        server.sql(
+            &db,
+            "CREATE TABLE t (id int PRIMARY KEY, total int, note text); INSERT INTO t SELECT n, n * 2, 'n' || n FROM generate_series(1, 30000) n; \
+             CREATE TABLE was AS SELECT * FROM t",
+        );
+        let url = server.url(&db);
+        let archive = backup(folder.path(), &url, &[])["archive"].as_str().unwrap().to_owned();
+        server.sql(&db, "ALTER TABLE t RENAME total TO \"Amount\"; DELETE FROM t WHERE id % 1000 = 0; UPDATE t SET note = 'x' WHERE id = 7");
+        let only = |more: &[&str]| {
+            restore(folder.path(), &archive, &url, &[&["--table", "t", "--only", "all"], more].concat())
+        };
+        for how in [&["--yes"][..], &["--dry-run"]] {
+            let refused = only(how).expect(9);
+            let said = format!("{}{}", refused.stdout, refused.stderr);
+            assert!(said.contains("total"), "{said}");
+        }
+        assert_eq!(server.value(&db, "SELECT count(*) FROM t"), "29970", "nothing was inserted");
+        // As `diff` says it, too.
+        let compared = |more: &[&str]| {
+            run(pgcask([
+                "diff",
+                &archive,
+                "-t",
+                "t",
+                "--against",
+                &url,
+                "--json",
+                "--exit-code",
+                &pass(folder.path()),
+            ])
+            .args(more))
+        };
+        let found = compared(&[]).expect(5).json();
+        assert_eq!(found["tables"][0]["lost_columns"][0], "total", "{found}");
+        let renamed = ["--column", "t: total=\"Amount\""];
+        let found = compared(&renamed).expect(5).json();
+        assert_eq!(counts(&found["tables"][0]), [30, 1, 0], "{found}");
+        only(&[&renamed[..], &["--yes"]].concat()).expect(0);
+        let differ = "SELECT count(*) FROM was w FULL JOIN t USING (id) WHERE (w.total, w.note) IS DISTINCT FROM (t.\"Amount\", t.note)";
+        assert_eq!(server.value(&db, differ), "0");
+        let found = compared(&renamed).expect(0).json();
+        assert_eq!(
+            (counts(&found["tables"][0]), &found["tables"][0]["chunks_read"]),
+            ([0, 0, 0], &0.into()),
+            "{found}"
+        );
+        // One that was dropped must be said to be.
+        server.sql(&db, "ALTER TABLE t DROP \"Amount\"; DELETE FROM t WHERE id = 8");
+        only(&["--yes"]).expect(9);
+        only(&["--column", "t: total=", "--yes"]).expect(0);
+        assert_eq!(server.value(&db, "SELECT count(*) FROM t"), "30000");
+        for wrong in ["t: nosuch=x", "u: total=", "t total"] {
+            only(&["--column", wrong, "--yes"]).expect(2);
+        }
+        // What the live column does not take is told by its name.
+        server.sql(&db, "ALTER TABLE t ALTER note TYPE varchar(2) USING left(note, 2)");
+        let refused = compared(&["--column", "t: total="]).expect(9);
+        assert!(
+            refused.stderr.contains("column note") && !refused.stderr.contains("pgcask_backup"),
+            "{}",
+            refused.stderr
+        );
     });
 }
 

@@ -1,6 +1,8 @@
 //! Full restore inside the live database, by one who may not create any.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::harness::cli::{backup, folder, pass, pgcask, restore, run, signal, wait};
 use crate::harness::oracle::{assert_same, content};
@@ -91,13 +93,137 @@ fn killed_while_it_is_filled_it_goes_on() {
         }
         signal(&child, "KILL");
         wait(child);
-        // Emptied and marked, or as it was: never half of it.
+        // Emptied and marked, or as it was: never half of it. Others find it read-only as long as it has marks.
         let marked = server.value("shop", "SELECT to_regclass('pgcask_restore.claim') IS NOT NULL") == "t";
         assert!(marked || content(&server, "shop") == wrecked, "{line}");
-        restore(folder.path(), &archive, &url, &["--in-place", "--yes", "--no-safety-backup", "--resume"])
-            .expect(0);
+        assert_eq!(read_only(&server), if marked { "on" } else { "off" }, "{line}");
+        let again = ["--in-place", "--yes", "--no-safety-backup"];
+        if marked {
+            restore(folder.path(), &archive, &url, &[&again[..], &["--resume"]].concat()).expect(0);
+        } else {
+            restore(folder.path(), &archive, &url, &again).expect(0);
+        }
+        assert_same(&server, "golden", &server, "shop");
+        assert_eq!(read_only(&server), "off", "{line}");
+        // What is whole must not be taken for the rest of something.
+        let refused = restore(folder.path(), &archive, &url, &[&again[..], &["--resume"]].concat()).expect(9);
+        assert!(refused.stderr.contains("leave --resume out"), "{}", refused.stderr);
         assert_same(&server, "golden", &server, "shop");
     }
+}
+
+/// Whether the sessions of others begin read-only.
+fn read_only(server: &Server) -> String {
+    server.value("shop", "SHOW default_transaction_read_only")
+}
+
+/// Enough rows for a safety backup that takes a while.
+const BULK: &str = "CREATE TABLE bulk AS SELECT n, md5(n::text) AS a, md5((n * 3)::text) AS b FROM generate_series(1, 300000) n; \
+    CREATE TABLE arrivals (id bigint PRIMARY KEY)";
+
+/// An application that goes on inserting, and connects again when its session is ended.
+#[test]
+fn what_others_commit_is_in_the_safety_backup_or_in_what_was_restored() {
+    for major in proven_versions() {
+        let (server, folder) = (Server::start(major), folder());
+        server.sql("postgres", "CREATE DATABASE shop TEMPLATE template0");
+        server.sql("postgres", "ALTER DATABASE shop SET default_transaction_read_only = 'false'");
+        server.sql("shop", SHOP);
+        server.sql("shop", BULK);
+        let url = server.url("shop");
+        let archive = backup(folder.path(), &url, &[])["archive"].as_str().unwrap().to_owned();
+        let ended = AtomicBool::new(false);
+        let (done, committed, refusals) = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let (mut committed, mut refusals) = (Vec::new(), Vec::new());
+                for id in 1_u64.. {
+                    match server.try_sql("shop", &format!("INSERT INTO arrivals VALUES ({id})")) {
+                        Ok(_) => committed.push(id),
+                        Err(error) => refusals.push(error),
+                    }
+                    // Until some were committed to the restored database, too.
+                    if ended.load(Ordering::Relaxed) && committed.last() == Some(&id) {
+                        break;
+                    }
+                }
+                (committed, refusals)
+            });
+            let done = restore(folder.path(), &archive, &url, &["--in-place", "--yes"]);
+            ended.store(true, Ordering::Relaxed);
+            let (committed, refusals) = writer.join().unwrap();
+            (done.expect(0).json(), committed, refusals)
+        });
+        restore(folder.path(), done["safety_backup"].as_str().unwrap(), &server.url("before"), &["--create"])
+            .expect(0);
+        let ids = |db: &str| -> BTreeSet<u64> {
+            let rows = server.rows(db, "SELECT id FROM arrivals");
+            rows.iter().map(|row| row[0].parse().unwrap()).collect()
+        };
+        let (before, after) = (ids("before"), ids("shop"));
+        let lost: Vec<&u64> =
+            committed.iter().filter(|id| !before.contains(id) && !after.contains(id)).collect();
+        assert!(lost.is_empty(), "PostgreSQL {major}: committed, and in neither: {lost:?}");
+        assert!(!before.is_empty(), "the writer came too late to prove anything");
+        assert!(refusals.iter().any(|error| error.contains("read-only transaction")), "{refusals:?}");
+        let setting = "SELECT setconfig[1] FROM pg_db_role_setting";
+        assert_eq!(server.value("postgres", setting), "default_transaction_read_only=false");
+    }
+}
+
+#[test]
+fn what_locks_do_not_keep_is_looked_at_before_anything_is_dropped() {
+    let (server, folder) = (Server::start(newest()), folder());
+    server.sql("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.sql("shop", SHOP);
+    server.sql("shop", BULK);
+    let url = server.url("shop");
+    let archive = backup(folder.path(), &url, &[])["archive"].as_str().unwrap().to_owned();
+    for change in
+        ["CREATE TABLE sneaked (a int)", "SELECT lo_put(4711, 0, 'X')", "SELECT lo_from_bytea(4712, 'new')"]
+    {
+        let refused = std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                // Ours, and that of the backup, which has begun.
+                let locked = "SELECT count(DISTINCT mode) FROM pg_locks WHERE mode IN ('ShareLock', 'AccessShareLock') \
+                              AND relation = 'bulk'::regclass";
+                let began = std::time::Instant::now();
+                // The question itself is ended with the sessions of all others, once.
+                while !server.try_sql("shop", locked).is_ok_and(|modes| modes == "2") {
+                    assert!(began.elapsed().as_secs() < 60, "nothing is locked");
+                }
+                server.sql("shop", change);
+            });
+            let done = restore(folder.path(), &archive, &url, &["--in-place", "--yes"]);
+            other.join().unwrap();
+            done.expect(9)
+        });
+        assert!(refused.stderr.contains("while it was backed up"), "{change}: {}", refused.stderr);
+        assert_eq!(server.value("shop", "SELECT count(*) FROM bulk"), "300000");
+        assert_eq!(read_only(&server), "off");
+    }
+    assert_eq!(server.value("shop", "SELECT to_regclass('sneaked') IS NOT NULL"), "t");
+}
+
+#[test]
+fn who_discards_the_marks_lets_others_write_again() {
+    let (server, folder) = (Server::start(newest()), folder());
+    server.sql("postgres", "CREATE DATABASE shop TEMPLATE template0");
+    server.sql("shop", SHOP);
+    let url = server.url("shop");
+    let archive = backup(folder.path(), &url, &[])["archive"].as_str().unwrap().to_owned();
+    // A check that fails, when the old content is gone.
+    let failing = ["--in-place", "--yes", "--assert", "SELECT false"];
+    let failed = restore(folder.path(), &archive, &url, &failing).expect(5);
+    assert!(failed.stderr.contains("read-only for others"), "{}", failed.stderr);
+    assert_eq!(read_only(&server), "on");
+    // Neither form goes over it: the safety backup would be one of what a check has failed on.
+    for form in ["--in-place", "--swap"] {
+        let refused = restore(folder.path(), &archive, &url, &[form, "--yes"]).expect(9);
+        assert!(refused.stderr.contains("interrupted restore is in it"), "{form}: {}", refused.stderr);
+    }
+    run(&mut pgcask(["rollback", &url, "--discard", "shop", "--yes"])).expect(0);
+    assert_eq!(read_only(&server), "off");
+    restore(folder.path(), &archive, &url, &["--swap", "--yes"]).expect(0);
 }
 
 #[test]

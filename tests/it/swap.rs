@@ -1,11 +1,12 @@
 //! Full restore over a live database, and the way back: what is live afterwards, what is kept, what is refused.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::cli::{Run, backup, folder, pass, pgcask, restore, run};
+use crate::harness::cli::{Run, backup, folder, pass, pgcask, restore, run, signal, wait};
 use crate::harness::oracle::{assert_same, content, schema_dump};
 use crate::harness::output;
 use crate::harness::postgres::{Server, newest, versions};
@@ -165,6 +166,44 @@ fn with_the_old_database_gone_the_safety_backup_is_found_and_restored() {
     assert!(refused.stderr.contains("--store"), "{}", refused.stderr);
     rollback(folder.path(), &url, &["--yes", "--store", &store]).expect(0);
     assert_eq!(content(&server, "shop"), wrecked);
+}
+
+/// The rollback takes a safety backup, too: of what it is to get away from.
+#[test]
+fn a_rollback_from_the_store_that_is_repeated_goes_back_to_the_same() {
+    let folder = folder();
+    let (server, archive) = accident(newest(), folder.path());
+    let (url, wrecked) = (server.url("shop"), content(&server, "shop"));
+    swap(folder.path(), &archive, &url, &[]).expect(0);
+    let restored = content(&server, "shop");
+    let store = folder.path().join("store").display().to_string();
+    let safety = || {
+        let listed = run(&mut pgcask(["list", "--store", &store, "--kind", "pre-restore", "--json"]));
+        let listed = listed.expect(0).json();
+        let ids = listed.as_array().unwrap().iter().map(|backup| backup["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(safety().len(), 1);
+    // Killed while it loads, when its own safety backup is there.
+    let mut command = pgcask(["rollback", &url, "--yes", "--store", &store, "-v", &pass(folder.path())]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = std::io::BufReader::new(child.stderr.take().unwrap());
+    assert!(std::io::BufRead::lines(log).map(Result::unwrap).any(|line| line.contains("loading")));
+    signal(&child, "KILL");
+    wait(child);
+    assert_eq!(safety().len(), 2);
+    assert_eq!(content(&server, "shop"), restored, "what was live is as it was");
+    let done = rollback(folder.path(), &url, &["--yes", "--store", &store]).expect(0);
+    assert!(done.stderr.contains("passed over"), "{}", done.stderr);
+    assert_eq!(content(&server, "shop"), wrecked);
+    assert_eq!(safety().len(), 2, "it went on with the first one's safety backup");
+    // Once more, when it is all done: to the same; and by its id to the other.
+    rollback(folder.path(), &url, &["--yes", "--store", &store]).expect(0);
+    assert_eq!(content(&server, "shop"), wrecked);
+    let other = safety().into_iter().rev().nth(1).unwrap();
+    rollback(folder.path(), &url, &["--yes", "--store", &store, "--to", &other]).expect(0);
+    assert_eq!(content(&server, "shop"), restored);
+    rollback(folder.path(), &url, &["--yes", "--store", &store, "--to", "nosuch"]).expect(9);
 }
 
 #[test]

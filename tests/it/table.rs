@@ -45,6 +45,10 @@ fn a_live_table_becomes_what_it_was_and_what_goes_is_kept() {
         let counts =
             |table: &serde_json::Value, names: [&str; 3]| names.map(|name| table[name].as_u64().unwrap());
         assert_eq!(counts(&seen["tables"][0], ["missing", "changed", "extra"]), [100, 11, 30], "{seen}");
+        // What goes is shown, and where it is kept.
+        let sample = seen["tables"][0]["sample"].as_array().unwrap();
+        assert!(sample.iter().any(|row| row["live"]["note"] == "late"), "{seen}");
+        assert!(seen["tables"][0]["kept_in"].as_str().unwrap().contains("orders_before_"), "{seen}");
         replace(&[]).expect(9);
         assert_eq!(server.value(&db, DIFFERS), "141");
         let done = replace(&["--yes"]).expect(0).json();
@@ -60,6 +64,55 @@ fn a_live_table_becomes_what_it_was_and_what_goes_is_kept() {
         let again = replace(&["--yes"]).expect(0).json();
         assert!(again["tables"][0]["kept_in"].is_null(), "{again}");
         restore(folder.path(), archive, &url, &["--table", "bare", "--replace", "--yes"]).expect(9);
+    });
+}
+
+/// Somebody holds the table while rows are compared, writes to a row that is the same on both sides, and lets go.
+#[test]
+fn a_row_that_is_written_after_the_comparison_is_not_called_proven() {
+    on_each_version(|server| {
+        let folder = folder();
+        let db = server.create_db();
+        server.sql(&db, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, md5(n::text) FROM generate_series(1, 20000) n");
+        let url = server.url(&db);
+        let archive = backup(folder.path(), &url, &[])["archive"].as_str().unwrap().to_owned();
+        let wrong = "UPDATE t SET v = 'wrong' WHERE id IN (5, 7); INSERT INTO t VALUES (30000, 'late')";
+        let changed = "SELECT count(*) FROM t WHERE length(v) < 32";
+        for sneaked in [
+            "UPDATE t SET v = 'sneaked' WHERE id = 9",
+            "DELETE FROM t WHERE id = 9",
+            "INSERT INTO t VALUES (40000, 'new')",
+        ] {
+            server.sql(&db, wrong);
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let done = runtime.block_on(async {
+                let other = server.connect(&db).await;
+                other.batch_execute("BEGIN; LOCK TABLE t IN ROW EXCLUSIVE MODE").await.unwrap();
+                let replacing = tokio::task::spawn_blocking({
+                    let (folder, archive, url) = (folder.path().to_owned(), archive.clone(), url.clone());
+                    move || restore(&folder, &archive, &url, &["--table", "t", "--replace", "--yes"])
+                });
+                let waits = "SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND NOT granted";
+                while other.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+                    assert!(!replacing.is_finished(), "it did not wait for the table");
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                other.batch_execute(&format!("{sneaked}; COMMIT")).await.unwrap();
+                replacing.await.unwrap()
+            });
+            let refused = done.expect(5);
+            assert!(
+                refused.stderr.contains("somebody wrote to it") && refused.stderr.contains("rolled back"),
+                "{}",
+                refused.stderr
+            );
+            let left: u32 = server.value(&db, changed).parse().unwrap();
+            assert!(left >= 3, "{sneaked}: {left}: the transaction was not rolled back");
+            // Run again it looks anew.
+            restore(folder.path(), &archive, &url, &["--table", "t", "--replace", "--yes"]).expect(0);
+            assert_eq!(server.value(&db, changed), "0");
+            server.sql(&db, "DO $$ DECLARE r text; BEGIN FOR r IN SELECT format('DROP TABLE %I', relname) FROM pg_class WHERE relname LIKE 't_before%' LOOP EXECUTE r; END LOOP; END $$");
+        }
     });
 }
 

@@ -34,6 +34,7 @@ pub(super) async fn check(of: &Subject<'_>) -> Result<Vec<Finding>> {
         lock_timeout: Duration::from_secs(1),
         serializable_deferrable: false,
         audit: None,
+        replaced_by: None,
     };
     let observer: SharedObserver = Arc::new(NullObserver);
     let mut found = vec![match backup::check_access(&options, of.session, &observer).await {

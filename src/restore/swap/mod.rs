@@ -105,6 +105,7 @@ pub async fn plan_swap(options: &Options, archive: &OpenArchive) -> Result<SwapP
     findings.extend(whole(options, &manifest));
     findings.extend(facts.findings.clone());
     findings.extend(facts.may_not_rename.clone());
+    findings.extend(half_filled(&live).await?);
     if exists && !options.resume {
         findings.push(Finding {
             fatal: true,
@@ -163,6 +164,7 @@ pub async fn swap(
         .cloned()
         .chain(whole(options, &manifest))
         .chain(facts.may_not_rename.clone())
+        .chain(half_filled(&live).await?)
         .collect();
     preflight::refuse(&findings)?;
     drop(live);
@@ -206,6 +208,12 @@ pub async fn swap(
         swap_seconds: exchanged.seconds,
         left_behind: facts.left_behind,
     })
+}
+
+/// Whether the live database is only half of one. A swap that was killed after it had happened leaves a whole one with marks.
+async fn half_filled(live: &Session) -> Result<Option<Finding>> {
+    let begun = progress::find(live).await?.filter(|begun| begun.claim.instead_of.is_none());
+    Ok(begun.as_ref().map(preflight::half_filled))
 }
 
 /// The options of the restore into the database beside the live one.
