@@ -17,7 +17,7 @@ use super::relations::{self, Relation};
 use super::{Options, Parts, Shared, Unit};
 use crate::archive::{self, Packing, SectionTag, Writer};
 use crate::catalog::model::Model;
-use crate::catalog::{encode, forms, large_object, not_utf8, reader};
+use crate::catalog::{encode, fingerprint, forms, large_object, not_utf8, reader};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::manifest::{self, Closing, Content, LeftOut, Manifest, ServerFacts, SnapshotFacts, Stream};
@@ -363,7 +363,7 @@ async fn close(
     };
     let now = Session::open(&options.source, SessionKind::Source);
     let (sequences, now) = tokio::try_join!(sequences, now)?;
-    let (before, after) = tokio::try_join!(reader::fingerprint(session), reader::fingerprint(&now))?;
+    let (before, after) = tokio::try_join!(fingerprint::read(session), fingerprint::read(&now))?;
     let catalog_changed = before != after;
     if catalog_changed {
         let message = "the schema was changed while it was backed up: definitions may be of two moments";

@@ -13,7 +13,7 @@ use crate::manifest::Content;
 use crate::pg::copy::{ZoneColumn, ZoneType};
 use crate::pg::lock::{LockPolicy, LockTarget, lock_all};
 use crate::pg::quote::printable;
-use crate::pg::{Session, lock_room, quote};
+use crate::pg::{Row, Session, lock_room, quote};
 use crate::plan::select::Pattern;
 use crate::plan::units::RelationSize;
 
@@ -30,7 +30,7 @@ const REFUSAL: &str = "CASE \
      WHEN c.relkind = 'r' AND pg_catalog.row_security_active(c.oid) THEN 'row-level security would hide rows' END";
 
 /// A table, as the server describes it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub(super) struct Relation {
     pub(super) oid: u32,
     pub(super) schema: String,
@@ -41,22 +41,15 @@ pub(super) struct Relation {
     pub(super) unlogged: bool,
     pub(super) owner: String,
     /// Why its rows may not be read.
-    #[serde(default)]
     pub(super) refusal: Option<String>,
-    #[serde(default)]
     access_method: Option<String>,
     /// Known only once the relation is locked: see [`Size`].
-    #[serde(default)]
     heap_bytes: u64,
-    #[serde(default)]
     toast_bytes: u64,
     block_bytes: u64,
     /// The foreign server, of a foreign table.
-    #[serde(default)]
     server: Option<String>,
-    #[serde(default)]
     extension: Option<String>,
-    #[serde(default)]
     condition: Option<String>,
     pub(super) columns: Vec<Column>,
 }
@@ -110,15 +103,12 @@ impl Relation {
                AND NOT a.attisdropped AND a.attgenerated = '')"
             )
         } else {
-            "'[]'::pg_catalog.json".to_owned()
+            "'[]'".to_owned()
         };
         format!(
-            "SELECT c.oid::pg_catalog.int8 AS oid, n.nspname AS schema, c.relname AS name, \
-               c.relkind::pg_catalog.text AS kind, c.relpersistence = 'u' AS unlogged, am.amname AS access_method, \
-               pg_catalog.pg_get_userbyid(c.relowner) AS owner, {refusal} AS refusal, \
-               pg_catalog.current_setting('block_size')::pg_catalog.int8 AS block_bytes, \
-               e.extname AS extension, e.condition, fs.srvname AS server, \
-               {columns} AS columns \
+            "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence = 'u', am.amname, \
+               pg_catalog.pg_get_userbyid(c.relowner), {refusal}, (SELECT pg_catalog.current_setting('block_size')), \
+               e.extname, e.condition, fs.srvname, {columns} \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
@@ -133,6 +123,29 @@ impl Relation {
             refusal = REFUSAL,
             foreign = if foreign { ", 'f'" } else { "" },
         )
+    }
+
+    /// The table of a row of the query.
+    fn new(row: &Row<'_>) -> std::result::Result<Self, String> {
+        let columns = row.text(12)?;
+        let text = |at: usize| row.get(at).map(|text| text.map(str::to_owned));
+        Ok(Self {
+            oid: row.parsed(0)?,
+            schema: row.text(1)?.to_owned(),
+            name: row.text(2)?.to_owned(),
+            kind: row.letter(3)?.into(),
+            unlogged: row.flag(4)?,
+            access_method: text(5)?,
+            owner: row.text(6)?.to_owned(),
+            refusal: text(7)?,
+            heap_bytes: 0,
+            toast_bytes: 0,
+            block_bytes: row.parsed(8)?,
+            extension: text(9)?,
+            condition: text(10)?,
+            server: text(11)?,
+            columns: serde_json::from_str(columns).map_err(|error| format!("{error} in {columns}"))?,
+        })
     }
 
     /// Takes note of its size.
@@ -223,8 +236,13 @@ pub(super) async fn chosen(
     if foreign {
         known_servers(options, session).await?;
     }
-    let mut all: Vec<Relation> =
-        session.query_json(&Relation::query(options.parts != Parts::Definitions, foreign)).await?;
+    let mut all = Vec::new();
+    session
+        .each_row(&Relation::query(options.parts != Parts::Definitions, foreign), |row| {
+            all.push(Relation::new(row)?);
+            Ok(())
+        })
+        .await?;
     all.retain(|r| r.server.as_ref().is_none_or(|server| options.selection.foreign_rows(server)));
     // Whatever the server's plan: names in messages and streams in archives have one order.
     all.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));

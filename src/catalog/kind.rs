@@ -51,6 +51,24 @@ pub struct Head {
 }
 
 impl Head {
+    /// What an object of a schema has of its own that has neither an owner nor privileges.
+    pub fn new(id: ObjectId, schema: &str, name: &str) -> Self {
+        Self {
+            id,
+            also: Vec::new(),
+            schema: Some(schema.to_owned()),
+            name: name.to_owned(),
+            owner: None,
+            acl: None,
+            comment: None,
+            column_comments: Vec::new(),
+            labels: Vec::new(),
+            extensions: Vec::new(),
+            depends: Vec::new(),
+            detached_depends: Vec::new(),
+        }
+    }
+
     /// The quoted, qualified name.
     pub fn qualified(&self) -> String {
         quote::qualified(self.schema.as_deref(), &self.name)
@@ -106,6 +124,8 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
     /// `name`, `owner`, `acl`; see [`super::sql`] for the fragments) and as the fields of the struct. Each name is
     /// qualified with `pg_catalog`, OIDs are cast to `int8`, and the whole is wrapped by the reader with
     /// `SELECT to_json(q) FROM (…) q`.
+    ///
+    /// Empty for kinds of which a database may have so many that they are put together from plain rows: [`super::facts`].
     fn query(server: ServerVersion) -> String;
 
     /// The object as `COMMENT ON`, `DROP`, `ALTER … OWNER TO` name it: `FUNCTION "s"."f"(integer)`.

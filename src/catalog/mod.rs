@@ -8,6 +8,8 @@ pub mod acl;
 pub mod acting;
 pub mod database;
 pub mod encode;
+pub mod facts;
+pub mod fingerprint;
 pub mod forms;
 pub mod globals;
 pub mod ident;

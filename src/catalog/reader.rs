@@ -1,5 +1,6 @@
-//! Reads the catalog of a database: each kind's query once, then comments, labels and dependencies of all objects at
-//! once. The number of queries does not depend on the number of objects. Several sessions share them.
+//! Reads the catalog of a database: each kind's query once, what is plain in most objects, comments, labels and dependencies
+//! of all objects at once, then the definitions that the server must write. The number of queries does not depend on the
+//! number of objects. Several sessions share them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +10,8 @@ use serde::Deserialize;
 
 use super::database::{DatabaseInfo, Readable};
 use super::encode::FORMAT;
+use super::facts::sequences::{Use, Uses};
+use super::facts::{self, Facts};
 use super::ident::{ObjectId, class};
 use super::kind::{Head, SecurityLabel};
 use super::kinds::column::internal_options;
@@ -22,12 +25,13 @@ use crate::pg::{PgError, ServerVersion, Session};
 const FIRST_USER_OID: u32 = 16384;
 
 /// Kinds whose queries take longest in most databases: they are begun first.
-const SLOW: [&str; 5] = ["table", "index", "key constraint", "foreign key", "function"];
+const SLOW: [&str; 2] = ["table", "function"];
 
 /// One query.
 #[derive(Debug, Clone, Copy)]
 enum Part {
     Kind(usize, &'static KindInfo),
+    Facts(facts::Part),
     Database,
     Comments,
     Labels,
@@ -38,6 +42,7 @@ enum Part {
 /// What it gave.
 enum Answer {
     Entries(usize, Vec<Entry>),
+    Facts(facts::Rows),
     Database(Box<(DatabaseInfo, Vec<String>)>),
     Comments(Vec<Comment>),
     Labels(Vec<Label>),
@@ -66,6 +71,8 @@ struct Label {
 struct Dependency {
     from: ObjectId,
     to: ObjectId,
+    /// `refobjsubid`
+    column: i16,
     /// `deptype`
     kind: u8,
 }
@@ -90,10 +97,14 @@ async fn set_all(sessions: &[&Session], sql: &str) -> Result<(), PgError> {
 }
 
 async fn read_quoted(sessions: &[&Session]) -> Result<Model, PgError> {
-    let mut kinds: Vec<Part> = ALL.iter().enumerate().map(|(at, kind)| Part::Kind(at, kind)).collect();
+    let server = sessions.first().map_or(ServerVersion(0), |session| session.version());
+    let asked = ALL.iter().enumerate().filter(|(_, kind)| !(kind.query)(server).is_empty());
+    let mut kinds: Vec<Part> = asked.map(|(at, kind)| Part::Kind(at, kind)).collect();
     kinds.sort_by_key(|part| !matches!(part, Part::Kind(_, kind) if SLOW.contains(&kind.name)));
+    // The longest first.
+    let facts = facts::Part::ALL.map(Part::Facts).into_iter();
     let others = [Part::Dependencies, Part::Comments, Part::Labels, Part::Database, Part::Unclaimed];
-    let queue = Mutex::new(others.into_iter().chain(kinds).collect::<Vec<_>>().into_iter());
+    let queue = Mutex::new(facts.chain(others).chain(kinds).collect::<Vec<_>>().into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = sessions.iter().map(|session| async {
         let mut answers = Vec::new();
@@ -103,13 +114,28 @@ async fn read_quoted(sessions: &[&Session]) -> Result<Model, PgError> {
         Ok::<_, PgError>(answers)
     });
     let answers = try_join_all(work).await?.into_iter().flatten();
-    let server = sessions.first().map_or(ServerVersion(0), |session| session.version());
-    assemble(answers, server)
+    let Gathered { mut kinds, facts, database, comments, labels, dependencies, unclaimed } = gather(answers)?;
+    facts.put_together(sessions, &mut kinds).await?;
+    let (database, unreadable) = *database;
+    let entries = kinds.into_iter().flatten().collect();
+    let mut model = Model { format: FORMAT, server, database, entries, warnings: Vec::new() };
+    let positions = model.positions();
+    attach_comments(comments, &mut model, &positions);
+    attach_labels(labels, &mut model, &positions);
+    attach_dependencies(&dependencies, &mut model, &positions);
+    model.warnings = model.entries.iter().flat_map(|entry| entry.object.warnings(&entry.head)).collect();
+    model
+        .warnings
+        .extend(unreadable.into_iter().map(|what| format!("left out, as it may not be read: {what}")));
+    model.warnings.extend(internal_options(&model));
+    model.warnings.extend(unclaimed.warnings(&positions));
+    Ok(model)
 }
 
 async fn read(session: &Session, part: Part) -> Result<Answer, PgError> {
     match part {
         Part::Kind(at, kind) => Ok(Answer::Entries(at, read_kind(session, kind).await?)),
+        Part::Facts(part) => Ok(Answer::Facts(part.read(session).await?)),
         Part::Database => Ok(Answer::Database(Box::new(read_database(session).await?))),
         Part::Comments => Ok(Answer::Comments(session.query_json(&comments_sql()).await?)),
         Part::Labels => Ok(Answer::Labels(session.query_json(LABELS).await?)),
@@ -179,7 +205,7 @@ const LABELS: &str = "SELECT l.classoid::pg_catalog.int8 AS class, l.objoid::pg_
 /// with, lead from an entry to itself: a third of all, not worth the way.
 async fn read_dependencies(session: &Session) -> Result<Vec<Dependency>, PgError> {
     let sql = format!(
-        "SELECT d.classid, d.objid, d.refclassid, d.refobjid, d.deptype FROM pg_catalog.pg_depend d \
+        "SELECT d.classid, d.objid, d.refclassid, d.refobjid, d.refobjsubid, d.deptype FROM pg_catalog.pg_depend d \
          WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S', 'x') AND d.objid >= {FIRST_USER_OID} \
          AND NOT (d.classid = {attrdef}::pg_catalog.oid AND d.deptype = 'a') \
          AND NOT (d.classid = {pg_type}::pg_catalog.oid AND d.deptype = 'i')",
@@ -191,19 +217,30 @@ async fn read_dependencies(session: &Session) -> Result<Vec<Dependency>, PgError
         .each_row(&sql, |row| {
             let from = ObjectId::new(row.parsed(0)?, row.parsed(1)?);
             let to = ObjectId::new(row.parsed(2)?, row.parsed(3)?);
-            found.push(Dependency { from, to, kind: row.letter(4)? });
+            found.push(Dependency { from, to, column: row.parsed(4)?, kind: row.letter(5)? });
             Ok(())
         })
         .await?;
     Ok(found)
 }
 
-/// Puts the answers together: objects in the order of the registry, and to each what belongs to it.
-fn assemble(answers: impl Iterator<Item = Answer>, server: ServerVersion) -> Result<Model, PgError> {
+/// The answers, each in its place.
+struct Gathered {
+    /// The objects by their kinds, in the order of the registry.
+    kinds: Vec<Vec<Entry>>,
+    facts: Facts,
+    database: Box<(DatabaseInfo, Vec<String>)>,
+    comments: Vec<Comment>,
+    labels: Vec<Label>,
+    dependencies: Vec<Dependency>,
+    unclaimed: Unclaimed,
+}
+
+fn gather(answers: impl Iterator<Item = Answer>) -> Result<Gathered, PgError> {
     let mut kinds: Vec<Vec<Entry>> = ALL.iter().map(|_| Vec::new()).collect();
     let (mut comments, mut labels, mut dependencies, mut database) =
         (Vec::new(), Vec::new(), Vec::new(), None);
-    let mut unclaimed = Unclaimed::default();
+    let (mut facts, mut unclaimed) = (Facts::default(), Unclaimed::default());
     for answer in answers {
         match answer {
             Answer::Entries(at, entries) => {
@@ -211,30 +248,37 @@ fn assemble(answers: impl Iterator<Item = Answer>, server: ServerVersion) -> Res
                     *kind = entries;
                 }
             }
-            Answer::Database(read) => database = Some(*read),
+            Answer::Facts(rows) => facts.take(rows),
+            Answer::Database(read) => database = Some(read),
             Answer::Comments(list) => comments = list,
             Answer::Labels(list) => labels = list,
             Answer::Dependencies(list) => dependencies = list,
             Answer::Unclaimed(found) => unclaimed = found,
         }
     }
-    let (database, unreadable) = database.ok_or_else(|| PgError::Answer {
+    let database = database.ok_or_else(|| PgError::Answer {
         statement: "the query of the database".to_owned(),
         reason: "no session to ask it in".to_owned(),
     })?;
-    let entries = kinds.into_iter().flatten().collect();
-    let mut model = Model { format: FORMAT, server, database, entries, warnings: Vec::new() };
-    let positions = model.positions();
-    attach_comments(comments, &mut model, &positions);
-    attach_labels(labels, &mut model, &positions);
-    attach_dependencies(&dependencies, &mut model, &positions);
-    model.warnings = model.entries.iter().flat_map(|entry| entry.object.warnings(&entry.head)).collect();
-    model
-        .warnings
-        .extend(unreadable.into_iter().map(|what| format!("left out, as it may not be read: {what}")));
-    model.warnings.extend(internal_options(&model));
-    model.warnings.extend(unclaimed.warnings(&positions));
-    Ok(model)
+    let parts = comments.iter().filter(|comment: &&Comment| {
+        comment.column == 0 && [class::PG_CONSTRAINT, class::PG_CLASS].contains(&comment.class)
+    });
+    facts.comments =
+        parts.map(|comment| (ObjectId::new(comment.class, comment.oid), comment.text.clone())).collect();
+    facts.uses = uses(&dependencies);
+    Ok(Gathered { kinds, facts, database, comments, labels, dependencies, unclaimed })
+}
+
+/// What relations depend on as only sequences do: parts of a column.
+fn uses(dependencies: &[Dependency]) -> Uses {
+    let of_relation =
+        |found: &&Dependency| found.from.class == class::PG_CLASS && matches!(found.kind, b'a' | b'i');
+    let of_column = |found: &Dependency| {
+        let column =
+            (found.to.class == class::PG_CLASS && found.column > 0).then_some((found.to.oid, found.column));
+        (found.from.oid, Use { internal: found.kind == b'i', column })
+    };
+    dependencies.iter().filter(of_relation).map(of_column).collect()
 }
 
 type Positions = HashMap<ObjectId, usize>;
@@ -292,7 +336,7 @@ fn attach_dependencies(dependencies: &[Dependency], model: &mut Model, positions
     let own = model.entries.iter().enumerate();
     let mut known: HashSet<(usize, ObjectId, bool)> =
         own.flat_map(|(at, entry)| entry.head.depends.iter().map(move |id| (at, *id, false))).collect();
-    for Dependency { from, to, kind } in dependencies {
+    for Dependency { from, to, kind, .. } in dependencies {
         let to_at = positions.get(to).or_else(|| members.get(to));
         let (Some(from_at), Some(to_at)) = (positions.get(from), to_at) else {
             continue;
@@ -385,39 +429,4 @@ fn sequence_values_sql(server: ServerVersion, skipped: &[u32]) -> String {
          LATERAL pg_catalog.ts_stat(pg_catalog.format('SELECT pg_catalog.array_to_tsvector(ARRAY[\
          last_value::pg_catalog.text || '' '' || is_called::pg_catalog.text]) FROM %I.%I', s.schema, s.name)) t"
     )
-}
-
-/// A fingerprint of the definitions that the session sees: identities and row versions of users' objects.
-///
-/// The server's deparsers read the newest catalog, not the snapshot. So the fingerprint is taken in the snapshot and
-/// again in a new session at the end: where they differ, somebody changed the schema in between and definitions may be
-/// of two moments.
-///
-/// # Errors
-/// Those of the query.
-pub async fn fingerprint(session: &Session) -> Result<String, PgError> {
-    const CATALOGS: [(&str, &str); 6] = [
-        ("pg_class", "c.relpersistence <> 't' AND c.relkind NOT IN ('t', 'i', 'I')"),
-        ("pg_proc", "true"),
-        (
-            "pg_constraint",
-            "c.connamespace IN (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname !~ '^pg_temp')",
-        ),
-        ("pg_rewrite", "true"),
-        ("pg_trigger", "NOT c.tgisinternal"),
-        ("pg_namespace", "c.nspname !~ '^pg_'"),
-    ];
-    let one = |(at, (name, condition)): (usize, &(&str, &str))| {
-        format!(
-            "SELECT {at} AS at, pg_catalog.sum(pg_catalog.hashtextextended(c.oid::pg_catalog.text || ' ' || c.xmin::pg_catalog.text, 0)) AS h \
-             FROM pg_catalog.{name} c WHERE c.oid >= {FIRST_USER_OID} AND {condition}"
-        )
-    };
-    let union: Vec<String> = CATALOGS.iter().enumerate().map(one).collect();
-    // In an order of their own: a server that scans catalogs in parallel gives the sums in any.
-    let sql = format!(
-        "SELECT pg_catalog.string_agg(coalesce(u.h::pg_catalog.text, '-'), ' ' ORDER BY u.at) FROM ({}) u",
-        union.join(" UNION ALL ")
-    );
-    Ok(session.query_one_text(&sql).await?.unwrap_or_default())
 }

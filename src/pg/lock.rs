@@ -178,11 +178,16 @@ async fn describe(session: &Session, target: &LockTarget) -> BlockedRelation {
     BlockedRelation { relation: target.qualified(), blockers }
 }
 
-#[derive(Deserialize)]
 struct Seen {
+    /// The target's place, from 1.
     at: usize,
     oid: Option<u32>,
     storage: bool,
+}
+
+/// A text as an element of an array's text (manual, section 8.15.6).
+fn array_element(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Compares each name's present OID, and whether it has storage, with the catalog's word. `to_regclass` and
@@ -192,24 +197,26 @@ async fn recheck(session: &Session, targets: &[LockTarget]) -> Result<(), PgErro
     if targets.is_empty() {
         return Ok(());
     }
-    let rows: Vec<String> = targets
-        .iter()
-        .enumerate()
-        .map(|(at, target)| {
-            format!(
-                "({at}, {}::pg_catalog.text, {}::pg_catalog.oid)",
-                literal(&target.qualified()),
-                target.oid
-            )
-        })
-        .collect();
+    // As arrays: of a list of values the server would make and plan an expression each.
+    let names: Vec<String> = targets.iter().map(|target| array_element(&target.qualified())).collect();
+    let oids: Vec<String> = targets.iter().map(|target| target.oid.to_string()).collect();
     let sql = format!(
-        "SELECT v.at, pg_catalog.to_regclass(v.name)::pg_catalog.oid::pg_catalog.int8 AS oid, \
-         pg_catalog.pg_relation_filenode(v.oid) IS NOT NULL AS storage FROM (VALUES {}) AS v(at, name, oid)",
-        rows.join(", ")
+        "SELECT v.at, pg_catalog.to_regclass(v.name)::pg_catalog.oid, pg_catalog.pg_relation_filenode(v.oid) IS NOT NULL \
+         FROM ROWS FROM (pg_catalog.unnest({}::pg_catalog.text[]), pg_catalog.unnest('{{{}}}'::pg_catalog.oid[])) \
+         WITH ORDINALITY AS v(name, oid, at)",
+        literal(&format!("{{{}}}", names.join(","))),
+        oids.join(",")
     );
-    for seen in session.query_json::<Seen>(&sql).await? {
-        let Some(target) = targets.get(seen.at) else {
+    let mut found = Vec::with_capacity(targets.len());
+    session
+        .each_row(&sql, |row| {
+            let oid = row.get(1)?.map(|_| row.parsed(1)).transpose()?;
+            found.push(Seen { at: row.parsed(0)?, oid, storage: row.flag(2)? });
+            Ok(())
+        })
+        .await?;
+    for seen in found {
+        let Some(target) = seen.at.checked_sub(1).and_then(|at| targets.get(at)) else {
             continue;
         };
         let what = match seen.oid {

@@ -33,6 +33,7 @@ pub mod version;
 pub use error::PgError;
 pub use options::ConnectOptions;
 pub use params::EnvLookup;
+pub use row::Row;
 pub use secret::Secret;
 pub use session::Session;
 pub use settings::SessionKind;

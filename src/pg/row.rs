@@ -50,4 +50,24 @@ impl Row<'_> {
     pub fn letter(&self, at: usize) -> Result<u8, String> {
         Ok(self.text(at)?.bytes().next().unwrap_or_default())
     }
+
+    /// A field of type `boolean`; false for NULL.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub fn flag(&self, at: usize) -> Result<bool, String> {
+        Ok(self.get(at)? == Some("t"))
+    }
+
+    /// The numbers of a field that is an array or a vector (`{1,2}`, `1 2`) without NULLs; none for NULL.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get), and when it holds anything else.
+    pub fn numbers<T: FromStr<Err: Display>>(&self, at: usize) -> Result<Vec<T>, String> {
+        let text = self.get(at)?.unwrap_or_default();
+        let numbers = text.trim_matches(['{', '}']).split([',', ' ']).filter(|number| !number.is_empty());
+        numbers
+            .map(|number| number.parse().map_err(|error| format!("field {at}, {text:?}: {error}")))
+            .collect()
+    }
 }

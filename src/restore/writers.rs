@@ -7,7 +7,7 @@
 //! The locks end with their session and the setting is written, and taken back, with the marks of the restore: whoever is
 //! killed leaves a database that can be written to, or one whose marks say why it cannot.
 
-use crate::catalog::reader;
+use crate::catalog::fingerprint;
 use crate::catalog::sql::PROGRESS_SCHEMA;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
@@ -61,7 +61,7 @@ pub(super) async fn require_same(session: &Session, were: &Before) -> Result<()>
 }
 
 async fn before(session: &Session) -> Result<Before> {
-    let definitions = reader::fingerprint(session).await?;
+    let definitions = fingerprint::read(session).await?;
     let readable = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_largeobject', 'SELECT')";
     let readable = session.query_one_text(readable).await?.as_deref() == Some("t");
     // Locked they could not even be read: the server opens them for writing, whatever is done.

@@ -1,11 +1,13 @@
 //! Nothing that a database can hold is forgotten: a server's own catalogs are asked what there is, and whatever no kind
 //! claims must be listed here with a reason. A catalog, or a column of one, that a new version brings fails the test.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgcask::catalog::ident::ObjectId;
+use pgcask::catalog::kinds::column::Column;
+use pgcask::catalog::model::{Entry, Model};
 use pgcask::catalog::reader::read_model;
-use pgcask::catalog::registry::ALL;
+use pgcask::catalog::registry::{ALL, Object};
 use pgcask::pg::{ConnectOptions, Session, SessionKind};
 
 use crate::harness::cli::{backup, folder};
@@ -108,7 +110,9 @@ pub(crate) fn assert_nothing_forgotten(server: &Server, database: &str) {
     let model = runtime.block_on(async {
         let options = ConnectOptions::parse(&url).unwrap();
         let session = Session::open(&options, SessionKind::Source).await.unwrap();
-        read_model(&[&session]).await.unwrap()
+        let model = read_model(&[&session]).await.unwrap();
+        assert_as_the_server_says(&session, &model).await;
+        model
     });
     let found: BTreeSet<ObjectId> = model.entries.iter().flat_map(|entry| entry.head.ids()).collect();
     let number = |text: &str| text.parse::<u32>().unwrap();
@@ -119,6 +123,59 @@ pub(crate) fn assert_nothing_forgotten(server: &Server, database: &str) {
         .map(|row| row[2].clone())
         .collect();
     assert!(forgotten.is_empty(), "not found by any kind:\n{}", forgotten.join("\n"));
+}
+
+/// Fails unless the definitions of constraints and indexes, which the reader has the server write for one of those that are
+/// alike, are what the server writes for each of them, and columns are what it says of them in another form.
+async fn assert_as_the_server_says(session: &Session, model: &Model) {
+    let (mut constraints, mut indexes, mut columns) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for Entry { head, object } in &model.entries {
+        let table = match object {
+            Object::Table(table) => table,
+            Object::ForeignTable(foreign) => &foreign.table,
+            Object::Index(index) => {
+                indexes.insert(head.id.oid, index.definition.clone());
+                continue;
+            }
+            Object::KeyConstraint(key) => {
+                constraints.insert(head.id.oid, key.constraint.clone());
+                continue;
+            }
+            Object::ForeignKey(key) => {
+                constraints.insert(head.id.oid, key.constraint.clone());
+                continue;
+            }
+            _ => continue,
+        };
+        constraints.extend(table.checks.iter().map(|check| (check.id.oid, check.definition.clone())));
+        columns.insert(head.id.oid, table.columns.clone());
+    }
+    session.execute("SET quote_all_identifiers = on").await.unwrap();
+    for (made, catalog, oid, function) in [
+        (constraints, "pg_constraint", "oid", "pg_get_constraintdef"),
+        (indexes, "pg_index", "indexrelid", "pg_get_indexdef"),
+    ] {
+        let sql = format!("SELECT {oid}, {function}({oid}) FROM pg_catalog.{catalog}");
+        let written = session.query_text(&sql).await.unwrap();
+        let written =
+            written.into_iter().map(|row| (row[0].clone().unwrap().parse().unwrap(), row[1].clone()));
+        let written: BTreeMap<u32, Option<String>> = written.collect();
+        for (oid, text) in made {
+            assert_eq!(Some(&text), written[&oid].as_ref(), "{catalog} {oid}");
+        }
+    }
+    let json = Column::json("c", session.version());
+    let sql = format!("SELECT c.oid, {json} FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'f')");
+    for row in session.query_text(&sql).await.unwrap() {
+        let said: Vec<Column> =
+            row[1].as_ref().map(|json| serde_json::from_str(json).unwrap()).unwrap_or_default();
+        // That of an identity column is compared by the round trip.
+        let without_identity = |column: Column| Column { identity: None, ..column };
+        if let Some(columns) = columns.remove(&row[0].clone().unwrap().parse::<u32>().unwrap()) {
+            assert_eq!(columns.into_iter().map(without_identity).collect::<Vec<_>>(), said);
+        }
+    }
+    assert!(columns.is_empty(), "{:?} are no tables", columns.keys());
 }
 
 /// Statements that the server got from sessions of ours while a command ran, without those that lock tables, a batch each.

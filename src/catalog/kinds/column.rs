@@ -10,8 +10,8 @@ use crate::catalog::kind::{Target, null_as_default};
 use crate::catalog::model::{Entry, Model};
 use crate::catalog::sql;
 use crate::catalog::sql_types::{NamedValue, options, options_clause};
-use crate::pg::ServerVersion;
 use crate::pg::quote::{ident, printable};
+use crate::pg::{Row, ServerVersion};
 
 /// Options of a column that PostgreSQL documents (`ALTER TABLE … SET (…)`). Servers keep internal ones there too,
 /// such as `pg_attver`, which no other server takes.
@@ -21,8 +21,12 @@ const OPTIONS: [&str; 2] = ["n_distinct", "n_distinct_inherited"];
 const FROM: &str = "pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
      LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum";
 
+/// The text of default `d` of column `a`. Only the expression of a generated column may name columns. To look them up the
+/// server opens the table.
+const DEFAULT: &str = "pg_catalog.pg_get_expr(d.adbin, CASE WHEN a.attgenerated = '' THEN 0::pg_catalog.oid ELSE d.adrelid END)";
+
 /// A column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// `attnum`.
     pub number: i16,
@@ -95,62 +99,71 @@ pub struct Identity {
     pub persistence: Option<String>,
 }
 
-impl Identity {
-    /// The JSON text of the sequence of column `a` of relation `c`; null where it is no identity column.
-    fn object(c: &str) -> String {
-        format!(
-            "CASE WHEN a.attidentity <> '' THEN (SELECT {sequence} \
-             FROM pg_catalog.pg_depend sd JOIN pg_catalog.pg_class sc ON sc.oid = sd.objid AND sc.relkind = 'S' \
-             JOIN pg_catalog.pg_namespace sn ON sn.oid = sc.relnamespace JOIN pg_catalog.pg_sequence s ON s.seqrelid = sc.oid \
-             WHERE sd.classid = {class}::pg_catalog.oid AND sd.refclassid = {class}::pg_catalog.oid AND sd.refobjid = a.attrelid AND sd.refobjsubid = a.attnum AND sd.deptype = 'i') END",
-            class = class::PG_CLASS,
-            sequence = sql::object(&[
-                ("when", sql::string("a.attidentity")),
-                ("sequence", sql::string("pg_catalog.format('%I.%I', sn.nspname, sc.relname)")),
-                ("options", sql::string(&super::sequence::options_sql("s"))),
-                (
-                    "persistence",
-                    format!(
-                        "CASE WHEN sc.relpersistence <> {c}.relpersistence THEN CASE sc.relpersistence WHEN 'u' THEN '\"UNLOGGED\"' ELSE '\"LOGGED\"' END END"
-                    ),
-                ),
-            ]),
-        )
-    }
-}
-
 impl Column {
-    /// An SQL expression: the columns of relation `c` as a JSON array.
+    /// An SQL expression: the columns of relation `c`, which has no identity columns, as a JSON array.
     pub fn json(c: &str, server: ServerVersion) -> String {
         format!(
             "(SELECT {list} FROM {FROM} WHERE a.attrelid = {c}.oid AND a.attnum > 0 AND NOT a.attisdropped)",
-            list = sql::array(&Self::object(c, server), "a.attnum"),
+            list = sql::array(&Self::object(server), "a.attnum"),
         )
     }
 
-    /// A query of the columns of all relations of these kinds: `relation`, `columns` and `system_acls` as JSON arrays, and
-    /// `default_ids`, the identities of their defaults as JSON texts with commas between.
-    pub fn of_relations(relkinds: &str, server: ServerVersion) -> String {
+    /// The query of the columns of all tables: plain fields, for [`Column::plain`], and the JSON text of those columns that
+    /// have more to say than that. For a column that every table has, such as `tableoid`, it is its privileges.
+    ///
+    /// The fields: relation, number, type, collation, name, type as text, NOT NULL, local, default's OID, default,
+    /// `attgenerated`, JSON, `attidentity`.
+    pub fn plain_query(server: ServerVersion) -> String {
         let system = sql::object(&[
             ("column", sql::string("a.attname")),
             ("acl", format!("({})::pg_catalog.text", sql::acl_json("a.attacl"))),
         ]);
-        let when = |condition: &str, object: &str| format!("CASE WHEN {condition} THEN {object} END");
         format!(
-            "SELECT a.attrelid AS relation, {columns} AS columns, {system_acls} AS system_acls, \
-               pg_catalog.string_agg({default_id}, ',') AS default_ids \
+            "SELECT a.attrelid, a.attnum, a.atttypid, a.attcollation, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), \
+               a.attnotnull, a.attislocal, d.oid, {DEFAULT}, a.attgenerated, \
+               CASE WHEN a.attnum < 0 THEN {system} WHEN {unusual} THEN {object} END, a.attidentity \
              FROM {FROM} JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
-             WHERE c.relkind IN ({relkinds}) AND c.relpersistence <> 't' AND {user} \
-               AND (a.attnum > 0 AND NOT a.attisdropped OR a.attnum < 0 AND a.attacl IS NOT NULL) GROUP BY a.attrelid",
-            columns = sql::array(&when("a.attnum > 0", &Self::object("c", server)), "a.attnum"),
-            system_acls = sql::array(&when("a.attnum < 0", &system), "a.attnum DESC"),
-            default_id = sql::identity(class::PG_ATTRDEF, "d.oid"),
+             WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND {user} \
+               AND (a.attnum > 0 AND NOT a.attisdropped OR a.attnum < 0 AND a.attacl IS NOT NULL)",
+            unusual = Self::unusual(server),
+            object = Self::object(server),
             user = sql::user_schema("c.relnamespace"),
         )
     }
 
-    /// The JSON text of column `a` of relation `c`, with its type `t` and its default `d`.
-    fn object(c: &str, server: ServerVersion) -> String {
+    /// A condition: column `a` with its type `t` has something that no plain field of [`Column::plain_query`] says.
+    fn unusual(server: ServerVersion) -> String {
+        let compression = if server.at_least(14) { " OR a.attcompression <> ''" } else { "" };
+        format!(
+            "a.attcollation <> t.typcollation AND a.attcollation <> 0 OR a.attstorage <> t.typstorage{compression} \
+             OR a.attstattarget >= 0 OR a.attoptions IS NOT NULL OR a.attfdwoptions IS NOT NULL OR a.attacl IS NOT NULL OR a.attinhcount > 0"
+        )
+    }
+
+    /// The column of a row of [`Column::plain_query`] without JSON.
+    ///
+    /// # Errors
+    /// When the row is of another form.
+    pub fn plain(number: i16, row: &Row<'_>) -> Result<Self, String> {
+        let default_id = match row.get(8)? {
+            Some(_) => Some(ObjectId::new(class::PG_ATTRDEF, row.parsed(8)?)),
+            None => None,
+        };
+        Ok(Self {
+            number,
+            name: row.text(4)?.to_owned(),
+            type_name: row.text(5)?.to_owned(),
+            not_null: row.flag(6)?,
+            local: row.flag(7)?,
+            default_id,
+            default: row.get(9)?.map(str::to_owned),
+            generated: row.get(10)?.filter(|kind| !kind.is_empty()).map(str::to_owned),
+            ..Self::default()
+        })
+    }
+
+    /// The JSON text of column `a`, with its type `t` and its default `d`; without its identity.
+    fn object(server: ServerVersion) -> String {
         let compression = if server.at_least(14) {
             "CASE WHEN a.attcompression <> '' THEN a.attcompression::pg_catalog.text END"
         } else {
@@ -181,19 +194,12 @@ impl Column {
             ("type", sql::string("pg_catalog.format_type(a.atttypid, a.atttypmod)")),
             ("collation", sql::string(collation)),
             ("not_null", sql::flag("a.attnotnull")),
-            // Only the expression of a generated column may name columns. To look them up the server opens the table.
-            (
-                "default",
-                sql::string(
-                    "pg_catalog.pg_get_expr(d.adbin, CASE WHEN a.attgenerated = '' THEN 0::pg_catalog.oid ELSE d.adrelid END)",
-                ),
-            ),
+            ("default", sql::string(DEFAULT)),
             ("default_id", sql::identity(class::PG_ATTRDEF, "d.oid")),
             (
                 "generated",
                 sql::string("CASE WHEN a.attgenerated <> '' THEN a.attgenerated::pg_catalog.text END"),
             ),
-            ("identity", Identity::object(c)),
             (
                 "storage",
                 sql::string("CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::pg_catalog.text END"),
@@ -342,31 +348,6 @@ pub struct NotNull {
 }
 
 impl NotNull {
-    /// The JSON text of NOT NULL constraint `k` of relation `c`, with its column `a` and its comment `kd`. Null for those
-    /// that `NOT NULL` says it all about: most of them, in most databases.
-    pub fn object() -> String {
-        // A child's that holds for all its rows says more than the parent's that does not.
-        let invalid_above = "EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_attribute u ON u.attrelid = h.inhparent AND u.attname = a.attname \
-               JOIN pg_catalog.pg_constraint uk ON uk.conrelid = h.inhparent AND uk.contype = 'n' AND uk.conkey[1] = u.attnum AND NOT uk.convalidated \
-               WHERE h.inhrelid = k.conrelid)";
-        let default_name = "k.conname::pg_catalog.text = c.relname::pg_catalog.text || '_' || a.attname::pg_catalog.text || '_not_null' AND (k.conname, k.connamespace) NOT IN (\
-               SELECT o.conname, o.connamespace FROM pg_catalog.pg_constraint o GROUP BY o.conname, o.connamespace HAVING pg_catalog.count(*) > 1)";
-        let object = sql::object(&[
-            ("name", sql::string("k.conname")),
-            ("column", sql::string("a.attname")),
-            ("default_name", sql::flag(default_name)),
-            ("no_inherit", sql::flag("k.connoinherit")),
-            ("invalid", sql::flag("NOT k.convalidated")),
-            ("local", sql::flag(&format!("k.conislocal OR k.convalidated AND {invalid_above}"))),
-            ("inherited", sql::flag(&format!("NOT k.conislocal AND k.convalidated AND {invalid_above}"))),
-            ("comment", sql::string("kd.description")),
-        ]);
-        format!(
-            "CASE WHEN NOT (k.convalidated AND NOT k.connoinherit AND k.conislocal AND a.attislocal AND kd.description IS NULL AND {default_name}) \
-             THEN {object} END"
-        )
-    }
-
     /// The constraint as one of the column.
     pub fn column_constraint(&self) -> String {
         let name =

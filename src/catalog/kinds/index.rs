@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
-use crate::catalog::sql;
 use crate::pg::ServerVersion;
 use crate::pg::quote::{ident, printable};
 
@@ -44,22 +43,9 @@ impl Kind for Index {
     const NAME: &'static str = "index";
     const CATALOGS: &'static [&'static str] = &["pg_index", "pg_class"];
 
-    fn query(server: ServerVersion) -> String {
-        format!(
-            "SELECT {id}, n.nspname AS schema, c.relname AS name, pg_catalog.pg_get_indexdef(c.oid) AS definition, {fields} \
-             FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             JOIN pg_catalog.pg_class t ON t.oid = i.indrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
-             LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = c.reltablespace \
-             WHERE t.relkind IN ('r', 'p', 'm') AND t.relpersistence <> 't' AND {user} AND {own} AND {own_table} \
-             AND (c.oid IN (SELECT k.conindid FROM pg_catalog.pg_constraint k WHERE k.contype IN ('p', 'u', 'x'))) IS NOT TRUE {order}",
-            id = sql::id(class::PG_CLASS, "c.oid"),
-            fields = fields(server),
-            user = sql::user_schema("c.relnamespace"),
-            own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
-            own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
-            order = sql::by_names(&["n.nspname", "c.relname"]),
-        )
+    /// See [`crate::catalog::facts::indexes`].
+    fn query(_server: ServerVersion) -> String {
+        String::new()
     }
 
     fn identity(&self, head: &Head) -> String {
@@ -133,29 +119,9 @@ impl Index {
     }
 }
 
-/// The columns of an index's query, for index `i`, its class `c`, its table `t` of schema `tn`, tablespace `ts`. Nothing in
-/// them is asked for each index alone that most do not have: only expressions may have statistics targets.
-pub(super) fn fields(_server: ServerVersion) -> String {
-    format!(
-        "pg_catalog.json_build_array({class}, t.oid::pg_catalog.int8) AS table, pg_catalog.format('%I.%I', tn.nspname, t.relname) AS table_name, \
-         ts.spcname AS tablespace, \
-         CASE WHEN {part} THEN (SELECT pg_catalog.format('%I.%I', pn.nspname, p.relname) FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
-           JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) END AS parent, \
-         CASE WHEN {part} THEN (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, h.inhparent::pg_catalog.int8)) \
-           FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid) END AS depends, \
-         i.indisclustered AS clustered, i.indisvalid AS valid, c.relkind = 'I' AS partitioned, {calls} AS calls_functions, \
-         CASE WHEN i.indexprs IS NOT NULL THEN \
-           (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
-           WHERE a.attrelid = c.oid AND a.attstattarget >= 0) END AS statistics",
-        class = class::PG_CLASS,
-        part = "c.relispartition",
-        calls = sql::calls_functions(class::PG_CLASS, "c.oid", true),
-    )
-}
-
 /// An SQL expression: the identities of the index with this OID expression and of all its parts on partitions, as a JSON
 /// array; null where it is no partitioned index. Only when all parts are attached is a partitioned index valid.
-pub(super) fn tree(oid: &str) -> String {
+pub(in crate::catalog) fn tree(oid: &str) -> String {
     format!(
         "(SELECT pg_catalog.json_agg(pg_catalog.json_build_array({class}, it.relid::pg_catalog.oid::pg_catalog.int8)) \
          FROM pg_catalog.pg_partition_tree({oid}) it)",

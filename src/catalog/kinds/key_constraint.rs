@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::index::{self, Index};
-use crate::catalog::ident::{ObjectId, class};
+use super::index::Index;
+use crate::catalog::ident::ObjectId;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
@@ -31,25 +31,9 @@ impl Kind for KeyConstraint {
     const NAME: &'static str = "key constraint";
     const CATALOGS: &'static [&'static str] = &["pg_constraint", "pg_index", "pg_class"];
 
-    fn query(server: ServerVersion) -> String {
-        format!(
-            "SELECT {id}, pg_catalog.json_build_array(pg_catalog.json_build_array({class}, c.oid::pg_catalog.int8)) AS also, \
-               tn.nspname AS schema, k.conname AS name, pg_catalog.pg_get_constraintdef(k.oid) AS constraint, c.relname AS index_name, \
-               CASE WHEN k.contype <> 'x' THEN pg_catalog.array_to_json(c.reloptions) END AS options, \
-               kd.description AS index_comment, {fields} \
-             FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid \
-             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-             JOIN pg_catalog.pg_class t ON t.oid = k.conrelid AND t.oid = i.indrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
-             LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = c.reltablespace \
-             LEFT JOIN pg_catalog.pg_description kd ON kd.objoid = c.oid AND kd.classoid = {class}::pg_catalog.oid AND kd.objsubid = 0 \
-             WHERE k.contype IN ('p', 'u', 'x') AND t.relpersistence <> 't' AND {user} AND {own_table} {order}",
-            id = sql::id(class::PG_CONSTRAINT, "k.oid"),
-            class = class::PG_CLASS,
-            fields = index::fields(server),
-            user = sql::user_schema("t.relnamespace"),
-            own_table = sql::not_extension_member(class::PG_CLASS, "t.oid"),
-            order = sql::by_names(&["tn.nspname", "t.relname", "k.conname"]),
-        )
+    /// See [`crate::catalog::facts::keys`].
+    fn query(_server: ServerVersion) -> String {
+        String::new()
     }
 
     fn identity(&self, head: &Head) -> String {

@@ -3,9 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::ident::{ObjectId, class};
+use crate::catalog::ident::ObjectId;
 use crate::catalog::kind::{Head, Kind, Target};
-use crate::catalog::sql;
 use crate::pg::ServerVersion;
 
 /// Who owns a sequence.
@@ -23,27 +22,9 @@ impl Kind for SequenceOwner {
     const NAME: &'static str = "sequence owner";
     const CATALOGS: &'static [&'static str] = &["pg_depend"];
 
+    /// See [`crate::catalog::facts::sequences`].
     fn query(_server: ServerVersion) -> String {
-        format!(
-            // The pair of catalogs stands for the edge: no row of a catalog has this identity.
-            "SELECT pg_catalog.json_build_array({depend}, c.oid::pg_catalog.int8) AS id, n.nspname AS schema, c.relname AS name, \
-               pg_catalog.format('%I.%I.%I', tn.nspname, t.relname, a.attname) AS column, \
-               pg_catalog.json_build_array({class}, c.oid::pg_catalog.int8) AS sequence, \
-               pg_catalog.json_build_array({class}, t.oid::pg_catalog.int8) AS table, \
-               pg_catalog.json_build_array(pg_catalog.json_build_array({class}, c.oid::pg_catalog.int8), \
-                 pg_catalog.json_build_array({class}, t.oid::pg_catalog.int8)) AS depends \
-             FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S' \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             JOIN pg_catalog.pg_class t ON t.oid = d.refobjid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid \
-             WHERE d.classid = {class}::pg_catalog.oid AND d.refclassid = {class}::pg_catalog.oid AND d.deptype = 'a' \
-               AND c.relpersistence <> 't' AND {user} AND {own} {order}",
-            depend = PG_DEPEND,
-            class = class::PG_CLASS,
-            user = sql::user_schema("c.relnamespace"),
-            order = sql::by_names(&["n.nspname", "c.relname"]),
-            own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
-        )
+        String::new()
     }
 
     fn identity(&self, head: &Head) -> String {
@@ -62,6 +43,3 @@ impl Kind for SequenceOwner {
         None
     }
 }
-
-/// OID of `pg_depend`.
-const PG_DEPEND: u32 = 2608;

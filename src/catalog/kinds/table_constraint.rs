@@ -168,7 +168,7 @@ fn late(server: ServerVersion) -> String {
 }
 
 /// The columns that describe constraint `k` of table `t` in schema `tn`.
-pub(super) fn fields() -> String {
+fn fields() -> String {
     format!(
         "pg_catalog.json_build_array({class}, t.oid::pg_catalog.int8) AS table, pg_catalog.format('%I.%I', tn.nspname, t.relname) AS table_name, \
          pg_catalog.pg_get_constraintdef(k.oid) AS constraint",

@@ -1,18 +1,16 @@
 //! The query of tables, ordinary and foreign.
 
-use super::column::{Column, NotNull};
 use crate::catalog::ident::class;
 use crate::catalog::sql;
 use crate::pg::ServerVersion;
 
-/// The query of the relations of these kinds, with further columns (each followed by a comma) and joins.
-///
-/// Columns and constraints are read for all relations at once and joined: a query for each would take most of the time.
+/// The query of the relations of these kinds, with further columns (each followed by a comma) and joins. The columns of the
+/// relations and the constraints that are created with them come from [`crate::catalog::facts`].
 pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins: &str) -> String {
     format!(
-        "SELECT {id}, n.nspname AS schema, c.relname AS name, {owner}, {acl}, {more}col.columns, \
-           ('[' || pg_catalog.concat_ws(',', {row_type}, {row_array}, col.default_ids, con.ids) || ']')::pg_catalog.json AS also, \
-           con.checks, col.system_acls, con.not_nulls, c.relpersistence = 'u' AS unlogged, \
+        "SELECT {id}, n.nspname AS schema, c.relname AS name, {owner}, {acl}, {more}\
+           ('[' || pg_catalog.concat_ws(',', {row_type}, {row_array}) || ']')::pg_catalog.json AS also, \
+           c.relpersistence = 'u' AS unlogged, \
            CASE WHEN {child} AND NOT c.relispartition THEN \
              (SELECT pg_catalog.json_agg(pg_catalog.format('%I.%I', pn.nspname, p.relname) ORDER BY h.inhseqno) \
              FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent \
@@ -35,8 +33,6 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
            CASE WHEN c.relkind = 'f' THEN 'd' ELSE c.relreplident::pg_catalog.text END AS replica_identity, c.relrowsecurity AS row_security, \
            c.relforcerowsecurity AS force_row_security \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         LEFT JOIN ({columns}) col ON col.relation = c.oid \
-         LEFT JOIN ({constraints}) con ON con.relation = c.oid \
          LEFT JOIN pg_catalog.pg_type rt ON rt.oid = c.reltype \
          LEFT JOIN pg_catalog.pg_class tc ON tc.oid = c.reltoastrelid \
          LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
@@ -50,46 +46,12 @@ pub(super) fn query(server: ServerVersion, relkinds: &str, columns: &str, joins:
         row_type = sql::identity(class::PG_TYPE, "c.reltype"),
         row_array = sql::identity(class::PG_TYPE, "CASE WHEN rt.typarray <> 0 THEN rt.typarray END"),
         child = "c.oid IN (SELECT hc.inhrelid FROM pg_catalog.pg_inherits hc)",
-        columns = Column::of_relations(relkinds, server),
-        constraints = constraints(server, relkinds),
         half_detached = if server.at_least(14) { "h.inhdetachpending" } else { "false" },
         reordered = reordered(),
         inherited_checks = inherited_checks(server),
         pg_class = class::PG_CLASS,
         user = sql::user_schema("c.relnamespace"),
         own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
-    )
-}
-
-/// A query of the constraints that are created with the relations of these kinds: `relation`, `checks` and `not_nulls` as
-/// JSON arrays, and `ids`, their identities as JSON texts with commas between. NOT NULL constraints that are made later
-/// are among them, and marked.
-fn constraints(server: ServerVersion, relkinds: &str) -> String {
-    let check = sql::object(&[
-        ("id", sql::identity(class::PG_CONSTRAINT, "k.oid")),
-        ("name", sql::string("k.conname")),
-        ("definition", sql::string("pg_catalog.pg_get_constraintdef(k.oid)")),
-        ("local", sql::flag("k.conislocal")),
-        ("comment", sql::string("kd.description")),
-    ]);
-    let when = |condition: &str, text: &str| format!("CASE WHEN {condition} THEN {text} END");
-    let inline = is_inline(server, "c");
-    // Before PostgreSQL 18, NOT NULL was no constraint.
-    let (types, not_nulls) = if server.at_least(18) {
-        ("'c', 'n'", sql::array(&when("k.contype = 'n'", &NotNull::object()), "a.attnum"))
-    } else {
-        ("'c'", "NULL::pg_catalog.json".to_owned())
-    };
-    format!(
-        "SELECT k.conrelid AS relation, {checks} AS checks, {not_nulls} AS not_nulls, pg_catalog.string_agg({id}, ',') AS ids \
-         FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid \
-         LEFT JOIN pg_catalog.pg_attribute a ON k.contype = 'n' AND a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \
-         LEFT JOIN pg_catalog.pg_description kd ON kd.objoid = k.oid AND kd.classoid = {class}::pg_catalog.oid AND kd.objsubid = 0 \
-         WHERE k.contype IN ({types}) AND c.relkind IN ({relkinds}) AND c.relpersistence <> 't' AND {user} GROUP BY k.conrelid",
-        checks = sql::array(&when(&format!("k.contype = 'c' AND {inline}"), &check), "k.conname"),
-        id = when(&inline, &sql::identity(class::PG_CONSTRAINT, "k.oid")),
-        class = class::PG_CONSTRAINT,
-        user = sql::user_schema("c.relnamespace"),
     )
 }
 
