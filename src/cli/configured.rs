@@ -184,6 +184,7 @@ fn estimate(args: &mut EstimateArgs, config: &Config) -> Result<()> {
     let settings = settings_of(&args.archive, config)?;
     if args.priorities.is_empty() {
         args.priorities.clone_from(&settings.priorities);
+        args.usual_priorities = true;
     }
     set(&mut args.rto, seconds(settings.rto));
     set(&mut args.jobs, settings.jobs);

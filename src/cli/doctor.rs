@@ -1,5 +1,7 @@
 //! `pgcask doctor`.
 
+use std::path::Path;
+
 use clap::Args;
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -7,10 +9,12 @@ use serde::Serialize;
 use super::Context;
 use super::args::{UnlockArgs, seconds};
 use super::backup::default_jobs;
+use super::drill::WORK_DIR;
 use super::keys;
 use super::printer::Printer;
 use crate::clock::Clock;
 use crate::custody;
+use crate::drill::abandoned;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::operate::doctor::{Finding, Level, ServerOptions, machine, server, store};
@@ -87,6 +91,7 @@ impl DoctorArgs {
             None => None,
         };
         findings.extend(machine(place.as_ref(), jobs, newest.as_ref().map(|(_, bytes)| *bytes)));
+        findings.extend(drills());
         findings.extend(self.keys());
         match &place {
             Some(place) => {
@@ -196,6 +201,17 @@ impl DoctorArgs {
             }
         })
     }
+}
+
+/// What killed drills left on this machine: rows in the clear.
+fn drills() -> Option<Finding> {
+    let left = abandoned(Path::new(WORK_DIR));
+    let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();
+    let found = format!("drills that were killed left {}", names.join(", "));
+    let finding =
+        Finding::new("leftovers", Level::Warning, found, "they hold a copy of all that was backed up")
+            .remedy("the next `pgcask drill` of this account removes them");
+    (!names.is_empty()).then_some(finding)
 }
 
 /// The newest backup in a store, and its length. That a store cannot be listed is told by its own check.

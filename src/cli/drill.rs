@@ -29,6 +29,9 @@ use crate::pg::quote::printable;
 use crate::pg::{ConnectOptions, EnvLookup, PgError};
 use crate::restore::Wanted;
 
+/// Where the data of private servers lie.
+pub(super) const WORK_DIR: &str = "/tmp";
+
 /// Where a drill restores into.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
@@ -44,7 +47,7 @@ pub struct WheretoArgs {
     #[arg(long, value_name = "ACCOUNT")]
     pub run_as: Option<String>,
     /// Where the private server's data lie while it is there; for the time of the drill they are not encrypted
-    #[arg(long, value_name = "DIR", default_value = "/tmp")]
+    #[arg(long, value_name = "DIR", default_value = WORK_DIR)]
     pub work_dir: PathBuf,
     /// A setting of the private server, as in postgresql.conf; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE")]

@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::read::open;
 use super::state::state;
 use crate::drill::{Basis, Estimate, ForecastFacts, calibrate, text};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::restore::Wanted;
@@ -54,6 +54,9 @@ pub struct EstimateArgs {
     /// Which tables come first: P0=users,billing.*; may be repeated
     #[arg(long = "priority", value_name = "CLASS=PATTERNS")]
     pub priorities: Vec<String>,
+    /// That these are configured, for whatever archive
+    #[arg(skip)]
+    pub usual_priorities: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
     pub selection: SelectionArgs,
@@ -98,6 +101,7 @@ impl EstimateArgs {
             basis(&database)
         };
         let estimate = basis.estimate(&archive, &wanted, jobs).await?;
+        self.find_classes(&estimate, printer)?;
         let within_rto = estimate.forecast.seconds <= self.rto.unwrap_or(RTO);
         if printer.json {
             let (archive, database) = (place.as_str(), database.as_str());
@@ -113,6 +117,23 @@ impl EstimateArgs {
             print_estimate(printer, &estimate, self.rto.unwrap_or(RTO))?;
         }
         Ok(if within_rto { Exit::Good } else { Exit::Validation })
+    }
+}
+
+impl EstimateArgs {
+    /// A class that names no table of the archive has no time: who asked for it has mistyped it.
+    fn find_classes(&self, estimate: &Estimate, printer: Printer) -> Result<()> {
+        let known =
+            |class: &str| estimate.forecast.classes.iter().any(|(name, _)| name.eq_ignore_ascii_case(class));
+        let class = |text: &str| text.split_once('=').map_or("", |(class, _)| class.trim()).to_owned();
+        let Some(missing) = self.priorities.iter().find(|text| !known(&class(text))) else { return Ok(()) };
+        let message = format!("no table of the archive is of the class {missing}");
+        if self.usual_priorities {
+            printer.warning(&message);
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Usage, message)
+            .hint("patterns are those of psql; `pgcask show ARCHIVE --toc` lists what is there"))
     }
 }
 

@@ -70,7 +70,11 @@ impl Check {
     }
 
     /// One of a restore's checks. All of them are critical: each says whether what came back can be used.
+    /// One in which there was nothing to be checked says nothing, and must not make the share of those that passed look better.
     pub fn of_restore(check: &restore::Check) -> Self {
+        if check.outcome == restore::Outcome::Passed && check.checked == 0 {
+            return Self::skipped(check.check, true, "there is none");
+        }
         let outcome = match check.outcome {
             restore::Outcome::Passed => Outcome::Passed,
             restore::Outcome::Noted | restore::Outcome::Pending => Outcome::Noted,

@@ -89,6 +89,7 @@ impl Basis {
         let line = |mib: f64| Line { fixed: 0.004, per_byte: mib / 1_048_576.0, samples: 0 };
         let rates = Rates {
             works: works.into_iter().map(|(work, mib)| (work.to_owned(), line(mib))).collect(),
+            starting_seconds: 0.4,
             definition_seconds: 0.002,
             finishing_seconds: 0.001,
             whole: Line { fixed: 0.5, per_byte: 0.035 / 1_048_576.0, samples: 0 },

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::erasure::SharedErasures;
 use crate::error::{ErrorKind, Result};
 use crate::event::SharedObserver;
-use crate::manifest::Manifest;
+use crate::manifest::{Content, Manifest, Stream};
 use crate::opened::OpenArchive;
 use crate::plan::globals::TablespaceMap;
 use crate::restore::{self, Demands, Finding, GlobalsOptions, Wanted};
@@ -29,6 +29,8 @@ use crate::stop::Stop;
 const RESTORED: &str = "restored";
 /// The check that rows which were erased did not come back.
 const ERASED: &str = "erasure ledger applied";
+/// The restore's check of what the rows are.
+const HASHES: &str = "content hashes";
 /// The check of the time that it took.
 const RTO: &str = "time within the RTO";
 /// The check that a server is there to restore into.
@@ -228,12 +230,11 @@ impl Run<'_> {
                 let found =
                     format!("{} rows, {} objects", text::count(summary.rows), text::count(summary.objects));
                 let found = format!("{found}, {}", text::seconds(seconds));
-                self.checks.push(if summary.rows == 0 && is_empty(archive).await? {
-                    let problem =
-                        "the backup has no table: nothing is proven, and is it of the right database?";
-                    Check::failed(RESTORED, true, found, vec![problem.to_owned()])
-                } else {
-                    Check::passed(RESTORED, true, found)
+                let proven = |check: &restore::Check| check.check == HASHES && check.checked > 0;
+                let proven = summary.checks.iter().any(proven);
+                self.checks.push(match proves_nothing(archive, proven).await? {
+                    Some(why) => Check::failed(RESTORED, true, found, vec![why.to_owned()]),
+                    None => Check::passed(RESTORED, true, found),
                 });
                 self.checks.extend(summary.checks.iter().map(Check::of_restore));
                 if let Some(report) = &summary.erasure {
@@ -306,6 +307,13 @@ impl Run<'_> {
     fn time(&mut self) {
         let rto = self.options.rto_seconds;
         self.checks.push(match self.measured {
+            None if self
+                .checks
+                .iter()
+                .any(|check| check.check == RESTORED && check.outcome == Outcome::Passed) =>
+            {
+                Check::skipped(RTO, true, "the recovery ended at a check that failed")
+            }
             None => Check::skipped(RTO, true, "nothing was restored"),
             Some(seconds) => {
                 let found = format!("{} of {}", text::seconds(seconds), text::seconds(rto));
@@ -406,9 +414,19 @@ pub(super) fn restore_options(
     }
 }
 
-/// Whether nothing is in the backup whose content a drill could prove.
-async fn is_empty(archive: &OpenArchive) -> Result<bool> {
-    Ok(archive.manifest().await?.streams.is_empty())
+/// Why a restore proves nothing, if it does not. `proven`: the content of some table was.
+async fn proves_nothing(archive: &OpenArchive, proven: bool) -> Result<Option<&'static str>> {
+    let manifest = archive.manifest().await?;
+    if proven {
+        return Ok(None);
+    }
+    if manifest.streams.is_empty() {
+        return Ok(Some("the backup has no table: nothing is proven, and is it of the right database?"));
+    }
+    let rows = |stream: &Stream| archive.root().stream(stream.id).map_or(0, |stream| stream.totals.rows);
+    let has_rows = manifest.streams.iter().any(|stream| stream.content == Content::Table && rows(stream) > 0);
+    Ok(has_rows
+        .then_some("the rows of no table were restored, though the backup has some: nothing is proven"))
 }
 
 /// The largest tables of those that were restored.

@@ -34,7 +34,7 @@ pub use health::{
     DatabaseHealth, Health, HealthOptions, KeyFacts, Level, Problem, Targets, by_database, ending, judge,
     usual_bytes,
 };
-pub use private::PrivateOptions;
+pub use private::{PrivateOptions, abandoned};
 pub use quick::{AGE, ArchiveFacts, Keys, QuickOptions};
 pub use record::{ForecastFacts, Objective, Record, TableFacts, TestType, Throughput, Who};
 pub use register::Entry;

@@ -127,7 +127,11 @@ impl Private {
     fn explain(&self, error: Error) -> Error {
         let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        let last = lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join(" | ");
+        // The reason, if the server gives one; else whatever it said last.
+        let is_reason = |line: &&str| ["FATAL:", "PANIC:", "error:"].iter().any(|word| line.contains(word));
+        let reason = lines.iter().copied().find(is_reason).map(str::to_owned);
+        let last = || lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join(" | ");
+        let last = reason.unwrap_or_else(last);
         if last.is_empty() { error } else { error.hint(format!("the server says: {last}")) }
     }
 
@@ -180,24 +184,28 @@ impl Drop for Private {
     }
 }
 
-/// Removes what drills that were killed left in a folder; gives how many.
-pub(super) fn remove_leftovers(folder: &Path) -> usize {
+/// The folders in a folder that drills of ours left which were killed.
+pub fn abandoned(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(std::result::Result::ok);
     let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
-    let mut removed = 0;
-    for entry in ours {
+    let is_left = |entry: &std::fs::DirEntry| {
         let path = entry.path();
         // A link, or a folder without an owner's name, is not ours to remove.
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         let Some(owner) = std::fs::read_to_string(path.join(OWNER)).ok().filter(|_| is_folder) else {
-            continue;
+            return false;
         };
         // Written by us, so that nobody else can have a folder of theirs taken for one of ours.
         let by_us = std::fs::metadata(path.join(OWNER)).is_ok_and(|file| file.uid() == own_uid());
-        let alive = owner.trim() == identity_of(owner.split_whitespace().next().unwrap_or_default());
-        if !by_us || alive {
-            continue;
-        }
+        by_us && owner.trim() != identity_of(owner.split_whitespace().next().unwrap_or_default())
+    };
+    ours.filter(is_left).map(|entry| entry.path()).collect()
+}
+
+/// Removes what drills that were killed left in a folder; gives how many.
+pub(super) fn remove_leftovers(folder: &Path) -> usize {
+    let mut removed = 0;
+    for path in abandoned(folder) {
         if let Some(pid) = postmaster_of(&path.join("data")) {
             signal(pid, rustix::process::Signal::QUIT);
             let began = Instant::now();
@@ -255,7 +263,9 @@ fn account(name: Option<&str>) -> Result<Option<Account>> {
         None => find("postgres").or_else(|| find("nobody")),
     };
     found.filter(|account| account.uid != 0).map(Some).ok_or_else(|| {
-        let message = "PostgreSQL does not run as root, and there is no ordinary account to run it as";
+        let named = name.map_or_else(String::new, |name| format!(" {name:?}"));
+        let message =
+            format!("PostgreSQL does not run as root, and there is no ordinary account{named} to run it as");
         Error::new(ErrorKind::Usage, message)
             .hint("name one with --run-as, or run the drill as an ordinary user")
     })
@@ -263,10 +273,14 @@ fn account(name: Option<&str>) -> Result<Option<Account>> {
 
 /// Makes the server's folder, which nobody else can look into.
 fn make_folder(parent: &Path, account: Option<Account>) -> Result<PathBuf> {
+    // The server works in another folder than we do.
+    let parent = std::path::absolute(parent).map_err(|error| {
+        Error::with_source(ErrorKind::Failed, format!("find the folder {}", parent.display()), error)
+    })?;
     let folder = parent.join(format!("{PREFIX}{}", new_id()?));
     let doing = || format!("make the folder {}", folder.display());
     let failed = |error| Error::with_source(ErrorKind::Failed, doing(), error);
-    std::fs::create_dir_all(parent).map_err(failed)?;
+    std::fs::create_dir_all(&parent).map_err(failed)?;
     DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
     std::fs::write(folder.join(OWNER), identity_of(&std::process::id().to_string())).map_err(failed)?;
     if let Some(Account { uid, gid }) = account {

@@ -10,11 +10,9 @@ use super::programs::Programs;
 use crate::error::{Context as _, Result};
 use crate::pg::quote::{ident, literal};
 use crate::pg::{ConnectOptions, Session, SessionKind};
+use crate::restore::TRIAL;
 use crate::stop::Stop;
 use crate::store::naming::new_id;
-
-/// What the databases of drills begin with.
-const PREFIX: &str = "pgcask_drill_";
 
 /// Settings that a restore's speed depends on.
 const SETTINGS: [&str; 9] = [
@@ -87,7 +85,7 @@ impl Target {
     /// When there is no server.
     pub(super) async fn open(whereto: &Whereto, major: u32, now: Timestamp, stop: &Stop) -> Result<Self> {
         let name =
-            format!("{PREFIX}{}_{}", now.strftime("%Y%m%dT%H%M%S").to_string().to_lowercase(), new_id()?);
+            format!("{TRIAL}{}_{}", now.strftime("%Y%m%dT%H%M%S").to_string().to_lowercase(), new_id()?);
         match whereto {
             Whereto::Private { bin, path, options } => {
                 let leftovers = remove_leftovers(&options.folder);
@@ -157,7 +155,7 @@ async fn drop_leftovers(session: &Session) -> Result<usize> {
         "SELECT d.datname FROM pg_catalog.pg_database d WHERE pg_catalog.starts_with(d.datname::pg_catalog.text, {}) \
          AND d.datdba = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) \
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.application_name = d.datname::pg_catalog.text)",
-        literal(PREFIX)
+        literal(TRIAL)
     );
     let mut dropped = 0;
     for name in session.query_text(&sql).await?.into_iter().flatten().flatten() {

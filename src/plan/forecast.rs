@@ -48,6 +48,9 @@ impl Line {
 pub struct Rates {
     /// By kind of work: `load`, `prove`, `analyze`, `fill`, or a kind of object. Bytes are those of the plan's estimates.
     pub works: BTreeMap<String, Line>,
+    /// Seconds of what is done once: opening the archive, roles, the empty database. Records of before have none.
+    #[serde(default)]
+    pub starting_seconds: f64,
     /// Seconds of planning and of creating one object that needs no rows.
     pub definition_seconds: f64,
     /// Seconds of triggers, privileges and such, for one object.

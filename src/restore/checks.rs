@@ -65,7 +65,7 @@ impl Check {
 pub struct Demands {
     /// Tables that must have rows.
     pub critical: Vec<Pattern>,
-    /// Queries whose first value must be true.
+    /// Queries that must give true, and nothing else.
     pub assertions: Vec<String>,
 }
 
@@ -325,12 +325,18 @@ async fn assertions(session: &Session, queries: &[String]) -> Result<Check> {
     for query in queries {
         // As whoever wrote it in psql meant its names, and without leave to change anything.
         session.execute("BEGIN READ ONLY; SET LOCAL search_path = \"$user\", public").await?;
-        let answer = session.query_one_text(query).await;
+        let answer = session.query_text(query).await;
         session.execute("ROLLBACK").await?;
         match answer {
-            Ok(Some(value)) if value == "t" => {}
-            Ok(value) => {
-                let value = value.unwrap_or_else(|| "null".to_owned());
+            Ok(rows) => {
+                // Of several values each counts: that the first one is true may hide that the next one is not.
+                let values: Vec<Option<String>> = rows.into_iter().flatten().collect();
+                let wrong = values.iter().find(|value| value.as_deref() != Some("t"));
+                let value = match wrong {
+                    Some(value) => value.clone().unwrap_or_else(|| "null".to_owned()),
+                    None if values.is_empty() => "no row".to_owned(),
+                    None => continue,
+                };
                 problems.push(printable(&format!("{query} gave {value}, not true")));
             }
             Err(error) if error.is_lost() => return Err(error.into()),

@@ -16,7 +16,7 @@ use crate::plan::schedule::Task;
 /// How long a restore would take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Forecast {
-    /// Seconds, from the plan to the last check.
+    /// Seconds, from opening the archive to the last check.
     pub seconds: f64,
     /// Seconds of each part, in their order.
     pub parts: Vec<(&'static str, f64)>,
@@ -60,9 +60,11 @@ pub async fn forecast(
     let filling = play(timed(&prepared.plan.refresh), jobs).map_err(circle)?;
     let finishing = count(objects) * rates.finishing_seconds + filling.seconds;
     let proof = proof(&prepared, jobs, rates);
-    let class = |(class, seconds): (&u8, &f64)| (name_of(*class), definitions + seconds);
+    let before = rates.starting_seconds + definitions;
+    let class = |(class, seconds): (&u8, &f64)| (name_of(*class), before + seconds);
     let classes = loading.classes.iter().filter(|(class, _)| **class < u8::MAX).map(class).collect();
     let parts = vec![
+        ("opening, roles", rates.starting_seconds),
         ("definitions", definitions),
         ("rows, indexes, keys", loading.seconds),
         ("finishing", finishing),

@@ -48,7 +48,7 @@ pub use classes::ClassComplete;
 pub use forecast::{Forecast, forecast};
 pub use globals::script as globals_script;
 pub use in_place::{InPlacePlan, InPlaceSummary, in_place, plan_in_place};
-pub use options::{GlobalsOptions, GlobalsReport, Options, Plan, Sections, Summary, Wanted};
+pub use options::{GlobalsOptions, GlobalsReport, Options, Plan, Sections, Summary, TRIAL, Wanted};
 pub use preflight::Finding;
 pub use script::{ScriptOptions, script};
 pub use swap::{

@@ -45,6 +45,9 @@ impl Sections {
     }
 }
 
+/// What the databases begin with that a restore on trial makes and removes again.
+pub const TRIAL: &str = "pgcask_drill_";
+
 /// What of an archive is wanted, whatever is done with it.
 #[derive(Debug, Clone)]
 pub struct Wanted {

@@ -27,7 +27,11 @@ fn findings(run: &Run) -> Vec<String> {
             text(one, "remedy")
         )
     };
-    all["findings"].as_array().unwrap().iter().map(line).collect()
+    let findings = all["findings"].as_array().unwrap();
+    for one in findings.iter().filter(|one| one["level"] != "ok") {
+        assert!(one["why"].is_string() && one["remedy"].is_string(), "what is to be done? {one}");
+    }
+    findings.iter().map(line).collect()
 }
 
 /// Fails unless each of the words is in one finding.
@@ -132,6 +136,7 @@ fn faults_of_a_database_are_named() {
                 .sql("postgres", "UPDATE pg_database SET datcollversion = '0.1' WHERE datname = 'postgres'");
         }
         server.sql("postgres", "CREATE DATABASE \"shop_before_20261120T031500Z\"");
+        server.sql("postgres", "CREATE DATABASE pgcask_drill_20261120t031500_x");
         let mut open = holding(&server, "postgres", "BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE;");
         wait_for(
             &server,
@@ -153,6 +158,7 @@ fn faults_of_a_database_are_named() {
                     "shop_before_20261120T031500Z is the database that shop was before a swap",
                 ),
                 ("warning leftovers", "postgres has the marks of an unfinished restore"),
+                ("warning leftovers", "drills that were killed: pgcask_drill_20261120t031500_x"),
             ],
         );
         if version {

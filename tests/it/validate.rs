@@ -79,6 +79,9 @@ fn each_check_finds_what_it_is_for() {
         for wrong in [
             ["--critical", "nothing_like_it"],
             ["--assert", "SELECT 1/0"],
+            ["--assert", "VALUES (true), (false)"],
+            ["--assert", "SELECT true, count(*) < 0 FROM orders"],
+            ["--assert", "SELECT true WHERE false"],
             ["--assert", "DELETE FROM orders RETURNING true"],
         ] {
             validate(folder.path(), &archive, &url, &wrong).expect(5);

@@ -9,12 +9,15 @@ pub(super) async fn check(of: &Subject<'_>) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     let info = of.session.info();
     if info.encoding == "SQL_ASCII" {
-        found.push(Finding::new(
-            "encoding",
-            Level::Notice,
-            "the database is SQL_ASCII: its text is of any encoding, or of none",
-            "bytes are kept as they are, and can only be restored into SQL_ASCII unless they happen to be valid elsewhere",
-        ));
+        found.push(
+            Finding::new(
+                "encoding",
+                Level::Notice,
+                "the database is SQL_ASCII: its text is of any encoding, or of none",
+                "bytes are kept as they are, and can only be restored into SQL_ASCII unless they happen to be valid elsewhere",
+            )
+            .remedy("keep a SQL_ASCII database to restore into; or convert the text, into a database with an encoding"),
+        );
     }
     let why =
         "text may sort otherwise than in the indexes: rows are not found, unique indexes take duplicates";

@@ -1,8 +1,9 @@
-//! What swaps and interrupted restores left on the server.
+//! What swaps, interrupted restores and killed drills left on the server.
 
-use super::{Finding, Level, Subject};
+use super::{Finding, Level, Subject, some};
 use crate::error::Result;
-use crate::restore::{LeftoverKind, leftovers};
+use crate::pg::quote::literal;
+use crate::restore::{LeftoverKind, TRIAL, leftovers};
 
 const CHECK: &str = "leftovers";
 
@@ -11,8 +12,9 @@ pub(super) async fn check(of: &Subject<'_>) -> Result<Vec<Finding>> {
         return Ok(Vec::new());
     }
     let left = leftovers(of.options, None).await?;
-    if left.is_empty() {
-        return Ok(vec![Finding::ok(CHECK, "swaps and interrupted restores left nothing")]);
+    let drills = drills(of).await?;
+    if left.is_empty() && drills.is_none() {
+        return Ok(vec![Finding::ok(CHECK, "swaps, interrupted restores and drills left nothing")]);
     }
     let describe = |one: &crate::restore::Leftover| {
         let (name, mib) = (&one.name, one.bytes >> 20);
@@ -45,5 +47,19 @@ pub(super) async fn check(of: &Subject<'_>) -> Result<Vec<Finding>> {
         };
         Finding::new(CHECK, level, found, why).remedy(remedy)
     };
-    Ok(left.iter().map(describe).collect())
+    Ok(left.iter().map(describe).chain(drills).collect())
+}
+
+/// Databases of drills whose session is gone.
+async fn drills(of: &Subject<'_>) -> Result<Option<Finding>> {
+    let sql = format!(
+        "SELECT d.datname FROM pg_catalog.pg_database d WHERE pg_catalog.starts_with(d.datname::pg_catalog.text, {}) \
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.application_name = d.datname::pg_catalog.text) ORDER BY 1",
+        literal(TRIAL)
+    );
+    let names: Vec<String> = of.session.query_text(&sql).await?.into_iter().flatten().flatten().collect();
+    let found = format!("{} databases are of drills that were killed: {}", names.len(), some(&names));
+    let finding = Finding::new(CHECK, Level::Warning, found, "they hold a copy of all that was backed up")
+        .remedy("the next drill on this server by the same role drops them; or DROP DATABASE");
+    Ok((!names.is_empty()).then_some(finding))
 }

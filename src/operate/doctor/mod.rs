@@ -24,7 +24,7 @@ use serde::Serialize;
 pub use machine::machine;
 
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pg::quote::printable;
 use crate::pg::{ConnectOptions, PgError, Session, SessionKind};
 use crate::store::{Location, Store};
@@ -84,7 +84,16 @@ impl Finding {
             cause = inner.source();
         }
         let found = Self::new(check, level, text, why);
-        if error.hints().is_empty() { found } else { found.remedy(error.hints().join("; ")) }
+        if !error.hints().is_empty() {
+            return found.remedy(error.hints().join("; "));
+        }
+        found.remedy(match error.kind() {
+            ErrorKind::Server => "try `psql` with the same URL: it must reach that database, by that name",
+            ErrorKind::Store => {
+                "see that the store is there and lets us: docs/stores.md has the rights that are needed"
+            }
+            _ => "docs/troubleshooting.md has what to do by message and exit code",
+        })
     }
 }
 
@@ -121,7 +130,10 @@ pub async fn server(options: &ServerOptions, clock: Clock) -> Vec<Finding> {
     )];
     if info.is_pooled {
         let why = "sessions are lent out: a restore with many connections may have to wait for some";
-        found.push(Finding::new("pooler", Level::Notice, "a pooler in session mode stands between", why));
+        found.push(
+            Finding::new("pooler", Level::Notice, "a pooler in session mode stands between", why)
+                .remedy("fewer --jobs than its pool has connections, or the server's own address"),
+        );
     }
     let ServerOptions { database, jobs, long } = options;
     let of = Subject { session: &session, options: database, jobs: *jobs, long: *long, clock };

@@ -45,12 +45,15 @@ pub(super) async fn check(of: &Subject<'_>) -> Result<Vec<Finding>> {
     }
     let seconds: i64 = lag.parse().unwrap_or(0);
     if behind == "true" && seconds > of.long.as_secs() {
-        found.push(Finding::new(
-            CHECK,
-            Level::Warning,
-            format!("it is {seconds} s behind the primary"),
-            "a backup shows the state of that time",
-        ));
+        found.push(
+            Finding::new(
+                CHECK,
+                Level::Warning,
+                format!("it is {seconds} s behind the primary"),
+                "a backup shows the state of that time",
+            )
+            .remedy("find out what holds the replay back (a long query here, a slow disk), or back up the primary"),
+        );
     }
     Ok(found)
 }

@@ -22,7 +22,8 @@ pub(super) async fn check(store: &Store) -> Result<Vec<Finding>> {
             Level::Notice,
             "whether there are versions cannot be asked",
             "it may be right all the same",
-        ),
+        )
+        .remedy("allow s3:GetBucketVersioning, or look with the store's own tool"),
     };
     let locked = match protection.object_lock {
         Some(true) => Finding::ok(CHECK, "the bucket has Object Lock: backup --object-lock and hold use it"),
@@ -38,7 +39,8 @@ pub(super) async fn check(store: &Store) -> Result<Vec<Finding>> {
             Level::Notice,
             "whether there is Object Lock cannot be asked",
             "it may be there all the same",
-        ),
+        )
+        .remedy("allow s3:GetBucketObjectLockConfiguration, or look with the store's own tool"),
     };
     Ok(vec![versioned, locked])
 }

@@ -55,14 +55,20 @@ async fn put_and_get(store: &Store, clock: Clock, found: &mut Vec<Finding>) -> R
     });
     if read?.as_ref() != Some(&content) {
         let why = "what is written must come back";
-        found.push(Finding::new(CHECK, Level::Critical, "the store gives back something else", why));
+        found.push(
+            Finding::new(CHECK, Level::Critical, "the store gives back something else", why)
+                .remedy("put no cache between, or take another store: this one cannot be trusted"),
+        );
     }
     if let Some(object) = listed?.into_iter().find(|object| object.key == key) {
         found.push(Finding::ok(CHECK, "objects can be put, read and listed"));
         found.push(judge("store clock", "the store's", (before, after), object.written));
     } else {
         let why = "`latest`, `list` and `prune` go by listings";
-        found.push(Finding::new(CHECK, Level::Critical, "a listing lacks an object that was just put", why));
+        found.push(
+            Finding::new(CHECK, Level::Critical, "a listing lacks an object that was just put", why)
+                .remedy("put no cache between, or take a store whose listings are up to date at once"),
+        );
     }
     found.push(match removed {
         Ok(()) => Finding::new(

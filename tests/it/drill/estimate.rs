@@ -36,6 +36,13 @@ fn a_forecast_stands_on_what_was_measured() {
     let classes = estimate(&place, &archive, &["--priority", "P0=customers"]).expect(0).json();
     let first = &classes["classes"][0];
     assert!(first[0] == "P0" && first[1].as_f64().unwrap() < seconds, "{classes}");
+    let mistyped =
+        estimate(&place, &archive, &["--priority", "P0=customers", "--priority", "P1=oders"]).expect(2);
+    assert!(
+        mistyped.stderr.contains("no table of the archive is of the class P1=oders"),
+        "{}",
+        mistyped.stderr
+    );
     let beyond = estimate(&place, &archive, &["--rto", "1ms"]).expect(5).json();
     assert_eq!(beyond["within_rto"], false);
 }

@@ -118,6 +118,32 @@ fn tests_at_the_same_time_keep_all_their_evidence() {
 }
 
 #[test]
+fn a_private_server_is_made_in_a_folder_named_from_here() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let archive = place.archive(server, TABLE);
+    let drill = |more: &[&str]| {
+        let mut command =
+            place.command(&["drill", &archive, "--pg-bin", &super::full::bin(), "--no-evidence"]);
+        run(command.args(["--work-dir", "work", &place.pass()]).args(more))
+    };
+    let done = drill(&[]).expect(0);
+    // What there is none of was not checked, and does not count.
+    assert_eq!(outcome(&done, "sequences not behind").0, "skipped");
+    assert_eq!(outcome(&done, "time within the RTO").0, "passed");
+    place.assert_clean();
+    let failed = drill(&["--assert", "SELECT true, count(*) < 0 FROM t"]).expect(5);
+    assert_eq!(outcome(&failed, "assertions").0, "failed");
+    assert!(outcome(&failed, "time within the RTO").1.contains("ended at a check that failed"), "{failed:?}");
+    let refused = drill(&["--set", "no_such_setting=1"]).expect(5);
+    let (_, found) = outcome(&refused, "server at hand");
+    assert!(
+        found.contains("FATAL:  unrecognized configuration parameter") && !found.contains("Success"),
+        "{found}"
+    );
+    place.assert_clean();
+}
+
+#[test]
 fn a_drill_of_nothing_does_not_pass() {
     let (server, place) = (Server::shared(newest()), Place::new());
     let archive = place.archive(server, SHOP);
@@ -128,6 +154,9 @@ fn a_drill_of_nothing_does_not_pass() {
     let some = drill(&archive, &["--table", "customers", "--table", "oders"]);
     let (word, found) = outcome(&some, "restored");
     assert!(word == "failed" && found.contains("oders"), "{word} {found}");
+    // Definitions alone.
+    let (word, found) = outcome(&drill(&archive, &["--exclude-table-data", "*"]), "restored");
+    assert!(word == "failed" && found.contains("the rows of no table were restored"), "{word} {found}");
     // A backup of a database in which nothing is.
     let empty = place.archive(server, "SELECT 1");
     let (word, found) = outcome(&drill(&empty, &[]), "restored");
