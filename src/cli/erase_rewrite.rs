@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::copies::rewrite::{self, Done, Found as FoundRows, Order};
 use crate::custody;
 use crate::erasure::{Erasures, Ledger};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
 use crate::opened::{Found, OpenArchive};
@@ -27,6 +27,7 @@ use crate::store::beside::Place;
 use crate::store::get::Source;
 use crate::store::list::{Backup, Filter, list};
 use crate::store::naming::Kind;
+use crate::store::searched::{self, Searched};
 use crate::store::{Location, Store, sidecar};
 
 /// Make new archives without the erased rows, which take the place of those that have them
@@ -240,7 +241,8 @@ impl RewriteArgs {
         let Target { store, backup } = target;
         let mut row = target.row(Outcome::HasNone);
         let before = sidecar::read(store, &backup.key).await?.and_then(|metadata| metadata.rewritten);
-        let without = before.map(|before| before.entries).unwrap_or_default();
+        let mut without = before.map(|before| before.entries).unwrap_or_default();
+        without.extend(searched::entries(store, backup).await?);
         if erasures.entries.iter().all(|entry| without.contains(&entry.id)) {
             return Ok((row, None));
         }
@@ -252,6 +254,9 @@ impl RewriteArgs {
         let archive = keys::unlock(located, &self.unlock).await?;
         let found = rewrite::find(&archive, erasures, &context.stop).await?;
         if found.is_empty() {
+            if !self.dry_run {
+                remember(target, &found, &without).await?;
+            }
             row.found = Some(found);
             return Ok((row, None));
         }
@@ -342,6 +347,18 @@ async fn sealed_for(
         return Err(Error::new(ErrorKind::Key, message).hint("`pgcask copy --rekey` names recipients anew"));
     }
     Ok(recipients)
+}
+
+/// Leaves beside a backup that it has none of the rows. Of a table that it does not know nobody can say so.
+async fn remember(target: &Target, found: &FoundRows, noted: &[String]) -> Result<()> {
+    let known = found.entries.iter().filter(|entry| entry.known).map(|entry| entry.entry.clone());
+    let entries: Vec<String> = known.filter(|entry| !noted.contains(entry)).collect();
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let searched = Searched { at: Clock::System.now(), by: actor(), entries };
+    let put = searched.put(&target.store, &target.backup.key).await;
+    put.context(|| "leave beside the backup what it was searched for".to_owned())
 }
 
 async fn make(

@@ -8,7 +8,7 @@ use crate::erasure::{Ledger, Recorded, Rows, Table, merged};
 use crate::error::Result;
 use crate::store::list::{Backup, Filter, list};
 use crate::store::naming::Kind;
-use crate::store::{Store, notes, sidecar};
+use crate::store::{Store, notes, searched, sidecar};
 
 /// Sidecars read at the same time.
 const READS: usize = 32;
@@ -32,7 +32,7 @@ pub struct Holder {
     pub overdue: bool,
     /// The id of the backup without the rows that takes its place: `pgcask prune --apply` removes this one.
     pub superseded_by: Option<String>,
-    /// The entries whose rows it has not: it was rewritten without them.
+    /// The entries whose rows it has not: it was rewritten without them, or searched for them.
     pub without: Vec<String>,
 }
 
@@ -151,7 +151,9 @@ async fn holder(store: &Store, backup: &Backup, now: Timestamp) -> Result<Holder
     let metadata = sidecar::read(store, &backup.key).await?;
     let expires = metadata.as_ref().and_then(|metadata| metadata.expires_at.as_deref());
     let expires_at: Option<Timestamp> = expires.and_then(|text| text.parse().ok());
-    let without = metadata.and_then(|metadata| metadata.rewritten).map(|rewritten| rewritten.entries);
+    let rewritten = metadata.and_then(|metadata| metadata.rewritten);
+    let mut without = rewritten.map(|rewritten| rewritten.entries).unwrap_or_default();
+    without.extend(searched::entries(store, backup).await?);
     let superseded_by = backup.superseded_by.clone();
     let holds = notes::holds(&backup.notes);
     let over = superseded_by.is_some() || expires_at.is_some_and(|expires| expires <= now);
@@ -164,7 +166,7 @@ async fn holder(store: &Store, backup: &Backup, now: Timestamp) -> Result<Holder
         overdue: holds.is_empty() && over,
         holds,
         superseded_by,
-        without: without.unwrap_or_default(),
+        without,
     })
 }
 

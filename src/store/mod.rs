@@ -23,6 +23,7 @@ pub mod put;
 pub mod room;
 mod s3;
 pub mod safety;
+pub mod searched;
 pub mod sidecar;
 pub mod unfinished;
 

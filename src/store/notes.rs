@@ -33,6 +33,8 @@ pub enum NoteKind {
     Keys,
     /// `.superseded-<id>.json`: the backup with this id takes its place, with rows erased.
     Superseded(IdBytes),
+    /// `.searched-<time>.json`: it was searched for rows of the erasure ledger, and does not have them.
+    Searched(Timestamp),
     /// Not known to this version.
     Unknown,
 }
@@ -69,6 +71,7 @@ impl NoteKind {
             "use" => Self::Use(moment(value)?),
             "drill" => Self::Drill,
             "superseded" => Self::Superseded(id(value)?),
+            "searched" => Self::Searched(moment(value)?),
             _ => return None,
         })
     }
@@ -80,6 +83,7 @@ impl NoteKind {
             Self::Release(number) => Some(format!(".release-{number}.json")),
             Self::Mark(time) => Some(format!(".prune-{}.json", time.strftime(TIME))),
             Self::Use(time) => Some(format!(".use-{}.json", time.strftime(TIME))),
+            Self::Searched(time) => Some(format!(".searched-{}.json", time.strftime(TIME))),
             Self::Superseded(id) => Some(format!(".superseded-{}.json", String::from_utf8_lossy(&id))),
             Self::Drill | Self::Evidence | Self::Keys | Self::Unknown => None,
         }

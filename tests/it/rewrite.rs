@@ -316,6 +316,17 @@ fn what_would_leave_a_reference_or_cannot_be_told_is_refused_by_name() {
     let gone = "DELETE FROM invoices WHERE payer = 4; DELETE FROM users WHERE id = 4";
     case.is_without(text(&made[0]["made"]["archive"]), gone);
 
+    // What it was searched for in vain stands beside it: it is not opened for that again, nor counted on.
+    case.record(&["--table", "users", "--key", "id=77"]);
+    assert_eq!(case.rewrite_all(&[]).expect(0).json()[0]["outcome"], "has_none");
+    let notes = || place.keys().iter().filter(|key| key.contains(".searched-")).count();
+    assert_eq!(notes(), 1);
+    let without_a_key = case.rewrite(&["--all", "--yes"]).expect(0).json();
+    assert_eq!((&without_a_key[0]["outcome"], notes()), (&json!("has_none"), 1));
+    let report = case.report();
+    let newest = report["entries"].as_array().unwrap().iter().max_by_key(|entry| text(&entry["at"])).unwrap();
+    assert_eq!(newest["backups"], 1, "only the superseded one can still have it: {report}");
+
     // What a table is called today says nothing of what it was called then: such a row is not said to be gone.
     case.record(&["--table", "people", "--key", "id=1"]);
     let again = case.rewrite_all(&[]).expect(0).json();
