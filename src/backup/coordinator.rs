@@ -100,7 +100,8 @@ pub(super) async fn make(
         copy_all(&shared, &snapshot, sessions, session, writer, output.clone(), stop).await?;
     observer.event(Event::Phase { name: "closing the archive" });
     let seconds = copying.elapsed().as_secs_f64();
-    let closing = Closing { seconds: Some(seconds), ..close(options, &session, &access, observer).await? };
+    let closing =
+        Closing { seconds: Some(seconds), ..close(options, &session, &snapshot, &access, observer).await? };
     send(&output, section(&mut writer, manifest::CLOSING_TAG, &json(&closing)?)?).await?;
     session.execute("COMMIT").await?;
     let finished = writer.finish()?;
@@ -349,6 +350,7 @@ fn manifest_of(
 async fn close(
     options: &Options,
     session: &Session,
+    snapshot: &Snapshot,
     access: &Access,
     observer: &SharedObserver,
 ) -> Result<Closing> {
@@ -363,8 +365,10 @@ async fn close(
     };
     let now = Session::open(&options.source, SessionKind::Source);
     let (sequences, now) = tokio::try_join!(sequences, now)?;
-    let (before, after) = tokio::try_join!(fingerprint::read(session), fingerprint::read(&now))?;
-    let catalog_changed = before != after;
+    let catalog_changed = !snapshot.is_current(&now).await? && {
+        let (before, after) = tokio::try_join!(fingerprint::read(session), fingerprint::read(&now))?;
+        before != after
+    };
     if catalog_changed {
         let message = "the schema was changed while it was backed up: definitions may be of two moments";
         observer.event(Event::Warning { message: message.to_owned() });

@@ -90,7 +90,7 @@ impl Size {
 impl Relation {
     /// The query of all user tables, and of extensions' configuration tables; their columns only if rows are wanted, and
     /// foreign tables only if theirs are.
-    pub(super) fn query(rows: bool, foreign: bool) -> String {
+    pub(super) fn query(rows: bool, foreign: bool, superuser: bool) -> String {
         // A row of a partition may come to lie in another, whose columns have another order: its hash must be the same.
         let above = "CASE WHEN c.relispartition THEN (SELECT ra.attnum FROM pg_catalog.pg_attribute ra \
              WHERE ra.attrelid = pg_catalog.pg_partition_root(c.oid) AND ra.attname = a.attname) END";
@@ -120,7 +120,8 @@ impl Relation {
              WHERE c.relkind IN ('r', 'p'{foreign}) AND c.relpersistence <> 't' AND (e.oid IS NOT NULL OR ({user} AND {own}))",
             user = sql::user_schema("c.relnamespace"),
             own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
-            refusal = REFUSAL,
+            // Nothing is refused to a superuser.
+            refusal = if superuser { "NULL" } else { REFUSAL },
             foreign = if foreign { ", 'f'" } else { "" },
         )
     }
@@ -237,8 +238,9 @@ pub(super) async fn chosen(
         known_servers(options, session).await?;
     }
     let mut all = Vec::new();
+    let superuser = session.info().is_superuser;
     session
-        .each_row(&Relation::query(options.parts != Parts::Definitions, foreign), |row| {
+        .each_row(&Relation::query(options.parts != Parts::Definitions, foreign, superuser), |row| {
             all.push(Relation::new(row)?);
             Ok(())
         })

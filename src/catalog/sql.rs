@@ -112,6 +112,16 @@ pub fn not_extension_member(class: u32, oid: &str) -> String {
     )
 }
 
+/// A condition: the object is one of the server's own, or a member of an extension: of those that users did not make. Read
+/// and hashed once; see [`user_schema`].
+pub fn not_made_by_users(class: u32, oid: &str, namespace: &str) -> String {
+    format!(
+        "(({namespace} OPERATOR(pg_catalog.=) ANY (SELECT sn.oid FROM pg_catalog.pg_namespace sn \
+         WHERE sn.nspname OPERATOR(pg_catalog.=) ANY ('{{pg_catalog,information_schema}}'::pg_catalog.name[]))) IS TRUE OR NOT ({}))",
+        not_extension_member(class, oid)
+    )
+}
+
 /// `ORDER BY` these columns of type `name`, in the order of their bytes. As an expression: the planner knows an index that
 /// has schemas in the order of their names, and would go through all rows for each.
 pub fn by_names(columns: &[&str]) -> String {

@@ -86,6 +86,19 @@ impl Snapshot {
         Ok(Self { id, transactions, lsn, timeline, taken_at })
     }
 
+    /// Whether a new query of a session that is in no transaction sees what the snapshot shows: nothing was committed since.
+    /// A standby's own snapshots do not tell; there the answer is no.
+    ///
+    /// # Errors
+    /// Those of the query.
+    pub async fn is_current(&self, session: &Session) -> Result<bool, PgError> {
+        if session.info().is_standby {
+            return Ok(false);
+        }
+        let now = session.query_one_text("SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text").await?;
+        Ok(now.as_deref() == Some(self.transactions.as_str()))
+    }
+
     /// Begins a transaction in another session that sees what the exporter sees, and makes sure that it does.
     ///
     /// # Errors

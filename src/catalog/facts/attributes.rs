@@ -72,7 +72,7 @@ fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
 impl Own {
     fn push(&mut self, row: &Row<'_>) -> Result<(), String> {
         let number = row.parsed(1)?;
-        let unusual = row.get(11)?;
+        let unusual = row.get(10)?;
         if number < 0 {
             self.system_acls.push((number, json(unusual.unwrap_or_default())?));
             return Ok(());
@@ -81,7 +81,7 @@ impl Own {
             Some(text) => json(text)?,
             None => Column::plain(number, row)?,
         };
-        let identity = row.get(12)?.filter(|when| !when.is_empty()).map(str::to_owned);
+        let identity = row.get(9)?.filter(|when| !when.is_empty()).map(str::to_owned);
         self.columns.push(Attribute {
             column,
             type_oid: row.parsed(2)?,

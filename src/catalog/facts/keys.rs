@@ -102,7 +102,8 @@ impl Keys {
             let index = indexes.get(key.index).filter(|index| index.table == key.relation);
             let index = index.ok_or_else(|| format!("the constraint {} has no index", key.name))?;
             let index_id = ObjectId::new(class::PG_CLASS, index.oid);
-            let head = Head { also: vec![index_id], depends: index.depends(), ..key.head(relation) };
+            let depends = index.depends().into_iter().chain([key.table()]).collect();
+            let head = Head { also: vec![index_id], depends, ..key.head(relation) };
             let object = KeyConstraint {
                 index: indexes.index(index, relation, "")?,
                 constraint: texts.text(key.oid)?.to_owned(),
@@ -122,9 +123,10 @@ impl Keys {
     pub(super) fn foreign(&self, known: Known<'_>, texts: &Texts) -> Result<Vec<Entry>, String> {
         let mut entries = Vec::new();
         for (key, relation) in self.of(known).filter(|(key, _)| key.kind == b'f') {
-            let head = Head { depends: key.below.clone(), ..key.head(relation) };
+            let depends = key.below.iter().copied().chain([key.table()]).collect();
+            let head = Head { depends, ..key.head(relation) };
             let object = ForeignKey {
-                table: ObjectId::new(class::PG_CLASS, key.relation),
+                table: key.table(),
                 table_name: relation.quoted.clone(),
                 references: ObjectId::new(class::PG_CLASS, key.references),
                 constraint: texts.text(key.oid)?.to_owned(),
@@ -164,6 +166,10 @@ impl Key {
             plain: row.flag(9)?,
             fields,
         })
+    }
+
+    fn table(&self) -> ObjectId {
+        ObjectId::new(class::PG_CLASS, self.relation)
     }
 
     fn head(&self, relation: &Relation) -> Head {

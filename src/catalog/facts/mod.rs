@@ -5,6 +5,7 @@
 
 pub mod attributes;
 pub mod constraints;
+pub mod defaults;
 pub mod indexes;
 pub mod keys;
 pub mod relations;
@@ -16,12 +17,13 @@ use std::collections::HashMap;
 
 use self::attributes::Attributes;
 use self::constraints::Constraints;
+use self::defaults::Defaults;
 use self::indexes::Indexes;
 use self::keys::Keys;
 use self::relations::Relations;
 use self::sequences::{Sequences, Uses};
 use self::tables::Parts;
-use self::texts::Texts;
+use self::texts::{Of, Texts};
 use super::ident::ObjectId;
 use super::model::Entry;
 use super::registry::ALL;
@@ -32,6 +34,8 @@ use crate::pg::{PgError, Session};
 pub enum Part {
     /// Columns.
     Attributes,
+    /// Their defaults.
+    Defaults,
     /// Indexes.
     Indexes,
     /// CHECK and NOT NULL constraints.
@@ -47,6 +51,8 @@ pub enum Part {
 pub enum Rows {
     /// See [`Part::Attributes`].
     Attributes(Attributes),
+    /// See [`Part::Defaults`].
+    Defaults(Defaults),
     /// See [`Part::Indexes`].
     Indexes(Indexes),
     /// See [`Part::Constraints`].
@@ -59,8 +65,8 @@ pub enum Rows {
 
 impl Part {
     /// All of them, those first that take longest.
-    pub const ALL: [Self; 5] =
-        [Self::Attributes, Self::Indexes, Self::Constraints, Self::Keys, Self::Sequences];
+    pub const ALL: [Self; 6] =
+        [Self::Attributes, Self::Indexes, Self::Constraints, Self::Sequences, Self::Defaults, Self::Keys];
 
     /// Asks it.
     ///
@@ -69,6 +75,7 @@ impl Part {
     pub async fn read(self, session: &Session) -> Result<Rows, PgError> {
         Ok(match self {
             Self::Attributes => Rows::Attributes(Attributes::read(session).await?),
+            Self::Defaults => Rows::Defaults(Defaults::read(session).await?),
             Self::Indexes => Rows::Indexes(Indexes::read(session).await?),
             Self::Constraints => Rows::Constraints(Constraints::read(session).await?),
             Self::Keys => Rows::Keys(Keys::read(session).await?),
@@ -82,6 +89,8 @@ impl Part {
 pub struct Facts {
     /// Columns.
     pub attributes: Attributes,
+    /// Defaults.
+    pub defaults: Defaults,
     /// CHECK and NOT NULL constraints.
     pub constraints: Constraints,
     /// Indexes.
@@ -109,6 +118,7 @@ impl Facts {
     pub fn take(&mut self, rows: Rows) {
         match rows {
             Rows::Attributes(rows) => self.attributes = rows,
+            Rows::Defaults(rows) => self.defaults = rows,
             Rows::Indexes(rows) => self.indexes = rows,
             Rows::Constraints(rows) => self.constraints = rows,
             Rows::Keys(rows) => self.keys = rows,
@@ -123,13 +133,15 @@ impl Facts {
     /// Those of the queries that ask for definitions; facts that do not fit together are one, too.
     pub async fn put_together(self, sessions: &[&Session], kinds: &mut [Vec<Entry>]) -> Result<(), PgError> {
         let relations = Relations::of(kinds.iter().flatten());
-        let Self { mut attributes, constraints, indexes, keys, sequences, uses, comments } = self;
+        let Self { mut attributes, defaults, constraints, indexes, keys, sequences, uses, comments } = self;
         let known = Known { relations: &relations, attributes: &attributes, comments: &comments };
-        let (mut constraint_texts, mut index_texts) =
-            (Texts::new("pg_get_constraintdef"), Texts::new("pg_get_indexdef"));
+        let (mut default_texts, mut constraint_texts, mut index_texts) =
+            (Texts::new(Of::Defaults), Texts::new(Of::Constraints), Texts::new(Of::Indexes));
+        defaults.want(known, &sequences, &mut default_texts);
         constraints.want(known, &mut constraint_texts);
         keys.want(known, &indexes, &mut constraint_texts);
         indexes.want(known, &keys, &mut index_texts);
+        default_texts.ask(sessions).await?;
         constraint_texts.ask(sessions).await?;
         index_texts.ask(sessions).await?;
         let unfit = |reason| PgError::Answer {
@@ -153,10 +165,12 @@ impl Facts {
         }
         let mut parts = Parts {
             attributes: &mut attributes,
+            defaults: &defaults,
+            default_texts: &default_texts,
             constraints: &constraints,
+            constraint_texts: &constraint_texts,
             identities: &sequences.identities(&uses),
             comments: &comments,
-            texts: &constraint_texts,
         };
         kinds.iter_mut().flatten().try_for_each(|entry| parts.complete(entry)).map_err(unfit)
     }

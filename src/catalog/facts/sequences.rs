@@ -70,7 +70,10 @@ pub struct Sequence {
 
 /// The sequences.
 #[derive(Debug, Default)]
-pub struct Sequences(Vec<Sequence>);
+pub struct Sequences {
+    all: Vec<Sequence>,
+    places: HashMap<u32, usize>,
+}
 
 impl Sequences {
     /// Reads them, in the order of their names.
@@ -86,14 +89,23 @@ impl Sequences {
             })
             .await?;
         all.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
-        Ok(Self(all))
+        let places = all.iter().enumerate().map(|(place, sequence)| (sequence.oid, place)).collect();
+        Ok(Self { all, places })
+    }
+
+    /// The schema and the name of one.
+    pub fn name(&self, oid: u32) -> Option<(&str, &str)> {
+        let sequence = self.places.get(&oid).and_then(|place| self.all.get(*place))?;
+        Some((&sequence.schema, &sequence.name))
     }
 
     /// The entries of those that no identity column has.
     pub(super) fn bare(&self, uses: &Uses) -> Vec<Entry> {
         let internal = |found: &Use| found.internal;
-        let bare =
-            self.0.iter().filter(|sequence| !sequence.member && !uses.of(sequence.oid).iter().any(internal));
+        let bare = self
+            .all
+            .iter()
+            .filter(|sequence| !sequence.member && !uses.of(sequence.oid).iter().any(internal));
         let entry = |sequence: &Sequence| {
             let Sequence { options, type_name, unlogged, .. } = sequence;
             let (options, type_name) = (options.clone(), type_name.clone());
@@ -111,12 +123,12 @@ impl Sequences {
             let object = IdentitySequence { table: ObjectId::new(class::PG_CLASS, table) };
             Some(Entry { head: sequence.head(), object: Object::IdentitySequence(object) })
         };
-        self.0.iter().filter_map(entry).collect()
+        self.all.iter().filter_map(entry).collect()
     }
 
     /// The sequences of identity columns, by relation and column.
     pub(super) fn identities(&self, uses: &Uses) -> HashMap<(u32, i16), &Sequence> {
-        self.0.iter().filter_map(|sequence| Some((uses.identity(sequence.oid)?, sequence))).collect()
+        self.all.iter().filter_map(|sequence| Some((uses.identity(sequence.oid)?, sequence))).collect()
     }
 
     /// The entries that say to which column sequences belong. The server is asked for the names of columns of relations that
@@ -131,7 +143,7 @@ impl Sequences {
         sessions: &[&Session],
     ) -> Result<Vec<Entry>, PgError> {
         let mut owned = Vec::new();
-        for sequence in self.0.iter().filter(|sequence| !sequence.member) {
+        for sequence in self.all.iter().filter(|sequence| !sequence.member) {
             let columns = uses.of(sequence.oid).iter().filter(|found| !found.internal);
             owned.extend(columns.filter_map(|found| Some((sequence, found.column?))));
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::attributes::{Attribute, Attributes, Own};
 use super::constraints::{Constraint, Constraints};
+use super::defaults::Defaults;
 use super::relations::table_mut;
 use super::sequences::Sequence;
 use super::texts::Texts;
@@ -15,10 +16,12 @@ use crate::catalog::model::Entry;
 /// What tables are made of.
 pub(super) struct Parts<'a> {
     pub(super) attributes: &'a mut Attributes,
+    pub(super) defaults: &'a Defaults,
+    pub(super) default_texts: &'a Texts,
     pub(super) constraints: &'a Constraints,
+    pub(super) constraint_texts: &'a Texts,
     pub(super) identities: &'a HashMap<(u32, i16), &'a Sequence>,
     pub(super) comments: &'a HashMap<ObjectId, String>,
-    pub(super) texts: &'a Texts,
 }
 
 impl Parts<'_> {
@@ -30,7 +33,13 @@ impl Parts<'_> {
         let Entry { head, object } = entry;
         let Some(table) = table_mut(object) else { return Ok(()) };
         let mut own = self.attributes.take(head.id.oid);
-        head.also.extend(own.columns.iter().filter_map(|attribute| attribute.column.default_id));
+        for Attribute { column, .. } in &mut own.columns {
+            column.default_id = self.defaults.id(head.id.oid, column.number);
+            if let Some(id) = column.default_id {
+                column.default = Some(self.default_texts.text(id.oid)?.to_owned());
+                head.also.push(id);
+            }
+        }
         let partition = table.partition.is_some();
         let mut not_nulls = Vec::new();
         for constraint in self.constraints.of(head.id.oid) {
@@ -45,7 +54,7 @@ impl Parts<'_> {
                 not_nulls.extend(of.not_null(constraint, comment)?);
             } else if inline {
                 let (name, definition) =
-                    (constraint.name.clone(), self.texts.text(constraint.oid)?.to_owned());
+                    (constraint.name.clone(), self.constraint_texts.text(constraint.oid)?.to_owned());
                 table.checks.push(Check { id, name, definition, local: constraint.local, comment });
             }
         }

@@ -27,19 +27,51 @@ struct Wanted {
     text: Option<String>,
 }
 
-/// The texts that one of the server's functions writes.
+/// Whose texts they are.
+#[derive(Debug, Clone, Copy)]
+pub enum Of {
+    /// Constraints.
+    Constraints,
+    /// Indexes.
+    Indexes,
+    /// Defaults, and expressions of generated columns. Only these may name columns: to look them up the server opens the
+    /// table.
+    Defaults,
+}
+
+impl Of {
+    /// The query of the texts of these OIDs.
+    fn query(self, oids: &str) -> String {
+        let function = match self {
+            Self::Constraints => "pg_get_constraintdef",
+            Self::Indexes => "pg_get_indexdef",
+            Self::Defaults => {
+                return format!(
+                    "SELECT d.oid, pg_catalog.pg_get_expr(d.adbin, CASE WHEN a.attgenerated = '' THEN 0::pg_catalog.oid ELSE d.adrelid END) \
+                     FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum \
+                     WHERE d.oid = ANY ('{{{oids}}}'::pg_catalog.oid[])"
+                );
+            }
+        };
+        format!(
+            "SELECT x.oid, pg_catalog.{function}(x.oid) FROM pg_catalog.unnest('{{{oids}}}'::pg_catalog.oid[]) x(oid)"
+        )
+    }
+}
+
+/// The texts of objects of one sort.
 #[derive(Debug)]
 pub struct Texts {
-    function: &'static str,
+    of: Of,
     wanted: Vec<Wanted>,
     places: HashMap<u32, usize>,
     first: HashMap<String, usize>,
 }
 
 impl Texts {
-    /// No texts yet, of a function of `pg_catalog` that takes an OID.
-    pub fn new(function: &'static str) -> Self {
-        Self { function, wanted: Vec::new(), places: HashMap::new(), first: HashMap::new() }
+    /// No texts yet.
+    pub fn new(of: Of) -> Self {
+        Self { of, wanted: Vec::new(), places: HashMap::new(), first: HashMap::new() }
     }
 
     /// Wants the text of an object, which is like that of others, or like none.
@@ -83,11 +115,7 @@ impl Texts {
 
     async fn query(&self, session: &Session, oids: &[u32]) -> Result<Vec<(u32, Option<String>)>, PgError> {
         let oids: Vec<String> = oids.iter().map(u32::to_string).collect();
-        let sql = format!(
-            "SELECT x.oid, pg_catalog.{}(x.oid) FROM pg_catalog.unnest('{{{}}}'::pg_catalog.oid[]) x(oid)",
-            self.function,
-            oids.join(",")
-        );
+        let sql = self.of.query(&oids.join(","));
         let mut texts = Vec::new();
         session
             .each_row(&sql, |row| {
@@ -119,10 +147,7 @@ impl Texts {
     pub fn text(&self, oid: u32) -> Result<&str, String> {
         let wanted = self.places.get(&oid).and_then(|place| self.wanted.get(*place));
         wanted.and_then(|wanted| wanted.text.as_deref()).ok_or_else(|| {
-            format!(
-                "{}({oid}) gives nothing: the object was dropped while definitions were read",
-                self.function
-            )
+            format!("no definition of {oid} of the {:?}: it was dropped while definitions were read", self.of)
         })
     }
 }

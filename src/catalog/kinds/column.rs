@@ -17,10 +17,6 @@ use crate::pg::{Row, ServerVersion};
 /// such as `pg_attver`, which no other server takes.
 const OPTIONS: [&str; 2] = ["n_distinct", "n_distinct_inherited"];
 
-/// Where [`Column::object`] finds what it speaks of.
-const FROM: &str = "pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
-     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum";
-
 /// The text of default `d` of column `a`. Only the expression of a generated column may name columns. To look them up the
 /// server opens the table.
 const DEFAULT: &str = "pg_catalog.pg_get_expr(d.adbin, CASE WHEN a.attgenerated = '' THEN 0::pg_catalog.oid ELSE d.adrelid END)";
@@ -103,16 +99,26 @@ impl Column {
     /// An SQL expression: the columns of relation `c`, which has no identity columns, as a JSON array.
     pub fn json(c: &str, server: ServerVersion) -> String {
         format!(
-            "(SELECT {list} FROM {FROM} WHERE a.attrelid = {c}.oid AND a.attnum > 0 AND NOT a.attisdropped)",
-            list = sql::array(&Self::object(server), "a.attnum"),
+            "(SELECT {list} FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+             LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attrelid = {c}.oid AND a.attnum > 0 AND NOT a.attisdropped)",
+            list = sql::array(
+                &Self::object(
+                    server,
+                    &[
+                        ("default", sql::string(DEFAULT)),
+                        ("default_id", sql::identity(class::PG_ATTRDEF, "d.oid"))
+                    ]
+                ),
+                "a.attnum"
+            ),
         )
     }
 
     /// The query of the columns of all tables: plain fields, for [`Column::plain`], and the JSON text of those columns that
     /// have more to say than that. For a column that every table has, such as `tableoid`, it is its privileges.
     ///
-    /// The fields: relation, number, type, collation, name, type as text, NOT NULL, local, default's OID, default,
-    /// `attgenerated`, JSON, `attidentity`.
+    /// The fields: relation, number, type, collation, name, type as text, NOT NULL, local, `attgenerated`, `attidentity`, JSON.
+    /// Defaults and sequences of identity columns come from [`crate::catalog::facts`].
     pub fn plain_query(server: ServerVersion) -> String {
         let system = sql::object(&[
             ("column", sql::string("a.attname")),
@@ -120,13 +126,13 @@ impl Column {
         ]);
         format!(
             "SELECT a.attrelid, a.attnum, a.atttypid, a.attcollation, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), \
-               a.attnotnull, a.attislocal, d.oid, {DEFAULT}, a.attgenerated, \
-               CASE WHEN a.attnum < 0 THEN {system} WHEN {unusual} THEN {object} END, a.attidentity \
-             FROM {FROM} JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+               a.attnotnull, a.attislocal, a.attgenerated, a.attidentity, \
+               CASE WHEN a.attnum < 0 THEN {system} WHEN {unusual} THEN {object} END \
+             FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
              WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND {user} \
                AND (a.attnum > 0 AND NOT a.attisdropped OR a.attnum < 0 AND a.attacl IS NOT NULL)",
             unusual = Self::unusual(server),
-            object = Self::object(server),
+            object = Self::object(server, &[]),
             user = sql::user_schema("c.relnamespace"),
         )
     }
@@ -145,25 +151,19 @@ impl Column {
     /// # Errors
     /// When the row is of another form.
     pub fn plain(number: i16, row: &Row<'_>) -> Result<Self, String> {
-        let default_id = match row.get(8)? {
-            Some(_) => Some(ObjectId::new(class::PG_ATTRDEF, row.parsed(8)?)),
-            None => None,
-        };
         Ok(Self {
             number,
             name: row.text(4)?.to_owned(),
             type_name: row.text(5)?.to_owned(),
             not_null: row.flag(6)?,
             local: row.flag(7)?,
-            default_id,
-            default: row.get(9)?.map(str::to_owned),
-            generated: row.get(10)?.filter(|kind| !kind.is_empty()).map(str::to_owned),
+            generated: row.get(8)?.filter(|kind| !kind.is_empty()).map(str::to_owned),
             ..Self::default()
         })
     }
 
-    /// The JSON text of column `a`, with its type `t` and its default `d`; without its identity.
-    fn object(server: ServerVersion) -> String {
+    /// The JSON text of column `a` with its type `t`, with further fields; without its identity.
+    fn object(server: ServerVersion, more: &[(&str, String)]) -> String {
         let compression = if server.at_least(14) {
             "CASE WHEN a.attcompression <> '' THEN a.attcompression::pg_catalog.text END"
         } else {
@@ -185,17 +185,15 @@ impl Column {
         let collation = "CASE WHEN a.attcollation <> t.typcollation AND a.attcollation <> 0 THEN (SELECT pg_catalog.format('%I.%I', cn.nspname, co.collname) \
              FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace WHERE co.oid = a.attcollation) END";
         let drops_default = format!(
-            "a.attinhcount > 0 AND d.oid IS NULL AND a.attidentity = '' AND {}",
+            "a.attinhcount > 0 AND NOT a.atthasdef AND a.attidentity = '' AND {}",
             parents("u.atthasdef AND u.attgenerated = ''")
         );
-        sql::object(&[
+        let fields = [
             ("number", sql::number("a.attnum")),
             ("name", sql::string("a.attname")),
             ("type", sql::string("pg_catalog.format_type(a.atttypid, a.atttypmod)")),
             ("collation", sql::string(collation)),
             ("not_null", sql::flag("a.attnotnull")),
-            ("default", sql::string(DEFAULT)),
-            ("default_id", sql::identity(class::PG_ATTRDEF, "d.oid")),
             (
                 "generated",
                 sql::string("CASE WHEN a.attgenerated <> '' THEN a.attgenerated::pg_catalog.text END"),
@@ -219,7 +217,8 @@ impl Column {
             ("drops_default", sql::flag(&drops_default)),
             ("local", sql::flag("a.attislocal")),
             ("acl", format!("({})::pg_catalog.text", sql::acl_json("a.attacl"))),
-        ])
+        ];
+        sql::object(&[&fields[..], more].concat())
     }
 
     /// The column in `CREATE TABLE`, with its NOT NULL constraint.

@@ -33,19 +33,20 @@ pub struct SystemAcl {
 }
 
 /// The catalogs whose rows bear privileges: each a query of the columns `class, oid, sub, on, owner, acl, usual,
-/// column, system`.
+/// column, system`. Of relations there may be so many that those of users are passed over at once (`{not_users}`).
 const OBJECTS: [&str; 7] = [
     "SELECT 1259, c.oid, 0, pg_catalog.format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, \
      n.nspname, c.relname), c.relowner, c.relacl, \
      pg_catalog.acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::pg_catalog.\"char\", c.relowner), NULL::pg_catalog.name, n.nspname \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {not_users} \
      AND (c.relacl IS NOT NULL OR c.oid IN (SELECT i.objoid FROM pg_catalog.pg_init_privs i))",
     "SELECT 1259, c.oid, a.attnum, pg_catalog.format('TABLE %I.%I', n.nspname, c.relname), c.relowner, a.attacl, \
-     pg_catalog.acldefault('c', c.relowner), a.attname, n.nspname FROM pg_catalog.pg_attribute a \
-     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-     WHERE NOT a.attisdropped \
-     AND (a.attacl IS NOT NULL OR a.attrelid IN (SELECT i.objoid FROM pg_catalog.pg_init_privs i WHERE i.objsubid <> 0))",
+     pg_catalog.acldefault('c', c.relowner), a.attname, n.nspname \
+     FROM (SELECT c.oid, c.relname, c.relnamespace, c.relowner FROM pg_catalog.pg_class c WHERE {not_users} OFFSET 0) c \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     CROSS JOIN LATERAL (SELECT a.attnum, a.attname, a.attacl FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped \
+       AND (a.attacl IS NOT NULL OR a.attrelid IN (SELECT i.objoid FROM pg_catalog.pg_init_privs i WHERE i.objsubid <> 0)) OFFSET 0) a",
     "SELECT 1255, f.oid, 0, pg_catalog.format('%s %I.%I(%s)', CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, \
      n.nspname, f.proname, pg_catalog.oidvectortypes(f.proargtypes)), f.proowner, f.proacl, \
      pg_catalog.acldefault('f', f.proowner), NULL, n.nspname \
@@ -156,7 +157,9 @@ impl Kind for SystemAcl {
             privileges = sql::acl_json("coalesce(o.acl, o.usual)"),
             initial = sql::acl_json(INITIAL),
             extension = class::PG_EXTENSION,
-            objects = OBJECTS.join(" UNION ALL "),
+            objects = OBJECTS
+                .join(" UNION ALL ")
+                .replace("{not_users}", &sql::not_made_by_users(class::PG_CLASS, "c.oid", "c.relnamespace")),
         )
     }
 

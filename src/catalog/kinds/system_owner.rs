@@ -21,7 +21,7 @@ const FIRST_UNPINNED_OID: u32 = 12_000;
 const OBJECTS: [&str; 6] = [
     "SELECT 1259, c.oid, pg_catalog.format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname), \
      c.relowner, n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relowner <> 10::pg_catalog.oid",
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relowner <> 10::pg_catalog.oid AND {not_users}",
     "SELECT 1255, f.oid, pg_catalog.format('ROUTINE %I.%I(%s)', n.nspname, f.proname, pg_catalog.oidvectortypes(f.proargtypes)), \
      f.proowner, n.nspname FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace WHERE f.proowner <> 10::pg_catalog.oid",
     "SELECT 1247, t.oid, pg_catalog.format('TYPE %I.%I', n.nspname, t.typname), t.typowner, n.nspname \
@@ -63,7 +63,9 @@ impl Kind for SystemOwner {
             owner = sql::owner("o.owner"),
             pg_class = class::PG_CLASS,
             pg_extension = class::PG_EXTENSION,
-            objects = OBJECTS.join(" UNION ALL "),
+            objects = OBJECTS
+                .join(" UNION ALL ")
+                .replace("{not_users}", &sql::not_made_by_users(class::PG_CLASS, "c.oid", "c.relnamespace")),
         )
     }
 

@@ -75,11 +75,12 @@ impl Kind for LateConstraint {
                k.convalidated AND NOT k.conislocal AND EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_constraint u \
                  ON u.conrelid = h.inhparent AND u.contype = k.contype AND u.conname = k.conname AND NOT u.convalidated WHERE h.inhrelid = t.oid) AS valid_below, \
                {comes_as} AS comes_as, \
-               (SELECT pg_catalog.json_agg(pg_catalog.json_build_array({constraint}, u.oid::pg_catalog.int8)) FROM pg_catalog.pg_constraint u \
+               (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(x.class, x.oid::pg_catalog.int8)) FROM \
+                 (SELECT {class}, t.oid UNION ALL SELECT {constraint}, u.oid FROM pg_catalog.pg_constraint u \
                  WHERE u.contype = k.contype AND (u.conname = k.conname AND u.conrelid IN (SELECT h.inhparent FROM pg_catalog.pg_inherits h WHERE h.inhrelid = t.oid) \
                    OR k.contype = 'n' AND u.conname <> k.conname AND u.conislocal AND u.conrelid IN (SELECT b.oid FROM {all_below}) \
                    AND EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attribute ua ON ua.attname = a.attname \
-                     WHERE a.attrelid = t.oid AND a.attnum = k.conkey[1] AND ua.attrelid = u.conrelid AND ua.attnum = u.conkey[1]))) AS depends \
+                     WHERE a.attrelid = t.oid AND a.attnum = k.conkey[1] AND ua.attrelid = u.conrelid AND ua.attnum = u.conkey[1]))) x(class, oid)) AS depends \
              FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid \
              JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
              WHERE {late} AND t.relkind IN ('r', 'p', 'f') \
@@ -88,6 +89,7 @@ impl Kind for LateConstraint {
             fields = fields(),
             below = below(),
             comes_as = comes_as(server),
+            class = class::PG_CLASS,
             constraint = class::PG_CONSTRAINT,
             all_below = ALL_BELOW,
             calls = sql::calls_functions(class::PG_CONSTRAINT, "k.oid", false),
