@@ -353,14 +353,18 @@ async fn run(command: Command, file: Option<&Path>, context: Context) -> Result<
 
 /// Carries a command out, and tells the channels how it went.
 async fn told(command: Command, file: Option<&Path>, config: &Config, context: &Context) -> Result<Exit> {
-    let teller = Teller::of(&command, config);
-    if let Some(teller) = &teller {
-        teller.begins(context).await;
-    }
-    let outcome = Box::pin(recorded(command, file, config, context)).await;
-    if let Some(teller) = &teller {
-        teller.ended(&outcome, context).await;
-    }
+    let Some(teller) = Teller::of(&command, config) else {
+        return Box::pin(recorded(command, file, config, context)).await;
+    };
+    // A channel that does not answer must not keep the work from beginning; that it began is told before how it ended.
+    let begins = async {
+        tokio::select! {
+            () = teller.begins(context) => {}
+            () = context.stop.requested() => {}
+        }
+    };
+    let ((), outcome) = tokio::join!(begins, Box::pin(recorded(command, file, config, context)));
+    teller.ended(&outcome, context).await;
     outcome
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::harness::cli::{Run, folder, pgcask, run};
+use crate::harness::cli::{Run, folder, pgcask, run, signal, spawn, wait};
 use crate::harness::output;
 use crate::harness::postgres::{Server, newest};
 use crate::harness::receivers::{HttpReceiver, Request, Secured, SmtpReceiver, certificate};
@@ -253,6 +253,41 @@ fn channels_can_be_tried_out() {
     ] {
         assert!(refused.contains(expected), "{expected}\n{refused}");
     }
+}
+
+#[test]
+fn a_channel_that_does_not_answer_keeps_no_run_from_beginning() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let db = server.create_db();
+    let http = HttpReceiver::start(|_, _| 200);
+    // It takes the connection and never says a word.
+    let mute = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let toml = format!(
+        "{}[notify.switch]\ntype = \"ping\"\nurl = \"{}\"\nstart_url = \"http://{}/start\"\n",
+        databases(server, &db),
+        http.url("/ping"),
+        mute.local_addr().unwrap()
+    );
+    with(folder.path(), &toml, &["config", "check"]).expect(0);
+    let mut command = pgcask(["backup", "shop"]);
+    let child = spawn(command.current_dir(folder.path()).env("XDG_STATE_HOME", folder.path().join("state")));
+    let began = std::time::Instant::now();
+    let is_made = || {
+        let found = Command::new("find")
+            .args(["backups", "-name", "*.cask.json"])
+            .current_dir(folder.path())
+            .output();
+        !found.unwrap().stdout.is_empty()
+    };
+    while !is_made() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(25), "the backup waits for the channel");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    // Who does not want to wait for the channel any longer need not; the backup is good.
+    signal(&child, "INT");
+    wait(child).expect(0);
+    assert_eq!(http.at("/ping").len(), 1);
 }
 
 #[test]

@@ -226,6 +226,9 @@ fn a_shrunk_backup_and_a_failed_run_are_told() {
     backup(&["--strict-names", "--table", "no_such_table"]).expect(2);
     let told = status(&place, &[]).expect(0).json();
     assert_eq!(about(&told), ["run", "drill"]);
+    // One that fails before it reaches the server, too.
+    backup(&["--kind", "no_such_kind"]).expect(2);
+    assert!(check(&place, &[]).expect(1).stdout.contains("no_such_kind"));
     // Names carry whole seconds, and a backup counts as later than a failure from the next one on.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     server.sql(&source, "DELETE FROM t WHERE n > 100");
@@ -233,6 +236,9 @@ fn a_shrunk_backup_and_a_failed_run_are_told() {
     assert_eq!(about(&status(&place, &[]).expect(0).json()), ["size", "drill"]);
     let history = std::fs::read_to_string(place.path("state/pgcask/history.jsonl")).unwrap();
     let runs: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(runs.iter().map(|run| run["exit_code"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 0, 2, 0]);
+    assert_eq!(
+        runs.iter().map(|run| run["exit_code"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [0, 0, 2, 2, 0]
+    );
     assert!(runs.iter().all(|run| run["command"] == "backup" && run["database"] == *source));
 }

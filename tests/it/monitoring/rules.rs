@@ -74,6 +74,8 @@ pub(super) fn cases(now: i64) -> Vec<Case> {
         ("PgcaskBackupFailed", true, ran("backup", 0)),
         ("PgcaskBackupFailed", false, [ran("backup", 1), ran("drill", 0)].concat()),
         ("PgcaskTestFailed", true, ran("test", 0)),
+        // One that ended without a verdict, too.
+        ("PgcaskTestFailed", true, ran("drill", 0)),
         ("PgcaskTestFailed", false, ran("test", 1)),
         ("PgcaskDrillOverdue", true, drill_due(now - day)),
         ("PgcaskDrillOverdue", true, vec![shop("pgcask_drill_last_timestamp_seconds", 0)]),
