@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Check, chain};
 use super::text;
-use crate::archive::{self, Header, Located, Report, Verifier};
+use crate::archive::{self, Header, Located, Report, Totals, Verifier};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
@@ -336,7 +336,7 @@ impl Test {
         const NAME: &str = "metadata agrees";
         let Some(metadata) = &self.metadata else {
             self.checks.push(Check::skipped(NAME, false, "there is no metadata"));
-            return Ok(());
+            return self.facts_of_archive(header).await;
         };
         let mut wrong = Differences::default();
         if let Some(facts) = self.place.as_ref().and_then(|place| naming::parse(&place.key)) {
@@ -361,6 +361,29 @@ impl Test {
         } else {
             Check::failed(NAME, true, format!("{} differences", wrong.0.len()), wrong.0)
         });
+        Ok(())
+    }
+
+    /// What the archive says of itself, where nothing lies beside it.
+    async fn facts_of_archive(&mut self, header: Option<&Header>) -> Result<()> {
+        let Some(archive) = &self.archive else { return Ok(()) };
+        // One whose manifest cannot be read is told by the checks of its content.
+        let Ok(manifest) = archive.manifest().await else { return Ok(()) };
+        let sum =
+            |of: fn(&Totals) -> u64| archive.root().streams.iter().map(|stream| of(&stream.totals)).sum();
+        self.facts = ArchiveFacts {
+            id: manifest.id.clone(),
+            database: manifest.database.clone(),
+            kind: manifest.kind.clone(),
+            taken_at: Some(manifest.snapshot.taken_at),
+            server_version: manifest.server.version.to_string(),
+            plain_bytes: sum(|totals| totals.plain_bytes),
+            tables: u64::try_from(manifest.streams.len()).unwrap_or(u64::MAX),
+            rows: sum(|totals| totals.rows),
+            encrypted: header.is_some_and(|header| header.encrypted),
+            tool: manifest.tool.clone(),
+            ..std::mem::take(&mut self.facts)
+        };
         Ok(())
     }
 

@@ -62,6 +62,23 @@ fn an_old_backup_is_stale_and_nothing_worse() {
 }
 
 #[test]
+fn an_archive_by_itself_says_what_it_is() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let (archive, _) = made(server, folder.path());
+    let lone = folder.path().join("lone.cask").display().to_string();
+    std::fs::copy(&archive, &lone).unwrap();
+    let tested = test(folder.path(), &lone, &[&pass(folder.path())]).expect(5);
+    assert_eq!(outcome(&tested, "exists, with its sidecars").0, "failed");
+    assert_eq!(outcome(&tested, "age within the RPO").0, "passed");
+    let (alone, whole) = (tested.json(), test(folder.path(), &archive, &[]).expect(0).json());
+    for fact in
+        ["id", "database", "kind", "taken_at", "server_version", "rows", "tables", "plain_bytes", "encrypted"]
+    {
+        assert_eq!(alone["archive"][fact], whole["archive"][fact], "{fact}");
+    }
+}
+
+#[test]
 fn a_backup_from_the_future_is_not_taken_for_a_young_one() {
     let (server, folder) = (Server::shared(newest()), folder());
     let (archive, _) = made(server, folder.path());
