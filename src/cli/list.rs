@@ -10,6 +10,7 @@ use super::args::{moment, store_needed, table};
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::state::state;
 use crate::clock::Clock;
+use crate::drill::TestType;
 use crate::drill::evidence::last_mark;
 use crate::error::Result;
 use crate::exit::Exit;
@@ -89,6 +90,9 @@ struct Row<'a> {
 #[derive(Debug, Serialize)]
 struct LastDrill {
     at: Timestamp,
+    /// `full`, or `tables`: only some of it was restored.
+    #[serde(rename = "type")]
+    kind: TestType,
     result: String,
     recovery_seconds: Option<f64>,
     /// Its record, log and page, where they were put beside the archive.
@@ -227,6 +231,7 @@ async fn row<'a>(store: &Store, cache: &SidecarCache, backup: &'a Backup) -> Res
         metadata,
         last_drill: mark.map(|mark| LastDrill {
             at: mark.entry.at,
+            kind: mark.entry.kind,
             result: mark.entry.result,
             recovery_seconds: mark.entry.rto_measured_seconds,
             evidence: ["json", "log", "html"]
@@ -260,7 +265,10 @@ fn lines(rows: &[Row<'_>]) -> Vec<String> {
             kept(row),
             row.last_drill.as_ref().map_or_else(
                 || "–".to_owned(),
-                |drill| format!("{} {}", drill.at.strftime("%Y-%m-%d"), printable(&drill.result)),
+                |drill| {
+                    let of = if drill.kind == TestType::Tables { " (some tables)" } else { "" };
+                    format!("{} {}{of}", drill.at.strftime("%Y-%m-%d"), printable(&drill.result))
+                },
             ),
             row.id.to_owned(),
         ]

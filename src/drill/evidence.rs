@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
@@ -204,12 +205,22 @@ pub async fn mark(record: &Record) -> Result<()> {
     let Place { store, key } = Place::of(&record.archive.place)?;
     let bytes = serde_json::to_vec(&Mark::of(record))
         .map_err(|error| Error::with_source(ErrorKind::Failed, "write the mark of the drill", error))?;
-    match beside::put(&store, &key, &beside::drill_name(record.started_at), bytes).await {
-        // Another drill of the same second has told already.
-        Ok(()) | Err(StoreError::AlreadyExists { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
+    let mut named = record.started_at;
+    loop {
+        match beside::put(&store, &key, &beside::drill_name(named), bytes.clone()).await {
+            // Another drill began in the same second, and may have ended otherwise: this one has the next name.
+            Err(StoreError::AlreadyExists { .. })
+                if named.duration_since(record.started_at) < LATEST_NAME =>
+            {
+                named += SignedDuration::from_secs(1);
+            }
+            other => return Ok(other?),
+        }
     }
 }
+
+/// So much later than its beginning the name of a mark may say.
+const LATEST_NAME: SignedDuration = SignedDuration::from_mins(1);
 
 /// Marks read at the same time.
 const READS: usize = 16;

@@ -344,7 +344,7 @@ impl Run<'_> {
         let kind = if self.is_of_tables() { TestType::Tables } else { TestType::Full };
         let Self { options, checks, server, opening: _, measured, restored } = self;
         let jobs = u32::try_from(options.jobs).unwrap_or(u32::MAX);
-        let bytes: u64 = timeline.steps.iter().filter(|step| step.work == "load").map(|step| step.cost).sum();
+        let bytes = timeline.loaded_bytes;
         let (rows, objects) = restored.unwrap_or_default();
         let seconds = measured.unwrap_or_default();
         let rate = |count: u64| if seconds > 0.0 { text::float(count) / seconds } else { 0.0 };
@@ -373,7 +373,7 @@ impl Run<'_> {
             checks,
             rto: Objective::new(options.rto_seconds, measured),
             rpo: Objective::new(options.quick.rpo_seconds, tested.age_seconds),
-            steps_total: u64::try_from(timeline.steps.len()).unwrap_or(u64::MAX),
+            steps_total: timeline.steps_total,
             steps: timeline.longest(),
             tables,
             throughput,

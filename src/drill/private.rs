@@ -249,7 +249,13 @@ fn own_uid() -> u32 {
 /// The account to run as; `None` is our own.
 fn account(name: Option<&str>) -> Result<Option<Account>> {
     if own_uid() != 0 {
-        return Ok(None);
+        return match name {
+            None => Ok(None),
+            Some(name) => Err(Error::new(
+                ErrorKind::Usage,
+                format!("only root can run the server as {name:?}; it runs as whoever runs the drill"),
+            )),
+        };
     }
     let known = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let find = |wanted: &str| {

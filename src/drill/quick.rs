@@ -372,16 +372,16 @@ impl Test {
         let sum =
             |of: fn(&Totals) -> u64| archive.root().streams.iter().map(|stream| of(&stream.totals)).sum();
         self.facts = ArchiveFacts {
-            id: manifest.id.clone(),
-            database: manifest.database.clone(),
-            kind: manifest.kind.clone(),
+            id: manifest.id,
+            database: manifest.database,
+            kind: manifest.kind,
             taken_at: Some(manifest.snapshot.taken_at),
             server_version: manifest.server.version.to_string(),
             plain_bytes: sum(|totals| totals.plain_bytes),
             tables: u64::try_from(manifest.streams.len()).unwrap_or(u64::MAX),
             rows: sum(|totals| totals.rows),
             encrypted: header.is_some_and(|header| header.encrypted),
-            tool: manifest.tool.clone(),
+            tool: manifest.tool,
             ..std::mem::take(&mut self.facts)
         };
         Ok(())

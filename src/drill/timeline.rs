@@ -48,8 +48,12 @@ pub struct Step {
 pub struct Timeline {
     /// The phases, in their order.
     pub phases: Vec<Phase>,
-    /// All steps, in the order in which they ended.
+    /// The steps, in the order in which they ended: the first of them, where there are more than can be kept.
     pub steps: Vec<Step>,
+    /// How many there were.
+    pub steps_total: u64,
+    /// Bytes of COPY text that were loaded by all of them.
+    pub loaded_bytes: u64,
 }
 
 impl Timeline {
@@ -122,9 +126,14 @@ impl Recorder {
                 let phase = Phase { name: (*name).to_owned(), began: now, seconds: 0.0 };
                 state.timeline.phases.push(phase);
             }
-            Event::Step { work, object, worker, seconds, cost }
-                if state.timeline.steps.len() < STEPS_MEASURED =>
-            {
+            Event::Step { work, object, worker, seconds, cost } => {
+                state.timeline.steps_total += 1;
+                if *work == "load" {
+                    state.timeline.loaded_bytes += cost;
+                }
+                if state.timeline.steps.len() >= STEPS_MEASURED {
+                    return;
+                }
                 state.timeline.steps.push(Step {
                     work: (*work).to_owned(),
                     object: object.clone(),
@@ -160,5 +169,31 @@ impl Observer for Recorder {
             Event::Progress { .. } => {}
         }
         self.inner.event(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event::NullObserver;
+
+    #[test]
+    fn what_is_too_much_to_be_kept_is_counted() {
+        let recorder = Recorder::new(Arc::new(NullObserver), Clock::System);
+        let many = STEPS_MEASURED + 5;
+        for number in 0..many {
+            recorder.keep(&Event::Step {
+                work: "load",
+                object: number.to_string(),
+                worker: 0,
+                seconds: 0.1,
+                cost: 2,
+            });
+        }
+        let Timeline { steps, steps_total, loaded_bytes, .. } = recorder.timeline();
+        let many = u64::try_from(many).unwrap();
+        assert_eq!((steps.len(), steps_total, loaded_bytes), (STEPS_MEASURED, many, 2 * many));
     }
 }

@@ -128,7 +128,14 @@ fn the_report_of_a_drill_can_be_read() {
     for _ in 0..2 {
         host.run(&["drill", "shop/latest", "--server", &server.url("postgres")]).expect(0);
     }
-    let reports = std::fs::read_dir(host.path("backup-tests/reports")).unwrap();
-    let newest = reports.map(|entry| entry.unwrap().path()).max().unwrap();
-    Browser::start().assert_good(&newest, "drill");
+    let newest = || {
+        let reports = std::fs::read_dir(host.path("backup-tests/reports")).unwrap();
+        reports
+            .map(|entry| entry.unwrap().path())
+            .max_by_key(|path| path.metadata().unwrap().modified().unwrap())
+    };
+    let mut browser = Browser::start();
+    browser.assert_good(&newest().unwrap(), "drill");
+    host.run(&["test", "shop/latest"]).expect(0);
+    browser.assert_good(&newest().unwrap(), "test");
 }

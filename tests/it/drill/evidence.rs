@@ -118,6 +118,27 @@ fn tests_at_the_same_time_keep_all_their_evidence() {
 }
 
 #[test]
+fn drills_of_the_same_second_leave_a_mark_each() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let archive = place.archive(server, TABLE);
+    let mut runs = Vec::new();
+    for rto in ["1h", "1ms", "1h", "1ms"] {
+        let mut command = place.named(&archive, server, &[&place.pass(), "--rto", rto]);
+        runs.push((rto, crate::harness::cli::spawn(&mut command)));
+    }
+    for (rto, child) in runs {
+        crate::harness::cli::wait(child).expect(if rto == "1h" { 0 } else { 5 });
+    }
+    let results = beside(&archive, ".drill-").into_iter().map(|mark| {
+        let mark: Value = serde_json::from_slice(&std::fs::read(mark).unwrap()).unwrap();
+        mark["result"].as_str().unwrap().to_owned()
+    });
+    let mut results: Vec<String> = results.collect();
+    results.sort();
+    assert_eq!(results, ["failed", "failed", "passed", "passed"]);
+}
+
+#[test]
 fn a_private_server_is_made_in_a_folder_named_from_here() {
     let (server, place) = (Server::shared(newest()), Place::new());
     let archive = place.archive(server, TABLE);

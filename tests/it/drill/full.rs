@@ -302,6 +302,8 @@ fn a_drill_in_a_database_of_a_server_drops_it_again() {
     let some =
         run(&mut place.named(&archive, &server, &[&place.pass(), "--table", "customers"])).expect(0).json();
     assert_eq!((&some["type"], &some["throughput"]["rows"]), (&"tables".into(), &500.into()));
+    let list = run(place.plain(&["list", "--store"]).arg(place.path("store"))).expect(0).stdout;
+    assert!(list.contains("passed (some tables)"), "{list}");
 }
 
 #[test]
