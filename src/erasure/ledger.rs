@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::checksum;
 use super::entry::{Entry, Withdrawal};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::pg::quote::printable;
@@ -97,7 +98,7 @@ impl Ledger {
     async fn put(&self, key: &str, what: &impl Serialize) -> Result<()> {
         let text = serde_json::to_vec(what)
             .map_err(|error| Error::with_source(ErrorKind::Failed, "write an erasure down", error))?;
-        match objects::put_new(&self.store, key, Bytes::from(text)).await {
+        match objects::put_new(&self.store, key, Bytes::from(checksum::with(&text))).await {
             Ok(()) | Err(StoreError::AlreadyExists { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -140,12 +141,13 @@ impl Ledger {
 
     async fn get<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T> {
         let bytes = objects::read(&self.store, key).await?.unwrap_or_default();
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::new(
-                ErrorKind::Store,
-                format!("{} is no entry: {error}", printable(&self.store.display(key))),
-            )
-        })
+        let wrong = |what: String| {
+            let place = printable(&self.store.display(key));
+            Error::new(ErrorKind::Store, format!("{place} is no entry: {what}"))
+        };
+        let text =
+            checksum::without(&bytes).ok_or_else(|| wrong("its checksum is not its content's".to_owned()))?;
+        serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```
 
 mod apply;
+mod checksum;
 pub mod csv;
 mod disarm;
 mod entry;

@@ -253,6 +253,15 @@ fn a_ledger_that_cannot_be_understood_stops_a_restore_unless_told_otherwise() {
     // A column that is not there any more: nobody can say which row is meant.
     std::fs::remove_file(&entry).unwrap();
     let made = case.record(&["--table", "t", "--key", "number=1"]);
+    // One that is another than was written would erase another row, unseen.
+    let file = std::fs::read_dir(&ledger).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let other = text.replacen("\"1\"", "\"2\"", 1);
+    assert_ne!(text, other);
+    std::fs::write(&file, other).unwrap();
+    let stopped = restore(folder.path(), &archive, &server.url(&server.create_db()), &[]).expect(8);
+    assert!(stopped.stderr.contains("its checksum is not its content's"), "{}", stopped.stderr);
+    std::fs::write(&file, text).unwrap();
     let target = server.create_db();
     let refused = restore(folder.path(), &archive, &server.url(&target), &[]).expect(9);
     assert!(refused.stderr.contains("has no column"), "{}", refused.stderr);
