@@ -1,11 +1,14 @@
 //! Straight to an object store and back, and no secret in any output.
 
+use std::process::Stdio;
+
 use base64::Engine as _;
 
 use crate::harness::cli::{PLANTED, folder, pass, pgcask, run};
 use crate::harness::oracle::content;
 use crate::harness::postgres::{Server, newest};
 use crate::harness::proxy::{Fault, Proxy};
+use crate::harness::rss;
 use crate::harness::s3::S3Server;
 
 #[test]
@@ -43,6 +46,55 @@ fn to_s3_and_back_without_a_secret_in_any_output() {
     for secret in PLANTED {
         assert!(!said.contains(secret), "{secret} in the output:\n{said}");
     }
+}
+
+/// Backup and restore with four jobs over a store that is slower than the server: what waits for it must not pile up.
+#[test]
+fn a_slow_store_takes_no_more_memory() {
+    /// What backup and restore may take, in bytes.
+    const MEMORY: u64 = 200 << 20;
+    let (server, s3, folder) = (Server::shared(newest()), S3Server::shared(), folder());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE t AS SELECT i, gen_random_uuid() AS a, gen_random_uuid() AS b, gen_random_uuid() AS c FROM generate_series(1, 2500000) i");
+    let (pass, to) = (pass(folder.path()), format!("s3://{}/prod", s3.fresh_bucket()));
+    let slow = Proxy::start(&s3.endpoint(), |request, _| {
+        let is_part = request.method == "PUT" || request.method == "GET" && request.target.contains(".cask");
+        if is_part { Fault::Delay(std::time::Duration::from_millis(400)) } else { Fault::None }
+    });
+    let measured = |args: &[&str]| {
+        let mut command = pgcask(args);
+        s3.configure(&mut command);
+        command.env("AWS_ENDPOINT_URL", slow.endpoint());
+        let (peak, status) =
+            rss::peak(command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap());
+        assert!(status.success());
+        peak
+    };
+    let backup =
+        measured(&["backup", &server.url(&source), "--to", &to, "--jobs", "4", "--kind", "daily", &pass]);
+    let mut list = pgcask(["list", "--store", &to, "--json"]);
+    s3.configure(&mut list);
+    let listed = run(&mut list).expect(0).json();
+    let archive = &listed[0];
+    let bytes = archive["bytes"].as_u64().unwrap();
+    assert!(bytes > 100 << 20, "too little to pile up: {listed}");
+    let target = server.adopt(server.fresh_name());
+    let place = archive["archive"].as_str().unwrap();
+    let into = server.url(&target);
+    let restore = measured(&["restore", place, "--into", &into, "--create", "--jobs", "4", &pass]);
+    assert_eq!(content(server, &source), content(server, &target));
+    eprintln!(
+        "backup {} MiB, restore {} MiB, of an archive of {} MiB",
+        backup >> 20,
+        restore >> 20,
+        bytes >> 20
+    );
+    assert!(
+        backup < MEMORY && restore < MEMORY,
+        "backup {} MiB, restore {} MiB",
+        backup >> 20,
+        restore >> 20
+    );
 }
 
 /// A store that turns a request away may quote all of it, with the token of temporary credentials.
