@@ -54,6 +54,16 @@ pub struct WatchArgs {
 pub struct Place {
     name: String,
     databases: Vec<String>,
+    /// Those of which copies are there.
+    copies: Vec<String>,
+}
+
+/// A store of a database, and the word that the configuration has for it.
+struct StoreOf {
+    place: String,
+    named: String,
+    /// It has copies of the backups in another.
+    copy: bool,
 }
 
 impl WatchArgs {
@@ -64,26 +74,29 @@ impl WatchArgs {
         self.own = own_targets(config, given)?;
         self.recipients = all_recipients(config)?;
         let mut all: BTreeMap<String, Place> = BTreeMap::new();
-        let mut add = |place: String, named: &str, database: Option<String>| {
+        let mut add = |place: String, named: &str, database: Option<String>, copy: bool| {
             let name = if config.store_names().contains(&named) { named.to_owned() } else { place.clone() };
             let slot = all.entry(place).or_default();
             slot.name = name;
+            if copy {
+                slot.copies.extend(database.clone());
+            }
             slot.databases.extend(database);
         };
         for name in config.databases() {
             let database = config.database_name(name);
-            for (place, named) in places(&config.settings(Some(name))?, config) {
-                add(place, &named, Some(database.clone()));
+            for StoreOf { place, named, copy } in places(&config.settings(Some(name))?, config) {
+                add(place, &named, Some(database.clone()), copy);
             }
         }
-        for (place, named) in places(&config.settings(None)?, config) {
-            add(place, &named, None);
+        for StoreOf { place, named, copy } in places(&config.settings(None)?, config) {
+            add(place, &named, None, copy);
         }
         if !self.stores.is_empty() {
             let wanted: Vec<(String, String)> =
                 self.stores.iter().map(|store| (config.store(store), store.clone())).collect();
             for (place, named) in &wanted {
-                add(place.clone(), named, None);
+                add(place.clone(), named, None, false);
             }
             all.retain(|place, _| wanted.iter().any(|(one, _)| one == place));
         }
@@ -97,7 +110,7 @@ impl WatchArgs {
         let database = if known { config.database_name(name) } else { name.to_owned() };
         if self.stores.is_empty() {
             let own = places(&config.settings(known.then_some(name))?, config);
-            self.watched.retain(|place, _| own.iter().any(|(one, _)| one == place));
+            self.watched.retain(|place, _| own.iter().any(|one| one.place == *place));
         }
         for place in self.watched.values_mut() {
             place.databases = vec![database.clone()];
@@ -114,9 +127,14 @@ impl WatchArgs {
         now: Timestamp,
     ) -> Result<Wish> {
         let mut stores = Vec::new();
-        for (place, Place { name, databases }) in &self.watched {
+        for (place, Place { name, databases, copies }) in &self.watched {
             let location = Location::parse(place)?;
-            stores.push(Watched { name: name.clone(), location, databases: databases.clone() });
+            stores.push(Watched {
+                name: name.clone(),
+                location,
+                databases: databases.clone(),
+                copies: copies.clone(),
+            });
         }
         if stores.is_empty() {
             let hint = "give --store, or set store in pgcask.toml (`pgcask init` writes one)";
@@ -135,16 +153,17 @@ impl WatchArgs {
     }
 }
 
-/// The stores of a database: its own and those of its copies, each with the word that the configuration has for it.
-fn places(settings: &Settings, config: &Config) -> Vec<(String, String)> {
-    let meant = |text: &str, origin: &Origin| {
+/// The stores of a database: its own and those of its copies.
+fn places(settings: &Settings, config: &Config) -> Vec<StoreOf> {
+    let meant = |text: &str, origin: &Origin, copy: bool| {
         let in_file = matches!(origin, Origin::File { .. });
-        (if in_file { config.store_of_file(text) } else { config.store(text) }, text.to_owned())
+        let place = if in_file { config.store_of_file(text) } else { config.store(text) };
+        StoreOf { place, named: text.to_owned(), copy }
     };
-    let own = settings.store.iter().map(|Sourced { value, origin }| meant(value, origin));
+    let own = settings.store.iter().map(|Sourced { value, origin }| meant(value, origin, false));
     let copies = settings
         .copy_to
         .iter()
-        .flat_map(|Sourced { value, origin }| value.iter().map(move |text| meant(text, origin)));
+        .flat_map(|Sourced { value, origin }| value.iter().map(move |text| meant(text, origin, true)));
     own.chain(copies).collect()
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::evidence::Mark;
-use super::record::ForecastFacts;
+use super::record::{ForecastFacts, TestType};
 use crate::error::Result;
 use crate::opened::OpenArchive;
 use crate::plan::forecast::{Line, Rates};
@@ -20,6 +20,12 @@ const OTHER: f64 = 0.6;
 const ROUGH: f64 = 2.0;
 /// None is trusted more than this.
 const LEAST: f64 = 0.1;
+
+/// By how much a forecast was off, either way: 1.0 is half or twice as long as it took. `error` is a share of what was measured,
+/// by which a forecast of nothing would be off by no more than 1.
+fn factor(error: f64) -> f64 {
+    if error < 0.0 { 1.0 / (1.0 + error).max(0.05) - 1.0 } else { error }
+}
 
 /// What a forecast stands on.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,15 +53,25 @@ pub struct Estimate {
 }
 
 impl Basis {
-    /// The last drill that was measured, of the same database if there is one. `marks` come the oldest first.
+    /// The last drill that was measured: of the same database if there is one, and of all of it rather than of some tables, by
+    /// which the whole cannot be told. `marks` come the oldest first.
     pub fn of_drills(marks: &[Mark], database: &str) -> Option<Self> {
         let measured =
             |same: bool| marks.iter().rev().filter(move |mark| !same || mark.entry.database == database);
-        let found = |same: bool| measured(same).find_map(|mark| Some((mark, mark.rates.clone()?)));
+        let whole = |mark: &&Mark| mark.entry.kind == TestType::Full;
+        let found = |same: bool| {
+            let rates = |mark: &'_ Mark| mark.rates.clone();
+            let of_all = measured(same).filter(whole).find_map(|mark| Some((mark, rates(mark)?)));
+            of_all.or_else(|| measured(same).find_map(|mark| Some((mark, rates(mark)?))))
+        };
         let (same, (mark, rates)) =
             found(true).map(|found| (true, found)).or_else(|| Some((false, found(false)?)))?;
-        let errors: Vec<f64> =
-            measured(true).filter_map(|mark| mark.forecast_error).take(DRILLS).map(f64::abs).collect();
+        let errors: Vec<f64> = measured(true)
+            .filter(whole)
+            .filter_map(|mark| mark.forecast_error)
+            .take(DRILLS)
+            .map(factor)
+            .collect();
         let mean = errors.iter().sum::<f64>()
             / super::text::float(u64::try_from(errors.len()).unwrap_or(1)).max(1.0);
         let error = match (errors.is_empty(), same) {
@@ -136,5 +152,45 @@ impl Estimate {
             basis: self.basis.clone(),
             error: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mark(database: &str, kind: &str, error: Option<f64>, jobs: u32) -> Mark {
+        let rates = Rates { jobs, ..Rates::default() };
+        let text = json!({
+            "at": "2026-11-25T00:00:00Z", "type": kind, "result": "passed", "database": database, "archive": "x", "archive_id": "x",
+            "pass_rate": 1.0, "rto_target_seconds": 1.0, "rto_measured_seconds": 1.0, "age_seconds": 1.0, "issues": [],
+            "next_due": "2026-11-25T00:00:00Z", "operator": "x", "host": "x", "tool": "x", "rows": 1, "plain_bytes": 1,
+            "forecast_error": error, "rates": rates,
+        });
+        serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn a_drill_of_all_of_the_same_database_says_most() {
+        let marks = [
+            mark("other", "full", None, 1),
+            mark("shop", "full", None, 2),
+            mark("shop", "tables", Some(5.0), 3),
+            mark("third", "tables", None, 4),
+        ];
+        let jobs = |database: &str| Basis::of_drills(&marks, database).map(|basis| basis.rates.jobs);
+        assert_eq!([jobs("shop"), jobs("third"), jobs("new")], [Some(2), Some(4), Some(2)]);
+        assert_eq!(Basis::of_drills(&marks, "shop").map(|basis| basis.error), Some(SAME));
+        assert_eq!(Basis::of_drills(&[], "shop"), None);
+    }
+
+    #[test]
+    fn a_forecast_that_was_too_short_widens_the_band_as_much_as_one_that_was_too_long() {
+        let error = |error| Basis::of_drills(&[mark("shop", "full", Some(error), 2)], "shop").unwrap().error;
+        // A third of what it took, and three times as long.
+        assert!((error(-2.0 / 3.0) - error(2.0)).abs() < 1e-9);
+        assert!((error(2.0) - 3.0).abs() < 1e-9 && (error(0.01) - LEAST).abs() < 1e-9);
     }
 }

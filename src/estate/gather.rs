@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::overview::forgive_copies;
 use super::runs::RunFacts;
 use crate::drill::evidence::{Mark, marks};
 use crate::drill::{
@@ -37,6 +38,8 @@ pub struct Watched {
     pub location: Location,
     /// Databases that must have backups there.
     pub databases: Vec<String>,
+    /// Those of which it has the copies of backups in another store.
+    pub copies: Vec<String>,
 }
 
 /// What is to be gathered.
@@ -162,7 +165,14 @@ pub async fn gather(wish: &Wish, runs: &[Run], now: Timestamp) -> Estate {
             },
         }
     });
-    let stores = futures_util::future::join_all(looks).await;
+    let mut stores = futures_util::future::join_all(looks).await;
+    let mut all = Vec::new();
+    for StoreState { store, health, databases, .. } in &mut stores {
+        let judged = health.iter_mut().flat_map(|health| &mut health.databases);
+        let shown = databases.iter_mut().map(|one| &mut one.health);
+        all.extend(judged.chain(shown).map(|health| (store.as_str(), health)));
+    }
+    forgive_copies(&wish.stores, all);
     let keys = wish.health.keys.clone();
     let key_problems = keys.iter().filter_map(|key| ending(key, now)).collect();
     Estate { at: now, since: wish.runs_since.unwrap_or(now), stores, keys, key_problems }

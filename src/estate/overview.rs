@@ -124,8 +124,31 @@ pub async fn overview(
     {
         return Err(error);
     }
+    let all = out.databases.iter_mut().map(|one| (one.store.as_str(), &mut one.health));
+    forgive_copies(stores, all.collect());
     out.level = worst(&out);
     Ok(out)
+}
+
+/// A drill leaves its mark beside the archive that it restored, and not beside the copies of it: where the one is restored on
+/// trial in good time, the others need not be.
+pub(super) fn forgive_copies(stores: &[Watched], mut all: Vec<(&str, &mut DatabaseHealth)>) {
+    let is_copy = |store: &str, health: &DatabaseHealth| {
+        let of = stores.iter().find(|watched| watched.name == store);
+        of.is_some_and(|watched| watched.copies.contains(&health.database))
+    };
+    let is_due = |problem: &Problem| problem.about == "drill" && problem.level == Level::Warning;
+    let in_time = |(store, health): &&(&str, &mut DatabaseHealth)| {
+        !is_copy(store, health) && !health.problems.iter().any(is_due)
+    };
+    let drilled: Vec<String> =
+        all.iter().filter(in_time).map(|(_, health)| health.database.clone()).collect();
+    for (store, health) in &mut all {
+        if is_copy(store, health) && drilled.contains(&health.database) {
+            health.problems.retain(|problem| !is_due(problem));
+            health.level = health.problems.iter().map(|problem| problem.level).max().unwrap_or(Level::Ok);
+        }
+    }
 }
 
 fn worst(of: &Overview) -> Overall {

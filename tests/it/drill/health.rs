@@ -186,6 +186,34 @@ fn all_that_is_configured_is_looked_at() {
 }
 
 #[test]
+fn copies_need_no_drill_of_their_own_and_must_arrive() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let shop = server.create_db();
+    server.sql(&shop, SHOP);
+    let toml = format!(
+        "[defaults]\nstore = \"./one\"\ncopy_to = [\"./two\"]\npassphrase_file = \"pass\"\n[databases.shop]\nurl = \"{}\"\n",
+        server.url(&shop)
+    );
+    std::fs::write(place.path("pgcask.toml"), toml).unwrap();
+    crate::harness::output(std::process::Command::new("chmod").arg("600").arg(place.path("pgcask.toml")));
+    run(&mut place.plain(&["backup", "shop"])).expect(0);
+    // Never restored on trial, neither the one nor the other.
+    let told = run(&mut place.plain(&["check"])).expect(1).stdout;
+    assert_eq!(told.matches("never restored on trial").count(), 2, "{told}");
+    let drilled = ["drill", "shop/latest", "--server", &server.url("postgres"), "--no-evidence"];
+    run(&mut place.plain(&drilled)).expect(0);
+    run(&mut place.plain(&["check"])).expect(0);
+    let metrics = run(&mut place.plain(&["metrics"])).expect(0).stdout;
+    let healthy =
+        metrics.lines().filter(|line| line.starts_with("pgcask_health_level{") && line.ends_with(" 0"));
+    assert_eq!(healthy.count(), 2, "{metrics}");
+    std::fs::remove_dir_all(place.path("two")).unwrap();
+    std::fs::create_dir(place.path("two")).unwrap();
+    let told = run(&mut place.plain(&["check"])).expect(2).stdout;
+    assert!(told.contains("two: there is no backup"), "{told}");
+}
+
+#[test]
 fn monitoring_is_told_unknown_whatever_keeps_it_from_knowing() {
     let place = Place::new();
     let unknown = |args: &[&str], words: &str| {
