@@ -112,7 +112,7 @@ impl Relation {
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
-             LEFT JOIN pg_catalog.pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary \
+             {keys}\
              LEFT JOIN (SELECT x.extname, u.oid, x.extcondition[u.at] AS condition FROM pg_catalog.pg_extension x, \
                  LATERAL pg_catalog.unnest(x.extconfig) WITH ORDINALITY AS u(oid, at)) e ON e.oid = c.oid \
              LEFT JOIN pg_catalog.pg_foreign_table ft ON ft.ftrelid = c.oid \
@@ -122,6 +122,11 @@ impl Relation {
             own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
             // Nothing is refused to a superuser.
             refusal = if superuser { "NULL" } else { REFUSAL },
+            keys = if rows {
+                "LEFT JOIN pg_catalog.pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary "
+            } else {
+                ""
+            },
             foreign = if foreign { ", 'f'" } else { "" },
         )
     }

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::acl::{AclClass, AclItem};
+use super::facts::Presence;
 use super::ident::ObjectId;
 use super::kinds::column::Column;
 use crate::pg::ServerVersion;
@@ -116,6 +117,10 @@ pub trait Kind: Sized + Serialize + DeserializeOwned {
 
     /// The catalogs whose rows this kind reads, in full or in part: "`pg_class`".
     const CATALOGS: &'static [&'static str];
+
+    /// A database without any of these has no objects of this kind: its query is not asked then. None for kinds that are
+    /// always asked for.
+    const ONLY_WITH: Option<Presence> = None;
 
     /// The one query that reads all objects of this kind that users made (no members of extensions, nothing of
     /// `pg_catalog`, `information_schema` or temporary schemas).

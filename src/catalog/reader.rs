@@ -24,9 +24,6 @@ use crate::pg::{PgError, ServerVersion, Session};
 /// The first OID that users' objects get (`FirstNormalObjectId` in PostgreSQL's `transam.h`).
 const FIRST_USER_OID: u32 = 16384;
 
-/// Kinds whose queries take longest in most databases: they are begun first.
-const SLOW: [&str; 2] = ["table", "function"];
-
 /// One query.
 #[derive(Debug, Clone, Copy)]
 enum Part {
@@ -50,7 +47,6 @@ enum Answer {
     Unclaimed(Unclaimed),
 }
 
-#[derive(Deserialize)]
 struct Comment {
     class: u32,
     oid: u32,
@@ -98,25 +94,24 @@ async fn set_all(sessions: &[&Session], sql: &str) -> Result<(), PgError> {
 
 async fn read_quoted(sessions: &[&Session]) -> Result<Model, PgError> {
     let server = sessions.first().map_or(ServerVersion(0), |session| session.version());
-    let asked = ALL.iter().enumerate().filter(|(_, kind)| !(kind.query)(server).is_empty());
-    let mut kinds: Vec<Part> = asked.map(|(at, kind)| Part::Kind(at, kind)).collect();
-    kinds.sort_by_key(|part| !matches!(part, Part::Kind(_, kind) if SLOW.contains(&kind.name)));
+    let kinds = ALL.iter().enumerate().filter(|(_, kind)| !(kind.query)(server).is_empty());
+    let (always, sometimes): (Vec<_>, Vec<_>) = kinds.partition(|(_, kind)| kind.only_with.is_none());
     // The longest first.
     let facts = facts::Part::ALL.map(Part::Facts).into_iter();
     let others = [Part::Dependencies, Part::Comments, Part::Labels, Part::Database, Part::Unclaimed];
-    let queue = Mutex::new(facts.chain(others).chain(kinds).collect::<Vec<_>>().into_iter());
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = sessions.iter().map(|session| async {
-        let mut answers = Vec::new();
-        while let Some(part) = next() {
-            answers.push(read(session, part).await?);
-        }
-        Ok::<_, PgError>(answers)
-    });
-    let answers = try_join_all(work).await?.into_iter().flatten();
-    let Gathered { mut kinds, facts, database, comments, labels, dependencies, unclaimed } = gather(answers)?;
+    let kind = |(at, kind)| Part::Kind(at, kind);
+    let mut all = Gathered::default();
+    all.take(ask(sessions, facts.chain(others).chain(always.into_iter().map(kind)).collect()).await?);
+    let there = |kind: &KindInfo| kind.only_with.is_some_and(|what| all.facts.has(what));
+    let there = sometimes.into_iter().filter(|(_, kind)| there(kind)).map(kind).collect();
+    all.take(ask(sessions, there).await?);
+    let Gathered { mut kinds, facts, database, comments, labels, dependencies, unclaimed } = all;
+    let (database, unreadable) = *database.ok_or_else(|| PgError::Answer {
+        statement: "the query of the database".to_owned(),
+        reason: "no session to ask it in".to_owned(),
+    })?;
+    let facts = facts.with(uses(&dependencies), comments_of_parts(&comments));
     facts.put_together(sessions, &mut kinds).await?;
-    let (database, unreadable) = *database;
     let entries = kinds.into_iter().flatten().collect();
     let mut model = Model { format: FORMAT, server, database, entries, warnings: Vec::new() };
     let positions = model.positions();
@@ -132,12 +127,26 @@ async fn read_quoted(sessions: &[&Session]) -> Result<Model, PgError> {
     Ok(model)
 }
 
+/// Asks queries in turn, each in the session that is free next.
+async fn ask(sessions: &[&Session], parts: Vec<Part>) -> Result<Vec<Answer>, PgError> {
+    let queue = Mutex::new(parts.into_iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = sessions.iter().map(|session| async {
+        let mut answers = Vec::new();
+        while let Some(part) = next() {
+            answers.push(read(session, part).await?);
+        }
+        Ok::<_, PgError>(answers)
+    });
+    Ok(try_join_all(work).await?.into_iter().flatten().collect())
+}
+
 async fn read(session: &Session, part: Part) -> Result<Answer, PgError> {
     match part {
         Part::Kind(at, kind) => Ok(Answer::Entries(at, read_kind(session, kind).await?)),
         Part::Facts(part) => Ok(Answer::Facts(part.read(session).await?)),
         Part::Database => Ok(Answer::Database(Box::new(read_database(session).await?))),
-        Part::Comments => Ok(Answer::Comments(session.query_json(&comments_sql()).await?)),
+        Part::Comments => Ok(Answer::Comments(read_comments(session).await?)),
         Part::Labels => Ok(Answer::Labels(session.query_json(LABELS).await?)),
         Part::Dependencies => Ok(Answer::Dependencies(read_dependencies(session).await?)),
         Part::Unclaimed => Ok(Answer::Unclaimed(unclaimed::read(session).await?)),
@@ -191,11 +200,20 @@ pub async fn read_database(session: &Session) -> Result<(DatabaseInfo, Vec<Strin
 }
 
 /// Comments of built-in objects are the server's own; schema public (2200) is the exception that users comment on.
-fn comments_sql() -> String {
-    format!(
-        "SELECT d.classoid::pg_catalog.int8 AS class, d.objoid::pg_catalog.int8 AS oid, d.objsubid AS column, \
-         d.description AS text FROM pg_catalog.pg_description d WHERE d.objoid >= {FIRST_USER_OID} OR d.objoid = 2200"
-    )
+async fn read_comments(session: &Session) -> Result<Vec<Comment>, PgError> {
+    let sql = format!(
+        "SELECT d.classoid, d.objoid, d.objsubid, d.description FROM pg_catalog.pg_description d \
+         WHERE d.objoid >= {FIRST_USER_OID}::pg_catalog.oid OR d.objoid = 2200::pg_catalog.oid"
+    );
+    let mut found = Vec::new();
+    session
+        .each_row(&sql, |row| {
+            let (class, oid, column) = (row.parsed(0)?, row.parsed(1)?, row.parsed(2)?);
+            found.push(Comment { class, oid, column, text: row.text(3)?.to_owned() });
+            Ok(())
+        })
+        .await?;
+    Ok(found)
 }
 
 const LABELS: &str = "SELECT l.classoid::pg_catalog.int8 AS class, l.objoid::pg_catalog.int8 AS oid, l.objsubid AS column, \
@@ -236,44 +254,53 @@ struct Gathered {
     /// The objects by their kinds, in the order of the registry.
     kinds: Vec<Vec<Entry>>,
     facts: Facts,
-    database: Box<(DatabaseInfo, Vec<String>)>,
+    database: Option<Box<(DatabaseInfo, Vec<String>)>>,
     comments: Vec<Comment>,
     labels: Vec<Label>,
     dependencies: Vec<Dependency>,
     unclaimed: Unclaimed,
 }
 
-fn gather(answers: impl Iterator<Item = Answer>) -> Result<Gathered, PgError> {
-    let mut kinds: Vec<Vec<Entry>> = ALL.iter().map(|_| Vec::new()).collect();
-    let (mut comments, mut labels, mut dependencies, mut database) =
-        (Vec::new(), Vec::new(), Vec::new(), None);
-    let (mut facts, mut unclaimed) = (Facts::default(), Unclaimed::default());
-    for answer in answers {
-        match answer {
-            Answer::Entries(at, entries) => {
-                if let Some(kind) = kinds.get_mut(at) {
-                    *kind = entries;
-                }
-            }
-            Answer::Facts(rows) => facts.take(rows),
-            Answer::Database(read) => database = Some(read),
-            Answer::Comments(list) => comments = list,
-            Answer::Labels(list) => labels = list,
-            Answer::Dependencies(list) => dependencies = list,
-            Answer::Unclaimed(found) => unclaimed = found,
+impl Default for Gathered {
+    fn default() -> Self {
+        Self {
+            kinds: ALL.iter().map(|_| Vec::new()).collect(),
+            facts: Facts::default(),
+            database: None,
+            comments: Vec::new(),
+            labels: Vec::new(),
+            dependencies: Vec::new(),
+            unclaimed: Unclaimed::default(),
         }
     }
-    let database = database.ok_or_else(|| PgError::Answer {
-        statement: "the query of the database".to_owned(),
-        reason: "no session to ask it in".to_owned(),
-    })?;
-    let parts = comments.iter().filter(|comment: &&Comment| {
+}
+
+impl Gathered {
+    fn take(&mut self, answers: Vec<Answer>) {
+        for answer in answers {
+            match answer {
+                Answer::Entries(at, entries) => {
+                    if let Some(kind) = self.kinds.get_mut(at) {
+                        *kind = entries;
+                    }
+                }
+                Answer::Facts(rows) => self.facts.take(rows),
+                Answer::Database(read) => self.database = Some(read),
+                Answer::Comments(list) => self.comments = list,
+                Answer::Labels(list) => self.labels = list,
+                Answer::Dependencies(list) => self.dependencies = list,
+                Answer::Unclaimed(found) => self.unclaimed = found,
+            }
+        }
+    }
+}
+
+/// The comments on what may be part of an entry.
+fn comments_of_parts(comments: &[Comment]) -> HashMap<ObjectId, String> {
+    let parts = comments.iter().filter(|comment| {
         comment.column == 0 && [class::PG_CONSTRAINT, class::PG_CLASS].contains(&comment.class)
     });
-    facts.comments =
-        parts.map(|comment| (ObjectId::new(comment.class, comment.oid), comment.text.clone())).collect();
-    facts.uses = uses(&dependencies);
-    Ok(Gathered { kinds, facts, database, comments, labels, dependencies, unclaimed })
+    parts.map(|comment| (ObjectId::new(comment.class, comment.oid), comment.text.clone())).collect()
 }
 
 /// What relations depend on as only sequences do: parts of a column.

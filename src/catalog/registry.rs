@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::acl::{AclClass, AclItem};
+use super::facts::Presence;
 use super::ident::ObjectId;
 use super::kind::{Head, Kind, Target};
 use super::kinds;
@@ -123,6 +124,7 @@ macro_rules! kinds {
             $(KindInfo {
                 name: <$path as Kind>::NAME,
                 catalogs: <$path as Kind>::CATALOGS,
+                only_with: <$path as Kind>::ONLY_WITH,
                 query: <$path as Kind>::query,
                 read: |row| serde_json::from_str::<$path>(row).map(Object::$variant),
             },)*
@@ -137,6 +139,8 @@ pub struct KindInfo {
     pub name: &'static str,
     /// [`Kind::CATALOGS`].
     pub catalogs: &'static [&'static str],
+    /// [`Kind::ONLY_WITH`].
+    pub only_with: Option<Presence>,
     /// [`Kind::query`].
     pub query: fn(ServerVersion) -> String,
     /// Makes the object of one row of the query, given as JSON.

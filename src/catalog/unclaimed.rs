@@ -16,7 +16,7 @@ const SHOWN: usize = 10;
 
 /// Catalogs whose objects live in schemas: OID, name, what their columns' names start with, which rows count.
 const CATALOGS: [(u32, &str, &str, &str); 13] = [
-    (1259, "pg_class", "rel", "o.relkind NOT IN ('i', 'I', 't')"),
+    (1259, "pg_class", "rel", "o.relkind <> 't' AND o.relkind <> 'i' AND o.relkind <> 'I'"),
     (1255, "pg_proc", "pro", "true"),
     (
         1247,
@@ -102,7 +102,8 @@ fn in_system_schemas() -> String {
     let one = |(class, catalog, prefix, filter): &(u32, &str, &str, &str)| {
         format!(
             "SELECT {class} AS class, o.oid, o.{prefix}namespace AS space FROM pg_catalog.{catalog} o \
-             WHERE o.oid >= {FIRST_NORMAL_OID}::pg_catalog.oid AND {filter} AND {}",
+             WHERE o.oid >= {FIRST_NORMAL_OID}::pg_catalog.oid AND {filter} AND NOT {} AND {}",
+            sql::user_schema(&format!("o.{prefix}namespace")),
             sql::not_extension_member(*class, "o.oid")
         )
     };
@@ -110,10 +111,9 @@ fn in_system_schemas() -> String {
     format!(
         "SELECT u.class, u.oid::pg_catalog.int8 AS oid, pg_catalog.pg_describe_object(u.class::pg_catalog.oid, u.oid, 0) AS description \
          FROM ({}) u JOIN pg_catalog.pg_namespace n ON n.oid = u.space \
-         WHERE NOT {} AND n.nspname !~ '^pg_(toast|temp)' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
+         WHERE n.nspname !~ '^pg_(toast|temp)' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
          WHERE d.classid = u.class::pg_catalog.oid AND d.objid = u.oid AND d.deptype = 'i') ORDER BY 1, 2",
         all.join(" UNION ALL "),
-        sql::user_schema("n.oid"),
     )
 }
 

@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 
 use super::Known;
 use super::attributes::Attributes;
+use super::classes::Classes;
 use super::texts::{Likeness, Texts};
 use crate::catalog::ident::class;
 use crate::catalog::sql;
@@ -114,6 +115,14 @@ impl Constraints {
         let chosen = name.strip_prefix(table).and_then(|rest| rest.strip_prefix('_')?.strip_prefix(column))
             == Some(NOT_NULL_NAME);
         chosen && self.names.get(&(constraint.namespace, name.clone())).is_none_or(|count| *count < 2)
+    }
+
+    /// Whether any is not created with its table.
+    pub(super) fn has_late(&self, classes: &Classes) -> bool {
+        self.all.iter().filter(|constraint| matches!(constraint.kind, b'c' | b'n')).any(|constraint| {
+            let class = classes.get(constraint.relation);
+            class.is_some_and(|class| !constraint.is_inline(class.partition))
+        })
     }
 
     /// Says of which constraints the text is wanted: of CHECKs that are created with their table.

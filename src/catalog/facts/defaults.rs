@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Known;
-use super::sequences::Sequences;
+use super::classes::Classes;
 use super::texts::{Likeness, Texts};
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::sql_types::FIRST_NORMAL_OID;
@@ -65,27 +65,27 @@ impl Defaults {
     }
 
     /// Says of which defaults the text is wanted. The expression of a generated column names columns: it is like none.
-    pub(super) fn want(&self, known: Known<'_>, sequences: &Sequences, texts: &mut Texts) {
+    pub(super) fn want(&self, known: Known<'_>, texts: &mut Texts) {
         for ((relation, number), default) in &self.all {
             if known.relations.get(*relation).is_none() {
                 continue;
             }
             let column = known.attributes.of(*relation).and_then(|own| own.column(*number));
             let plain = column.is_some_and(|attribute| attribute.column.generated.is_none());
-            texts.want(default.oid, if plain { default.likeness(sequences) } else { None });
+            texts.want(default.oid, if plain { default.likeness(known.classes) } else { None });
         }
     }
 }
 
 impl ColumnDefault {
     /// Defaults are written alike whose expressions are the same, but for the sequence whose next value they are.
-    fn likeness(&self, sequences: &Sequences) -> Option<Likeness> {
+    fn likeness(&self, classes: &Classes) -> Option<Likeness> {
         let Self { expression, sequence, .. } = self;
         let Some(sequence) = sequence else {
             return Some(Likeness { key: expression.to_string(), names: Vec::new() });
         };
-        let (schema, name) = sequences.name(*sequence)?;
-        let name = qualified(Some(schema), name);
+        let class = classes.get(*sequence)?;
+        let name = qualified(Some(&class.schema), &class.name);
         // In a literal they would be doubled.
         if name.contains(['\'', '\\']) {
             return None;

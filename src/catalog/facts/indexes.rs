@@ -1,9 +1,10 @@
 //! Indexes, in one pass over `pg_index`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Known;
 use super::attributes::{Attribute, Own};
+use super::classes::Class;
 use super::keys::Keys;
 use super::relations::Relation;
 use super::texts::{Likeness, Texts};
@@ -13,6 +14,7 @@ use crate::catalog::kinds::index::Index;
 use crate::catalog::model::Entry;
 use crate::catalog::registry::Object;
 use crate::catalog::sql;
+use crate::catalog::sql_types::FIRST_NORMAL_OID;
 use crate::pg::quote::{ident, ident_list, qualified};
 use crate::pg::{PgError, Row, ServerVersion, Session};
 
@@ -23,14 +25,6 @@ pub struct IndexFacts {
     pub oid: u32,
     /// The relation's.
     pub table: u32,
-    /// The schema, which is the relation's.
-    pub schema: String,
-    /// Its name.
-    pub name: String,
-    /// It is one of a partitioned table.
-    partitioned: bool,
-    /// The tablespace, where it is not the database's.
-    tablespace: Option<String>,
     /// `indisclustered`
     clustered: bool,
     /// `indisvalid`
@@ -41,16 +35,14 @@ pub struct IndexFacts {
     keys: usize,
     /// `indkey`
     columns: Vec<i16>,
-    /// The index of the partitioned table that it is part of.
-    parent: Option<u32>,
+    /// `indclass`
+    operator_classes: Vec<u32>,
     /// It calls functions that may read other tables.
     calls_functions: bool,
-    /// Storage parameters.
-    pub options: Vec<String>,
     /// `NULLS NOT DISTINCT`, as a field.
     pub nulls: String,
-    /// An extension made it.
-    member: bool,
+    /// It has expressions among its columns.
+    has_expressions: bool,
     /// Its expressions and its condition, as the server stores them.
     expressions: Option<String>,
     /// What else its definition depends on: fields, one after the other.
@@ -90,17 +82,45 @@ impl Indexes {
                 Ok(())
             })
             .await?;
+        read.read_columns(session).await?;
+        read.columns.values_mut().for_each(|columns| columns.sort_by_key(|column| column.number));
+        Ok(read)
+    }
+
+    /// Reads what few columns have: expressions, statistics targets; columns of operator classes that take options, these.
+    /// Each index is looked up: the columns of all are many.
+    async fn read_columns(&mut self, session: &Session) -> Result<(), PgError> {
+        let mut with_options: HashSet<u32> = HashSet::new();
         session
-            .each_row(COLUMNS, |row| {
-                let statistics = row.get(2)?.map(|_| row.parsed(2)).transpose()?;
-                let options = row.get(3)?.map(str::to_owned);
-                let column = ColumnFacts { number: row.parsed(1)?, statistics, options };
-                read.columns.entry(row.parsed(0)?).or_default().push(column);
+            .each_row(WITH_OPTIONS, |row| {
+                with_options.insert(row.parsed(0)?);
                 Ok(())
             })
             .await?;
-        read.columns.values_mut().for_each(|columns| columns.sort_by_key(|column| column.number));
-        Ok(read)
+        let may_have = |index: &&IndexFacts| {
+            index.has_expressions || index.operator_classes.iter().any(|class| with_options.contains(class))
+        };
+        let oids: Vec<String> = self.all.iter().filter(may_have).map(|index| index.oid.to_string()).collect();
+        if oids.is_empty() {
+            return Ok(());
+        }
+        // Joined in a way that leaves the server no choice: one that has never analysed its catalogs would read all columns.
+        let sql = format!(
+            "SELECT x.oid, a.attnum, a.attstattarget, a.attoptions FROM pg_catalog.unnest('{{{}}}'::pg_catalog.oid[]) x(oid) \
+             CROSS JOIN LATERAL (SELECT a.attnum, a.attstattarget, a.attoptions FROM pg_catalog.pg_attribute a \
+               WHERE a.attrelid = x.oid AND a.attnum > 0 AND (a.attstattarget >= 0 OR a.attoptions IS NOT NULL) OFFSET 0) a",
+            oids.join(",")
+        );
+        session
+            .each_row(&sql, |row| {
+                let statistics =
+                    row.get(2)?.map(|_| row.parsed(2)).transpose()?.filter(|target| *target >= 0);
+                let options = row.get(3)?.map(str::to_owned);
+                let column = ColumnFacts { number: row.parsed(1)?, statistics, options };
+                self.columns.entry(row.parsed(0)?).or_default().push(column);
+                Ok(())
+            })
+            .await
     }
 
     /// The index with this OID.
@@ -113,17 +133,19 @@ impl Indexes {
         &'a self,
         known: Known<'a>,
         keys: &'a Keys,
-    ) -> impl Iterator<Item = (&'a IndexFacts, &'a Relation)> {
-        let bare = self.all.iter().filter(|index| !index.member && !keys.has_index(index.oid));
-        bare.filter_map(move |index| Some((index, known.relations.get(index.table)?)))
+    ) -> impl Iterator<Item = (&'a IndexFacts, &'a Class, &'a Relation)> {
+        let bare = self.all.iter().filter(|index| !keys.has_index(index.oid));
+        bare.filter_map(move |index| {
+            let class = known.classes.get(index.oid).filter(|class| !class.member)?;
+            Some((index, class, known.relations.get(index.table)?))
+        })
     }
 
     /// Says of which indexes the text is wanted.
     pub(super) fn want(&self, known: Known<'_>, keys: &Keys, texts: &mut Texts) {
-        for (index, relation) in self.bare(known, keys) {
-            let likeness =
-                known.attributes.of(index.table).and_then(|own| self.likeness(index, relation, own));
-            texts.want(index.oid, likeness);
+        for (index, class, relation) in self.bare(known, keys) {
+            let own = known.attributes.of(index.table);
+            texts.want(index.oid, own.and_then(|own| self.likeness(index, class, relation, own)));
         }
     }
 
@@ -133,10 +155,10 @@ impl Indexes {
     /// When a text is missing.
     pub(super) fn entries(&self, known: Known<'_>, keys: &Keys, texts: &Texts) -> Result<Vec<Entry>, String> {
         let mut entries = Vec::new();
-        for (index, relation) in self.bare(known, keys) {
-            let id = ObjectId::new(class::PG_CLASS, index.oid);
-            let head = Head { depends: index.depends(), ..Head::new(id, &index.schema, &index.name) };
-            let object = self.index(index, relation, texts.text(index.oid)?)?;
+        for (index, class, relation) in self.bare(known, keys) {
+            let head =
+                Head { depends: part_of(known, class), ..Head::new(class.id(), &class.schema, &class.name) };
+            let object = self.index(known, index, relation, texts.text(index.oid)?)?;
             entries.push(Entry { head, object: Object::Index(object) });
         }
         entries.sort_by(|a, b| (&a.head.schema, &a.head.name).cmp(&(&b.head.schema, &b.head.name)));
@@ -146,47 +168,53 @@ impl Indexes {
     /// An index as its entry has it.
     ///
     /// # Errors
-    /// When the index that it is part of is unknown.
+    /// When it, or the index that it is part of, is no relation.
     pub(super) fn index(
         &self,
+        known: Known<'_>,
         index: &IndexFacts,
         relation: &Relation,
         definition: &str,
     ) -> Result<Index, String> {
-        let parent = index.parent.map(|oid| {
-            let parent = self
-                .get(oid)
-                .ok_or_else(|| format!("index {oid} is unknown, of which {} is part", index.name))?;
-            Ok::<_, String>(qualified(Some(&parent.schema), &parent.name))
-        });
-        let columns = self.columns.get(&index.oid).map(Vec::as_slice).unwrap_or_default();
+        let class =
+            |oid: u32| known.classes.get(oid).ok_or_else(|| format!("the index {oid} is no relation"));
+        let own = class(index.oid)?;
+        let parent = known.classes.parent(own).map(class).transpose()?;
+        let columns = self.columns.get(&index.oid).filter(|_| index.has_expressions);
+        let statistics = |column: &ColumnFacts| Some((column.number, column.statistics?));
         Ok(Index {
             table: ObjectId::new(class::PG_CLASS, index.table),
             table_name: relation.quoted.clone(),
             definition: definition.to_owned(),
-            tablespace: index.tablespace.clone(),
-            parent: parent.transpose()?,
+            tablespace: own.tablespace.clone(),
+            parent: parent.map(|parent| qualified(Some(&parent.schema), &parent.name)),
             clustered: index.clustered,
-            partitioned: index.partitioned,
+            partitioned: own.kind == b'I',
             valid: index.valid,
             calls_functions: index.calls_functions,
-            statistics: columns
-                .iter()
-                .filter_map(|column| Some((column.number, column.statistics?)))
-                .collect(),
+            statistics: columns.into_iter().flatten().filter_map(statistics).collect(),
         })
     }
 
     /// What an index's definition is like. Where all its columns are keys, and columns of its table, their names are the one
     /// thing that other indexes of the same make do not share. What expressions and conditions say depends on the names of
     /// any column of the table; one that speaks of the whole row calls it by the table's name.
-    fn likeness(&self, index: &IndexFacts, relation: &Relation, own: &Own) -> Option<Likeness> {
-        let IndexFacts { name, columns, keys, fields, unique, partitioned, expressions, .. } = index;
-        let (unique, only) = (if *unique { "UNIQUE " } else { "" }, if *partitioned { "ONLY " } else { "" });
-        let begin = format!("CREATE {unique}INDEX {} ON {only}{} USING ", ident(name), relation.quoted);
+    fn likeness(
+        &self,
+        index: &IndexFacts,
+        class: &Class,
+        relation: &Relation,
+        own: &Own,
+    ) -> Option<Likeness> {
+        let IndexFacts { columns, keys, fields, unique, expressions, .. } = index;
+        let only = if class.kind == b'I' { "ONLY " } else { "" };
+        let unique = if *unique { "UNIQUE " } else { "" };
+        let begin =
+            format!("CREATE {unique}INDEX {} ON {only}{} USING ", ident(&class.name), relation.quoted);
         let options = self.columns.get(&index.oid).map(Vec::as_slice).unwrap_or_default();
         let options: Vec<_> = options.iter().map(|column| (column.number, &column.options)).collect();
-        let mut key = format!("{unique}{only}{keys} {fields} {options:?}");
+        let mut key =
+            format!("{unique}{only}{} {:?} {keys} {fields} {options:?}", class.access_method, class.options);
         let plain = *keys == columns.len() && columns.iter().all(|number| *number > 0);
         if expressions.is_none() && plain {
             let columns: Option<Vec<&Attribute>> = columns.iter().map(|number| own.column(*number)).collect();
@@ -211,33 +239,26 @@ impl Indexes {
 
 impl IndexFacts {
     fn new(row: &Row<'_>) -> Result<Self, String> {
-        let (expressions, condition) = (row.get(17)?, row.get(18)?);
-        let expressions =
-            (expressions.is_some() || condition.is_some()).then(|| format!("{expressions:?} {condition:?}"));
-        let options = row.get(12)?.unwrap_or("[]");
+        let (expressions, condition) = (row.get(11)?, row.get(12)?);
         let mut fields = String::new();
-        for at in 12..17 {
+        for at in 7..11 {
             fields.push_str(row.get(at)?.unwrap_or_default());
             fields.push(';');
         }
         Ok(Self {
             oid: row.parsed(0)?,
             table: row.parsed(1)?,
-            schema: row.text(2)?.to_owned(),
-            name: row.text(3)?.to_owned(),
-            partitioned: row.letter(4)? == b'I',
-            tablespace: row.get(5)?.map(str::to_owned),
-            clustered: row.flag(6)?,
-            valid: row.flag(7)?,
-            unique: row.flag(8)?,
-            keys: row.parsed(9)?,
-            columns: row.numbers(10)?,
-            parent: row.get(11)?.map(|_| row.parsed(11)).transpose()?,
-            options: serde_json::from_str(options).map_err(|error| format!("{error} in {options}"))?,
-            nulls: row.text(13)?.to_owned(),
-            calls_functions: row.flag(19)?,
-            member: row.flag(20)?,
-            expressions,
+            clustered: row.flag(2)?,
+            valid: row.flag(3)?,
+            unique: row.flag(4)?,
+            keys: row.parsed(5)?,
+            columns: row.numbers(6)?,
+            operator_classes: row.numbers(7)?,
+            nulls: row.text(10)?.to_owned(),
+            calls_functions: row.flag(13)?,
+            has_expressions: expressions.is_some(),
+            expressions: (expressions.is_some() || condition.is_some())
+                .then(|| format!("{expressions:?} {condition:?}")),
             fields,
         })
     }
@@ -246,41 +267,28 @@ impl IndexFacts {
     pub(super) fn includes(&self) -> bool {
         self.columns.len() != self.keys
     }
-
-    /// The index that it is part of.
-    pub(super) fn depends(&self) -> Vec<ObjectId> {
-        self.parent.map(|oid| ObjectId::new(class::PG_CLASS, oid)).into_iter().collect()
-    }
 }
 
-/// The query of all indexes of users' schemas.
+/// The index that an index is part of.
+pub(super) fn part_of(known: Known<'_>, class: &Class) -> Vec<ObjectId> {
+    known.classes.parent(class).map(|oid| ObjectId::new(class::PG_CLASS, oid)).into_iter().collect()
+}
+
+/// The query of all indexes but the server's own.
 fn query(server: ServerVersion) -> String {
     let nulls = if server.at_least(15) { "i.indnullsnotdistinct" } else { "false" };
     format!(
-        "SELECT i.indexrelid, i.indrelid, n.nspname, c.relname, c.relkind, ts.spcname, i.indisclustered, i.indisvalid, i.indisunique, \
-           i.indnkeyatts, i.indkey, CASE WHEN c.relispartition THEN \
-             (SELECT h.inhparent FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid) END, \
-           CASE WHEN c.reloptions IS NOT NULL THEN pg_catalog.array_to_json(c.reloptions) END, {nulls}, \
-           c.relam, pg_catalog.concat_ws(';', i.indclass, i.indcollation), i.indoption, i.indexprs, i.indpred, \
-           CASE WHEN i.indexprs IS NOT NULL OR i.indpred IS NOT NULL THEN {calls} END, NOT ({own}) \
-         FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         LEFT JOIN pg_catalog.pg_tablespace ts ON ts.oid = c.reltablespace \
-         WHERE c.relpersistence <> 't' AND {user}",
-        calls = sql::calls_functions(class::PG_CLASS, "c.oid", true),
-        own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
-        user = sql::user_schema("c.relnamespace"),
+        "SELECT i.indexrelid, i.indrelid, i.indisclustered, i.indisvalid, i.indisunique, i.indnkeyatts, i.indkey, \
+           i.indclass, i.indcollation, i.indoption, {nulls}, i.indexprs, i.indpred, \
+           CASE WHEN i.indexprs IS NOT NULL OR i.indpred IS NOT NULL THEN {calls} END \
+         FROM pg_catalog.pg_index i WHERE i.indexrelid >= {FIRST_NORMAL_OID}::pg_catalog.oid",
+        calls = sql::calls_functions(class::PG_CLASS, "i.indexrelid", true),
     )
 }
 
-/// The query of what few columns of indexes have: expressions, statistics targets; columns of operator classes that take
-/// options, these. Such a class has a support function that returns `void`, as those for sorting in B-trees do (2 of 403).
-/// Each index is looked up: all columns of all are many.
-const COLUMNS: &str = "SELECT a.attrelid, a.attnum, CASE WHEN i.expressions AND a.attstattarget >= 0 THEN a.attstattarget END, a.attoptions \
-     FROM (SELECT i.indexrelid, i.indexprs IS NOT NULL AS expressions FROM pg_catalog.pg_index i \
-       WHERE i.indexrelid >= 16384::pg_catalog.oid AND (i.indexprs IS NOT NULL OR i.indclass::pg_catalog.oid[] && ARRAY(\
-         SELECT o.oid FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_amproc s ON s.amprocfamily = o.opcfamily \
-         JOIN pg_catalog.pg_proc f ON f.oid = s.amproc WHERE f.prorettype = 2278::pg_catalog.oid \
-         AND NOT (o.opcmethod = 403::pg_catalog.oid AND s.amprocnum = 2))) OFFSET 0) i \
-     CROSS JOIN LATERAL (SELECT a.attrelid, a.attnum, a.attstattarget, a.attoptions FROM pg_catalog.pg_attribute a \
-       WHERE a.attrelid = i.indexrelid AND a.attnum > 0 AND (a.attstattarget >= 0 OR a.attoptions IS NOT NULL) OFFSET 0) a";
+/// The operator classes that take options: they have a support function that returns `void` (type 2278), which for B-trees
+/// (access method 403) must be number 5, as others help with sorting and skipping.
+const WITH_OPTIONS: &str = "SELECT DISTINCT o.oid FROM pg_catalog.pg_opclass o \
+     JOIN pg_catalog.pg_amproc s ON s.amprocfamily = o.opcfamily \
+     JOIN pg_catalog.pg_proc f ON f.oid = s.amproc WHERE f.prorettype = 2278::pg_catalog.oid \
+     AND (o.opcmethod <> 403::pg_catalog.oid OR s.amprocnum = 5)";

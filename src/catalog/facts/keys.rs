@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Known;
-use super::indexes::Indexes;
+use super::indexes::{Indexes, part_of};
 use super::relations::Relation;
 use super::texts::{Likeness, Texts};
 use crate::catalog::ident::{ObjectId, class};
@@ -101,15 +101,16 @@ impl Keys {
         for (key, relation) in self.of(known).filter(|(key, _)| key.kind != b'f') {
             let index = indexes.get(key.index).filter(|index| index.table == key.relation);
             let index = index.ok_or_else(|| format!("the constraint {} has no index", key.name))?;
-            let index_id = ObjectId::new(class::PG_CLASS, index.oid);
-            let depends = index.depends().into_iter().chain([key.table()]).collect();
-            let head = Head { also: vec![index_id], depends, ..key.head(relation) };
+            let class = known.classes.get(index.oid);
+            let class = class.ok_or_else(|| format!("the index of {} is no relation", key.name))?;
+            let depends = part_of(known, class).into_iter().chain([key.table()]).collect();
+            let head = Head { also: vec![class.id()], depends, ..key.head(relation) };
             let object = KeyConstraint {
-                index: indexes.index(index, relation, "")?,
+                index: indexes.index(known, index, relation, "")?,
                 constraint: texts.text(key.oid)?.to_owned(),
-                index_name: index.name.clone(),
-                options: if key.kind == b'x' { Vec::new() } else { index.options.clone() },
-                index_comment: known.comments.get(&index_id).cloned(),
+                index_name: class.name.clone(),
+                options: if key.kind == b'x' { Vec::new() } else { class.options.clone() },
+                index_comment: known.comments.get(&class.id()).cloned(),
             };
             entries.push((relation, Entry { head, object: Object::KeyConstraint(object) }));
         }

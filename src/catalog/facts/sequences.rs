@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Known;
-use crate::catalog::acl::AclItem;
+use super::classes::Class;
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::Head;
 use crate::catalog::kinds::column::Identity;
@@ -12,7 +12,6 @@ use crate::catalog::kinds::sequence;
 use crate::catalog::kinds::sequence_owner::SequenceOwner;
 use crate::catalog::model::Entry;
 use crate::catalog::registry::Object;
-use crate::catalog::sql;
 use crate::pg::quote::{ident, qualified};
 use crate::pg::{PgError, Row, Session};
 
@@ -53,82 +52,78 @@ impl Uses {
     }
 }
 
-/// A sequence.
+/// What a sequence counts.
 #[derive(Debug)]
 pub struct Sequence {
-    oid: u32,
-    schema: String,
-    name: String,
-    owner: Option<String>,
-    acl: Option<Vec<AclItem>>,
-    unlogged: bool,
     type_name: Option<String>,
     options: String,
-    /// An extension made it.
-    member: bool,
 }
 
-/// The sequences.
+/// The sequences, by their OIDs.
 #[derive(Debug, Default)]
-pub struct Sequences {
-    all: Vec<Sequence>,
-    places: HashMap<u32, usize>,
-}
+pub struct Sequences(HashMap<u32, Sequence>);
 
 impl Sequences {
-    /// Reads them, in the order of their names.
+    /// Reads them.
     ///
     /// # Errors
     /// Those of the query.
     pub async fn read(session: &Session) -> Result<Self, PgError> {
-        let mut all = Vec::new();
+        let mut all = HashMap::new();
         session
-            .each_row(&query(), |row| {
-                all.push(Sequence::new(row)?);
+            .each_row(QUERY, |row| {
+                all.insert(row.parsed(0)?, Sequence::new(row)?);
                 Ok(())
             })
             .await?;
-        all.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
-        let places = all.iter().enumerate().map(|(place, sequence)| (sequence.oid, place)).collect();
-        Ok(Self { all, places })
+        Ok(Self(all))
     }
 
-    /// The schema and the name of one.
-    pub fn name(&self, oid: u32) -> Option<(&str, &str)> {
-        let sequence = self.places.get(&oid).and_then(|place| self.all.get(*place))?;
-        Some((&sequence.schema, &sequence.name))
+    /// The sequences among the relations.
+    fn of<'a>(&'a self, known: Known<'a>) -> impl Iterator<Item = (&'a Class, &'a Sequence)> {
+        let classes = known.classes.of_kinds(b"S").into_iter();
+        classes.filter_map(|class| Some((class, self.0.get(&class.oid)?)))
     }
 
     /// The entries of those that no identity column has.
-    pub(super) fn bare(&self, uses: &Uses) -> Vec<Entry> {
+    pub(super) fn bare(&self, known: Known<'_>, uses: &Uses) -> Vec<Entry> {
         let internal = |found: &Use| found.internal;
-        let bare = self
-            .all
-            .iter()
-            .filter(|sequence| !sequence.member && !uses.of(sequence.oid).iter().any(internal));
-        let entry = |sequence: &Sequence| {
-            let Sequence { options, type_name, unlogged, .. } = sequence;
+        let bare = self.of(known).filter(|(class, _)| !uses.of(class.oid).iter().any(internal));
+        let entry = |(class, sequence): (&Class, &Sequence)| {
+            let Sequence { options, type_name } = sequence;
             let (options, type_name) = (options.clone(), type_name.clone());
-            let object = sequence::Sequence { options, type_name, unlogged: *unlogged };
-            Entry { head: sequence.head(), object: Object::Sequence(object) }
+            let object = sequence::Sequence { options, type_name, unlogged: class.unlogged };
+            Entry { head: class.head(), object: Object::Sequence(object) }
         };
         bare.map(entry).collect()
     }
 
     /// The entries of those of identity columns.
     pub(super) fn of_identities(&self, known: Known<'_>, uses: &Uses) -> Vec<Entry> {
-        let entry = |sequence: &Sequence| {
-            let (table, _) = uses.identity(sequence.oid)?;
+        let entry = |(class, _): (&Class, &Sequence)| {
+            let (table, _) = uses.identity(class.oid)?;
             known.relations.get(table)?;
             let object = IdentitySequence { table: ObjectId::new(class::PG_CLASS, table) };
-            Some(Entry { head: sequence.head(), object: Object::IdentitySequence(object) })
+            Some(Entry { head: class.head(), object: Object::IdentitySequence(object) })
         };
-        self.all.iter().filter_map(entry).collect()
+        self.of(known).filter_map(entry).collect()
     }
 
-    /// The sequences of identity columns, by relation and column.
-    pub(super) fn identities(&self, uses: &Uses) -> HashMap<(u32, i16), &Sequence> {
-        self.all.iter().filter_map(|sequence| Some((uses.identity(sequence.oid)?, sequence))).collect()
+    /// What the sequences of identity columns are, by relation and column; `when` is left to be said.
+    pub(super) fn identities(&self, known: Known<'_>, uses: &Uses) -> HashMap<(u32, i16), Identity> {
+        let identity = |(class, sequence): (&Class, &Sequence)| {
+            let (table, column) = uses.identity(class.oid)?;
+            let persistence = if class.unlogged { "UNLOGGED" } else { "LOGGED" };
+            let as_table = known.classes.get(table).is_none_or(|table| table.unlogged == class.unlogged);
+            let identity = Identity {
+                when: String::new(),
+                sequence: qualified(Some(&class.schema), &class.name),
+                options: sequence.options.clone(),
+                persistence: (!as_table).then(|| persistence.to_owned()),
+            };
+            Some(((table, column), identity))
+        };
+        self.of(known).filter_map(identity).collect()
     }
 
     /// The entries that say to which column sequences belong. The server is asked for the names of columns of relations that
@@ -143,9 +138,9 @@ impl Sequences {
         sessions: &[&Session],
     ) -> Result<Vec<Entry>, PgError> {
         let mut owned = Vec::new();
-        for sequence in self.all.iter().filter(|sequence| !sequence.member) {
-            let columns = uses.of(sequence.oid).iter().filter(|found| !found.internal);
-            owned.extend(columns.filter_map(|found| Some((sequence, found.column?))));
+        for (class, _) in self.of(known) {
+            let columns = uses.of(class.oid).iter().filter(|found| !found.internal);
+            owned.extend(columns.filter_map(|found| Some((class, found.column?))));
         }
         let name = |(table, number): (u32, i16)| {
             let column = known.attributes.of(table)?.column(number)?;
@@ -153,13 +148,11 @@ impl Sequences {
         };
         let unknown = owned.iter().map(|(_, column)| *column).filter(|column| name(*column).is_none());
         let others = names_of(unknown.collect(), sessions).await?;
-        let entry = |(sequence, (table, number)): (&Sequence, (u32, i16))| {
-            let Sequence { oid, schema, name: sequence_name, .. } = sequence;
-            let (sequence, table_id) =
-                (ObjectId::new(class::PG_CLASS, *oid), ObjectId::new(class::PG_CLASS, table));
+        let entry = |(class, (table, number)): (&Class, (u32, i16))| {
+            let (sequence, table_id) = (class.id(), ObjectId::new(class::PG_CLASS, table));
             let column = name((table, number)).or_else(|| others.get(&(table, number)).cloned())?;
             // The pair of catalogs stands for the edge: no row of a catalog has this identity.
-            let head = Head::new(ObjectId::new(PG_DEPEND, *oid), schema, sequence_name);
+            let head = Head::new(ObjectId::new(PG_DEPEND, class.oid), &class.schema, &class.name);
             let head = Head { depends: vec![sequence, table_id], ..head };
             let object = SequenceOwner { column, sequence, table: table_id };
             Some(Entry { head, object: Object::SequenceOwner(object) })
@@ -194,57 +187,18 @@ async fn names_of(
 
 impl Sequence {
     fn new(row: &Row<'_>) -> Result<Self, String> {
-        let acl = row.get(4)?.map(serde_json::from_str).transpose().map_err(|error| error.to_string())?;
         let options = format!(
             "START WITH {} INCREMENT BY {} MINVALUE {} MAXVALUE {} CACHE {} {}",
-            row.text(7)?,
-            row.text(8)?,
-            row.text(9)?,
-            row.text(10)?,
-            row.text(11)?,
-            if row.flag(12)? { "CYCLE" } else { "NO CYCLE" }
+            row.text(2)?,
+            row.text(3)?,
+            row.text(4)?,
+            row.text(5)?,
+            row.text(6)?,
+            if row.flag(7)? { "CYCLE" } else { "NO CYCLE" }
         );
-        Ok(Self {
-            oid: row.parsed(0)?,
-            schema: row.text(1)?.to_owned(),
-            name: row.text(2)?.to_owned(),
-            owner: row.get(3)?.map(str::to_owned),
-            acl,
-            unlogged: row.letter(5)? == b'u',
-            type_name: row.get(6)?.map(str::to_owned),
-            options,
-            member: row.flag(13)?,
-        })
-    }
-
-    fn head(&self) -> Head {
-        let head = Head::new(ObjectId::new(class::PG_CLASS, self.oid), &self.schema, &self.name);
-        Head { owner: self.owner.clone(), acl: self.acl.clone(), ..head }
-    }
-
-    /// What a column's identity is whose sequence this is.
-    pub(super) fn identity(&self, when: String, table_unlogged: bool) -> Identity {
-        let persistence = if self.unlogged { "UNLOGGED" } else { "LOGGED" };
-        Identity {
-            when,
-            sequence: qualified(Some(&self.schema), &self.name),
-            options: self.options.clone(),
-            persistence: (self.unlogged != table_unlogged).then(|| persistence.to_owned()),
-        }
+        Ok(Self { type_name: row.get(1)?.map(str::to_owned), options })
     }
 }
 
-fn query() -> String {
-    format!(
-        "SELECT c.oid, n.nspname, c.relname, {owner}, {acl}, c.relpersistence, \
-           CASE WHEN s.seqtypid <> 20 THEN pg_catalog.format_type(s.seqtypid, NULL) END, \
-           s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle, NOT ({own}) \
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid \
-         WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {user}",
-        owner = sql::owner("c.relowner"),
-        acl = sql::acl("c.relacl"),
-        own = sql::not_extension_member(class::PG_CLASS, "c.oid"),
-        user = sql::user_schema("c.relnamespace"),
-    )
-}
+const QUERY: &str = "SELECT s.seqrelid, CASE WHEN s.seqtypid <> 20 THEN pg_catalog.format_type(s.seqtypid, NULL) END, \
+     s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle FROM pg_catalog.pg_sequence s";

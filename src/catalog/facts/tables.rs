@@ -3,15 +3,35 @@
 use std::collections::HashMap;
 
 use super::attributes::{Attribute, Attributes, Own};
+use super::classes::{Class, Classes};
 use super::constraints::{Constraint, Constraints};
 use super::defaults::Defaults;
 use super::relations::table_mut;
-use super::sequences::Sequence;
 use super::texts::Texts;
 use crate::catalog::ident::{ObjectId, class};
-use crate::catalog::kinds::column::{Column, NotNull};
-use crate::catalog::kinds::table::Check;
+use crate::catalog::kinds::column::{Column, Identity, NotNull};
+use crate::catalog::kinds::table::{Check, Table};
 use crate::catalog::model::Entry;
+use crate::catalog::registry::Object;
+
+/// The entries of tables, still without what is read elsewhere, in the order of their names.
+///
+/// # Errors
+/// When what few tables have is of another form.
+pub(super) fn entries(classes: &Classes) -> Result<Vec<Entry>, String> {
+    let entry = |class: &Class| {
+        let usual = || Table { replica_identity: "d".to_owned(), ..Table::default() };
+        let table = class.unusual.as_deref().map_or_else(|| Ok(usual()), serde_json::from_str);
+        let table = Table {
+            unlogged: class.unlogged,
+            options: classes.table_options(class),
+            tablespace: class.tablespace.clone(),
+            ..table.map_err(|error| format!("{error} in {:?}", class.unusual))?
+        };
+        Ok(Entry { head: classes.table_head(class), object: Object::Table(table) })
+    };
+    classes.of_kinds(b"rp").into_iter().map(entry).collect()
+}
 
 /// What tables are made of.
 pub(super) struct Parts<'a> {
@@ -20,7 +40,7 @@ pub(super) struct Parts<'a> {
     pub(super) default_texts: &'a Texts,
     pub(super) constraints: &'a Constraints,
     pub(super) constraint_texts: &'a Texts,
-    pub(super) identities: &'a HashMap<(u32, i16), &'a Sequence>,
+    pub(super) identities: &'a HashMap<(u32, i16), Identity>,
     pub(super) comments: &'a HashMap<ObjectId, String>,
 }
 
@@ -62,17 +82,17 @@ impl Parts<'_> {
         not_nulls.sort_by_key(|(number, _)| *number);
         table.not_nulls = not_nulls.into_iter().map(|(_, not_null)| not_null).collect();
         table.system_acls = own.system_acls.drain(..).map(|(_, acl)| acl).collect();
-        let (relation, unlogged) = (head.id.oid, table.unlogged);
-        table.columns =
-            own.columns.into_iter().map(|attribute| self.column(relation, unlogged, attribute)).collect();
+        let relation = head.id.oid;
+        table.columns = own.columns.into_iter().map(|attribute| self.column(relation, attribute)).collect();
         Ok(())
     }
 
     /// The column, with its identity. That of a partition's is the partitioned table's.
-    fn column(&self, relation: u32, unlogged: bool, attribute: Attribute) -> Column {
+    fn column(&self, relation: u32, attribute: Attribute) -> Column {
         let Attribute { mut column, identity, .. } = attribute;
         let sequence = self.identities.get(&(relation, column.number));
-        column.identity = identity.zip(sequence).map(|(when, sequence)| sequence.identity(when, unlogged));
+        column.identity =
+            identity.zip(sequence).map(|(when, sequence)| Identity { when, ..sequence.clone() });
         column
     }
 }

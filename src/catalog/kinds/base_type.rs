@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::acl::AclClass;
+use crate::catalog::facts::Presence;
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::catalog::sql_types::{Definition, Name, TYPES, also_array, function_name, optional_type};
@@ -65,6 +66,7 @@ pub struct BaseType {
 impl Kind for BaseType {
     const NAME: &'static str = "type";
     const CATALOGS: &'static [&'static str] = &["pg_type"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::Types(b'b'));
 
     fn query(server: ServerVersion) -> String {
         let subscript = if server.at_least(14) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::acl::AclClass;
+use crate::catalog::facts::Presence;
 use crate::catalog::ident::class;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql_types::{Name, TYPES, collation_name};
@@ -34,6 +35,7 @@ pub struct Attribute {
 impl Kind for CompositeType {
     const NAME: &'static str = "composite type";
     const CATALOGS: &'static [&'static str] = &["pg_type", "pg_class", "pg_attribute"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::Relations(b'c'));
 
     fn query(_server: ServerVersion) -> String {
         TYPES.query(

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::acl::AclClass;
+use crate::catalog::facts::Presence;
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::catalog::sql_types::{Name, TYPES, also_array, collation_name};
 use crate::pg::{ServerVersion, quote};
@@ -30,6 +31,7 @@ pub struct Domain {
 impl Kind for Domain {
     const NAME: &'static str = "domain";
     const CATALOGS: &'static [&'static str] = &["pg_type"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::Types(b'd'));
 
     fn query(_server: ServerVersion) -> String {
         TYPES.query_joined(

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::facts::Presence;
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
@@ -57,6 +58,7 @@ fn holders(server: ServerVersion) -> String {
 impl Kind for DomainConstraint {
     const NAME: &'static str = "domain constraint";
     const CATALOGS: &'static [&'static str] = &["pg_constraint"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::Types(b'd'));
 
     fn query(server: ServerVersion) -> String {
         format!(

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::acl::AclClass;
+use crate::catalog::facts::Presence;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql_types::{TYPES, also_array};
 use crate::pg::{ServerVersion, quote};
@@ -18,6 +19,7 @@ pub struct EnumType {
 impl Kind for EnumType {
     const NAME: &'static str = "enum type";
     const CATALOGS: &'static [&'static str] = &["pg_type", "pg_enum"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::Types(b'e'));
 
     fn query(_server: ServerVersion) -> String {
         TYPES.query(

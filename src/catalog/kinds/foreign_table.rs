@@ -6,6 +6,7 @@ use super::column::Column;
 use super::table::Table;
 use super::table_query;
 use crate::catalog::acl::{AclClass, AclItem};
+use crate::catalog::facts::Presence;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql_types::{NamedValue, options, options_clause};
@@ -29,6 +30,7 @@ impl Kind for ForeignTable {
     const NAME: &'static str = "foreign table";
     const CATALOGS: &'static [&'static str] =
         &["pg_foreign_table", "pg_class", "pg_attribute", "pg_attrdef", "pg_inherits", "pg_constraint"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::Relations(b'f'));
 
     fn query(server: ServerVersion) -> String {
         let columns = format!("fs.srvname AS server, {} AS wrapper_options, ", options("ft.ftoptions"));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::column::Column;
 use super::view;
 use crate::catalog::acl::{AclClass, AclItem};
+use crate::catalog::facts::Presence;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::mend::mend;
 use crate::catalog::sql;
@@ -35,6 +36,7 @@ pub struct MaterializedView {
 impl Kind for MaterializedView {
     const NAME: &'static str = "materialized view";
     const CATALOGS: &'static [&'static str] = &["pg_class", "pg_rewrite", "pg_attribute"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::Relations(b'm'));
 
     fn query(server: ServerVersion) -> String {
         format!(

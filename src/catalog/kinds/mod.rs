@@ -45,7 +45,7 @@ pub mod system_label;
 pub mod system_owner;
 pub mod table;
 pub mod table_constraint;
-mod table_query;
+pub(in crate::catalog) mod table_query;
 pub mod transform;
 pub mod trigger;
 pub mod ts_config;

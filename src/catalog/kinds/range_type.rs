@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::acl::AclClass;
+use crate::catalog::facts::Presence;
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::catalog::sql_types::{
@@ -58,6 +59,7 @@ fn also(server: ServerVersion) -> String {
 impl Kind for RangeType {
     const NAME: &'static str = "range type";
     const CATALOGS: &'static [&'static str] = &["pg_type", "pg_range"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::Types(b'r'));
 
     fn query(server: ServerVersion) -> String {
         let multirange = if server.at_least(14) {

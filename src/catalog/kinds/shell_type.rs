@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::facts::Presence;
 use crate::catalog::kind::{Head, Kind, Target};
 use crate::catalog::sql_types::TYPES;
 use crate::pg::ServerVersion;
@@ -13,6 +14,7 @@ pub struct ShellType {}
 impl Kind for ShellType {
     const NAME: &'static str = "shell type";
     const CATALOGS: &'static [&'static str] = &["pg_type"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::Types(b'p'));
 
     fn query(_server: ServerVersion) -> String {
         TYPES.query("o.typisdefined AS defined", "o.typtype = 'p' AND NOT o.typisdefined")

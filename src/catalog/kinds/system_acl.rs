@@ -33,17 +33,17 @@ pub struct SystemAcl {
 }
 
 /// The catalogs whose rows bear privileges: each a query of the columns `class, oid, sub, on, owner, acl, usual,
-/// column, system`. Of relations there may be so many that those of users are passed over at once (`{not_users}`).
+/// column, system`. Of relations there may be very many: `relations` are those that users did not make.
 const OBJECTS: [&str; 7] = [
     "SELECT 1259, c.oid, 0, pg_catalog.format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, \
      n.nspname, c.relname), c.relowner, c.relacl, \
      pg_catalog.acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::pg_catalog.\"char\", c.relowner), NULL::pg_catalog.name, n.nspname \
-     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {not_users} \
+     FROM relations c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
      AND (c.relacl IS NOT NULL OR c.oid IN (SELECT i.objoid FROM pg_catalog.pg_init_privs i))",
     "SELECT 1259, c.oid, a.attnum, pg_catalog.format('TABLE %I.%I', n.nspname, c.relname), c.relowner, a.attacl, \
      pg_catalog.acldefault('c', c.relowner), a.attname, n.nspname \
-     FROM (SELECT c.oid, c.relname, c.relnamespace, c.relowner FROM pg_catalog.pg_class c WHERE {not_users} OFFSET 0) c \
+     FROM relations c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      CROSS JOIN LATERAL (SELECT a.attnum, a.attname, a.attacl FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped \
        AND (a.attacl IS NOT NULL OR a.attrelid IN (SELECT i.objoid FROM pg_catalog.pg_init_privs i WHERE i.objsubid <> 0)) OFFSET 0) a",
@@ -141,7 +141,9 @@ impl Kind for SystemAcl {
 
     fn query(_server: ServerVersion) -> String {
         format!(
-            "SELECT pg_catalog.json_build_array({PG_INIT_PRIVS}, \
+            "WITH relations AS MATERIALIZED (SELECT c.oid, c.relname, c.relnamespace, c.relowner, c.relkind, c.relacl \
+             FROM pg_catalog.pg_class c WHERE {not_users}) \
+             SELECT pg_catalog.json_build_array({PG_INIT_PRIVS}, \
              pg_catalog.row_number() OVER (ORDER BY o.\"on\", o.sub)) AS id, \
              o.\"on\" || coalesce('.' || o.\"column\", '') AS name, o.\"on\", o.\"column\", \
              pg_catalog.pg_get_userbyid(o.owner) AS granted_by, {privileges} AS privileges, {initial} AS initial, \
@@ -157,9 +159,8 @@ impl Kind for SystemAcl {
             privileges = sql::acl_json("coalesce(o.acl, o.usual)"),
             initial = sql::acl_json(INITIAL),
             extension = class::PG_EXTENSION,
-            objects = OBJECTS
-                .join(" UNION ALL ")
-                .replace("{not_users}", &sql::not_made_by_users(class::PG_CLASS, "c.oid", "c.relnamespace")),
+            objects = OBJECTS.join(" UNION ALL "),
+            not_users = sql::not_made_by_users(class::PG_CLASS, "c.oid", "c.relnamespace"),
         )
     }
 

@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::column::{Column, NotNull};
-use super::table_query;
 use crate::catalog::acl::{AclClass, AclItem};
 use crate::catalog::ident::ObjectId;
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
@@ -15,7 +14,7 @@ use crate::pg::ServerVersion;
 use crate::pg::quote::{ident, ident_list, literal, printable};
 
 /// A table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Columns in the order of their numbers, without dropped ones.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -124,8 +123,9 @@ impl Kind for Table {
     const CATALOGS: &'static [&'static str] =
         &["pg_class", "pg_attribute", "pg_attrdef", "pg_inherits", "pg_partitioned_table", "pg_constraint"];
 
-    fn query(server: ServerVersion) -> String {
-        table_query::query(server, "'r', 'p'", "", "")
+    /// See [`crate::catalog::facts::classes`].
+    fn query(_server: ServerVersion) -> String {
+        String::new()
     }
 
     fn warnings(&self, head: &Head) -> Vec<String> {

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::table_query::is_inline;
+use crate::catalog::facts::Presence;
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::sql;
@@ -67,6 +68,7 @@ fn comes_as(server: ServerVersion) -> String {
 impl Kind for LateConstraint {
     const NAME: &'static str = "table constraint";
     const CATALOGS: &'static [&'static str] = &["pg_constraint"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::LateConstraints);
 
     fn query(server: ServerVersion) -> String {
         format!(

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::column::Column;
 use crate::catalog::acl::{AclClass, AclItem};
+use crate::catalog::facts::Presence;
 use crate::catalog::ident::{ObjectId, class};
 use crate::catalog::kind::{Head, Kind, Target, null_as_default};
 use crate::catalog::mend::mend;
@@ -29,6 +30,7 @@ pub struct View {
 impl Kind for View {
     const NAME: &'static str = "view";
     const CATALOGS: &'static [&'static str] = &["pg_class", "pg_rewrite", "pg_attribute", "pg_attrdef"];
+    const ONLY_WITH: Option<Presence> = Some(Presence::Relations(b'v'));
 
     fn query(server: ServerVersion) -> String {
         format!(
