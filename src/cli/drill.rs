@@ -188,6 +188,7 @@ impl DrillArgs {
         let drilled = drilled?;
         context.about.database(&drilled.record.archive.database);
         context.about.archive(&place, Some(drilled.record.archive.bytes));
+        context.tell(&drilled.record.summary());
         self.remember(&drilled, printer).await;
         let kept = self.evidence.keep(&drilled).await;
         let record = &drilled.record;

@@ -128,12 +128,12 @@ impl Teller {
     }
 
     /// It ended so.
-    pub(super) async fn ended(&self, result: &Result<Exit>, context: &Context) {
-        if self.operation == CHECK && result.is_err() {
+    pub(super) async fn ended(&self, outcome: &Result<Exit>, context: &Context) {
+        if self.operation == CHECK && outcome.is_err() {
             context.troubled(vec!["unknown".to_owned()]);
         }
         let failed_before = self.mark.as_ref().is_some_and(|mark| mark.exists());
-        let event = match result {
+        let event = match outcome {
             // Who pressed Ctrl-C knows.
             Err(error) if error.kind() == ErrorKind::Interrupted => return,
             Ok(Exit::Good) if failed_before => Event::Recovery,
@@ -147,7 +147,7 @@ impl Teller {
             _ => Event::Failure,
         };
         let mut notice = notice(event, self.operation, &self.database, Some(self.began));
-        match result {
+        match outcome {
             Err(error) => {
                 notice.error = Some(error.in_one_line());
                 notice.hints = error.hints().to_vec();
@@ -156,7 +156,15 @@ impl Teller {
             Ok(exit) => notice.error = Some(format!("it ended with status {}", *exit as u8)),
         }
         match context.told() {
-            Some(serde_json::Value::Object(result)) => notice.result = result,
+            Some(serde_json::Value::Object(result)) => {
+                // What a test or drill found is the reason.
+                let issues = result.get("issues").and_then(serde_json::Value::as_array).into_iter().flatten();
+                let issues: Vec<&str> = issues.filter_map(serde_json::Value::as_str).collect();
+                if matches!(outcome, Ok(exit) if *exit != Exit::Good) && !issues.is_empty() {
+                    notice.error = Some(issues.join("; "));
+                }
+                notice.result = result;
+            }
             Some(serde_json::Value::String(said)) if notice.error.is_some() => notice.error = Some(said),
             _ => {}
         }

@@ -145,11 +145,17 @@ fn plan(config: &Config, program: Option<&str>, image: &str) -> Result<Plan> {
             .map_err(|error| Error::with_source(ErrorKind::Failed, "find this program", error))?,
     };
     let file = config.file().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf()));
-    let mut jobs = Vec::new();
+    let mut scheduled = Vec::new();
     for (job, usual, read) in OF_DATABASES {
         let Some(when) = when(config, job, usual, *read)? else { continue };
+        scheduled.push((*job, when));
+    }
+    let rpo = usual_rpo(|kind| scheduled.iter().any(|(job, _)| *job == kind));
+    let mut jobs = Vec::new();
+    for (job, when) in scheduled {
         for name in &names {
-            jobs.push(of_database(job, name, when, config.settings(Some(name))?.rpo.is_some()));
+            let own = config.settings(Some(name))?.rpo.is_some();
+            jobs.push(of_database(job, name, when, rpo.filter(|_| !own)));
         }
     }
     Ok(Plan {
@@ -173,10 +179,13 @@ fn when(config: &Config, job: &str, usual: &str, read: Read) -> Result<Option<Wh
     })
 }
 
-/// The newest backup may be so old where nothing is configured: a day, and the time that the next one may take.
-const RPO: &str = "28h";
+/// How old the newest backup may be where nothing is configured: as long as until the next, and four hours for that to be made.
+fn usual_rpo(runs: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let each = [("daily", "28h"), ("weekly", "172h"), ("monthly", "748h")];
+    each.into_iter().find(|(kind, _)| runs(kind)).map(|(_, rpo)| rpo)
+}
 
-fn of_database(job: &str, name: &str, when: When, has_rpo: bool) -> Job {
+fn of_database(job: &str, name: &str, when: When, rpo: Option<&str>) -> Job {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let newest = format!("{name}/latest");
     let (about, mut args) = match job {
@@ -193,8 +202,8 @@ fn of_database(job: &str, name: &str, when: When, has_rpo: bool) -> Job {
         }
         _ => (format!("{job} backup of {name}"), words(&["backup", name, "--kind", job, "--no-overlap"])),
     };
-    if matches!(job, "check" | "test") && !has_rpo {
-        args.extend(words(&["--rpo", RPO]));
+    if let Some(rpo) = rpo.filter(|_| matches!(job, "check" | "test")) {
+        args.extend(words(&["--rpo", rpo]));
     }
     let fleeting = if job == "drill" { words(&["--upload-evidence"]) } else { Vec::new() };
     Job { name: format!("{job}-{name}"), about, when, args, fleeting }

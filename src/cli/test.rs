@@ -99,6 +99,7 @@ impl TestArgs {
         let record = &tested.record;
         context.about.database(&record.archive.database);
         context.about.archive(&place, Some(record.archive.bytes));
+        context.tell(&record.summary());
         let kept = self.evidence.keep(&tested).await;
         let verdict = record.verdict;
         if printer.json {

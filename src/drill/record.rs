@@ -171,6 +171,21 @@ impl Record {
             .collect()
     }
 
+    /// In short, for those who are told of it.
+    pub fn summary(&self) -> serde_json::Value {
+        serde_json::json!({
+            "archive": self.archive.place,
+            "bytes": self.archive.bytes,
+            "rows": self.archive.rows,
+            "type": self.kind,
+            "passed": self.verdict.passed,
+            "pass_rate": self.verdict.pass_rate,
+            "recovery_seconds": self.rto.measured_seconds,
+            "age_seconds": self.rpo.measured_seconds,
+            "issues": self.issues(),
+        })
+    }
+
     /// Whether the only thing wrong is the archive's age.
     pub fn is_only_stale(&self) -> bool {
         let mut failed = self.checks.iter().filter(|check| check.is_failed()).peekable();

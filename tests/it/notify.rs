@@ -256,6 +256,33 @@ fn channels_can_be_tried_out() {
 }
 
 #[test]
+fn what_a_drill_or_a_test_found_is_told() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let db = server.create_db();
+    server.sql(&db, "CREATE TABLE t AS SELECT generate_series(1, 10) AS n");
+    let http = HttpReceiver::start(|_, _| 200);
+    let toml = format!(
+        "{}[notify.bus]\ntype = \"webhook\"\nurl = \"{}\"\non = [\"success\", \"failure\", \"stale\"]\n",
+        databases(server, &db),
+        http.url("/hook")
+    );
+    with(folder.path(), &toml, &["backup", "shop"]).expect(0);
+    http.clear();
+    let url = server.url("postgres");
+    let drill = ["drill", "shop/latest", "--server", &url, "--no-evidence"];
+    with(folder.path(), &toml, &drill).expect(0);
+    with(folder.path(), &toml, &[&drill[..], &["--rto", "1ms"]].concat()).expect(5);
+    with(folder.path(), &toml, &["test", "shop/latest", "--no-evidence", "--rpo", "1ms"]).expect(6);
+    let told: Vec<Value> = http.at("/hook").iter().map(Request::json).collect();
+    let events: Vec<&str> = told.iter().map(|one| one["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["success", "failure", "stale"]);
+    assert!(told[0]["result"]["recovery_seconds"].is_number() && told[0]["error"].is_null(), "{}", told[0]);
+    assert!(told[0]["result"]["archive"].as_str().unwrap().contains("/daily/"), "{}", told[0]);
+    assert!(told[1]["error"].as_str().unwrap().starts_with("time within the RTO: "), "{}", told[1]);
+    assert!(told[2]["error"].as_str().unwrap().starts_with("age within the RPO: "), "{}", told[2]);
+}
+
+#[test]
 fn a_channel_that_does_not_answer_keeps_no_run_from_beginning() {
     let (server, folder) = (Server::shared(newest()), folder());
     let db = server.create_db();

@@ -65,6 +65,10 @@ fn what_is_configured_holds_for_scheduled_runs() {
     // A day, and the time that a backup takes: for `test` and `check` of both databases.
     assert_eq!(age(""), 4);
     assert_eq!(age("[databases.weekly]\nurl = \"postgres://h/x\"\nrpo = \"8d\"\n"), 4);
+    let weekly = TOML.replace("daily = \"02:05\"", "daily = \"off\"");
+    std::fs::write(folder.path().join("pgcask.toml"), weekly).unwrap();
+    let text = run(pgcask(["schedule", "print", "cron"]).current_dir(folder.path())).expect(0).stdout;
+    assert_eq!((text.matches(" --rpo 172h").count(), text.matches(" --rpo ").count()), (4, 4), "{text}");
 }
 
 #[test]
