@@ -67,6 +67,15 @@ impl Error {
         Self { source: Some(Box::new(source)), ..Self::new(kind, message) }
     }
 
+    /// A failure to connect to the database that something is to be brought into. One that is not there is a mistake of who
+    /// named it, and no server that was lost; `hint` says what to do then.
+    pub(crate) fn of_target(error: PgError, hint: &str) -> Self {
+        match error {
+            PgError::NoSuchDatabase { .. } => Self::new(ErrorKind::Refused, error.to_string()).hint(hint),
+            error => error.into(),
+        }
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind

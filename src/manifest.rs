@@ -57,6 +57,27 @@ pub struct Manifest {
     pub streams: Vec<Stream>,
 }
 
+/// What a recovery takes its rows from. Whoever confirms a plan sees by this that it is the right backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// Path or URL of the archive.
+    pub archive: String,
+    /// The backup's id.
+    pub backup: String,
+    /// The database that was backed up.
+    pub source: String,
+    /// When the snapshot was taken that the rows are of.
+    pub taken_at: Timestamp,
+}
+
+impl Manifest {
+    /// Which backup it is, and where: `archive` is a path or URL.
+    pub fn origin(&self, archive: String) -> Origin {
+        let (backup, source) = (self.id.clone(), self.database.clone());
+        Origin { archive, backup, source, taken_at: self.snapshot.taken_at }
+    }
+}
+
 /// The server that was backed up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerFacts {

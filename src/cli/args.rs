@@ -260,6 +260,12 @@ pub(super) const RTO: f64 = 3_600.0;
 /// How old the newest backup may be, in seconds, unless something else is said.
 pub(super) const RPO: f64 = 86_400.0;
 
+/// A number of connections: one at least.
+pub(super) fn jobs(text: &str) -> std::result::Result<usize, String> {
+    let read = text.parse().ok().filter(|jobs| *jobs > 0);
+    read.ok_or_else(|| "a number of connections is wanted, 1 at least".to_owned())
+}
+
 /// The store that a command cannot do without.
 pub(super) fn store_needed<'a>(given: Option<&'a str>, flag: &str) -> Result<&'a str> {
     given.ok_or_else(|| {

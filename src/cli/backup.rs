@@ -91,7 +91,7 @@ pub struct BackupArgs {
     pub policy: PolicyArgs,
 
     /// Connections that read at the same time [default: the number of processors, at most 8]
-    #[arg(short, long, value_name = "N", help_heading = "Speed")]
+    #[arg(short, long, value_name = "N", value_parser = super::args::jobs, help_heading = "Speed")]
     pub jobs: Option<usize>,
     /// Compression level of zstd, -7 to 22 [default: 1]
     #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, help_heading = "Speed")]

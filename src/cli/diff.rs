@@ -36,7 +36,7 @@ EXAMPLES
 
 EXIT STATUS
   0 compared (with --exit-code: and equal) · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 different, with --exit-code ·
-  7 server lost · 8 store unreachable")]
+  7 server lost · 8 store unreachable · 9 refused")]
 pub struct DiffArgs {
     /// The archive: a file, the URL of an object, or with --store `latest`, `latest:weekly`, `shop/latest`, an id; without it,
     /// on a terminal, one is chosen from the newest of the store

@@ -52,7 +52,7 @@ pub struct DoctorArgs {
     #[arg(short, long = "recipient", value_name = "RECIPIENT", help_heading = "Keys")]
     pub recipients: Vec<String>,
     /// Connections that backups and restores use [default: the number of processors, at most 8]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = super::args::jobs)]
     pub jobs: Option<usize>,
     /// Tell transactions that are open for longer
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "10m")]

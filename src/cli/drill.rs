@@ -118,7 +118,7 @@ pub struct DrillArgs {
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub rpo: Option<f64>,
     /// Connections that load at the same time [default: the number of processors, at most 8]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = super::args::jobs)]
     pub jobs: Option<usize>,
     /// When the next drill is due, from now [default: 3mo]
     #[arg(long, value_name = "SPAN", value_parser = span_ahead)]

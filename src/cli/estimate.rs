@@ -40,7 +40,7 @@ pub struct EstimateArgs {
     #[arg(value_name = "ARCHIVE", default_value = "latest")]
     pub archive: String,
     /// Connections [default: the number of processors, at most 8]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = super::args::jobs)]
     pub jobs: Option<usize>,
     /// How long a recovery may take [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = seconds)]

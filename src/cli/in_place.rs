@@ -7,7 +7,7 @@ use super::args::UnlockArgs;
 use super::erasures;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
-use super::restore::estimate;
+use super::restore::{estimate, origin};
 use super::swap::{SwapArgs, ask, end_of_dry_run, erasing, refusal, verify_all};
 use crate::error::Result;
 use crate::event::SharedObserver;
@@ -46,8 +46,7 @@ impl SwapArgs {
         let work = Box::pin(in_place(options, archive, backup, &observer, &context.stop));
         let result = super::restore::with_grace(work, &context.stop).await;
         progress.finish();
-        let summary = result
-            .map_err(|error| error.hint("once it is emptied, the same command with --resume goes on"))?;
+        let summary = result?;
         erasures::record(summary.restore.erasure.as_ref(), context);
         if printer.json {
             printer.json(&summary)?;
@@ -92,7 +91,8 @@ impl SwapArgs {
 /// The plan in plain words, and what is different from a swap.
 fn words(plan: &InPlacePlan, safety: bool) -> Vec<String> {
     let InPlacePlan { restore, drops, drops_at_once, live_bytes, sessions, left_behind, resumes } = plan;
-    let mut lines = vec![format!("{}: restore inside the live database", restore.database)];
+    let mut lines =
+        vec![format!("{}: restore inside the live database", restore.database), origin(&restore.origin)];
     if *resumes {
         lines.push("  go on with the interrupted restore".to_owned());
     } else {

@@ -445,7 +445,7 @@ fn watch_signals(context: &Context) -> Result<()> {
             _ = interrupt.recv() => stop.interrupt(),
             _ = terminate.recv() => stop.terminate(),
         }
-        printer.info("stopping; what was begun is cleaned up");
+        printer.info("stopping: what runs at the server is cancelled");
     }));
     Ok(())
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::pg::quote::printable;
 use crate::plan::priority::{Priorities, PriorityError};
 
 /// What comes first.
@@ -33,7 +34,14 @@ impl OrderArgs {
             return Err(Error::new(ErrorKind::Usage, "--stop-after names a class, and there are none")
                 .hint("give --priority, or [priorities] in pgcask.toml"));
         }
-        self.stop_after.as_deref().map(Priorities::class_named).transpose().map_err(wrong)
+        let Some(name) = self.stop_after.as_deref() else { return Ok(None) };
+        let (class, classes) = (Priorities::class_named(name).map_err(wrong)?, self.classes()?);
+        if !classes.has(class) {
+            let message = format!("--stop-after {} names no class", printable(name));
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint(format!("the classes are {}", classes.names().join(", "))));
+        }
+        Ok(Some(class))
     }
 }
 

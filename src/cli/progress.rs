@@ -14,6 +14,13 @@ use crate::event::{Event, Observer};
 /// How often a plain line is written where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
+/// The bar of work whose size is known.
+const WITH_TOTAL: &str =
+    "{msg:20} {bar:25} {bytes}/{total_bytes} · {prefix} rows · {bytes_per_sec} · {eta} left";
+
+/// The bar until then, which is to the end where nobody knows beforehand how much of an archive is read.
+const WITHOUT_TOTAL: &str = "{msg:20} {spinner} {bytes} · {prefix} rows · {elapsed}";
+
 /// Shows what an operation says.
 #[derive(Debug)]
 pub struct Progress {
@@ -30,11 +37,9 @@ impl Progress {
     pub fn new(printer: Printer, bar: bool) -> Arc<Self> {
         let terminal = bar && printer.verbosity >= Verbosity::Normal && std::io::stderr().is_terminal();
         let bar = terminal.then(|| {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(5));
-            let template =
-                "{msg:20} {bar:25} {bytes}/{total_bytes} · {prefix} rows · {bytes_per_sec} · {eta} left";
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("━╸ "));
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+            if let Ok(style) = ProgressStyle::with_template(WITHOUT_TOTAL) {
+                bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
@@ -75,8 +80,9 @@ impl Progress {
         let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
         if last.elapsed() >= PLAIN_EVERY {
             *last = Instant::now();
-            let (done, all) = (human_bytes(bytes_done), human_bytes(total));
-            self.printer.info(&format!("{done} of about {all}, {} rows", human_count(rows)));
+            let done = human_bytes(bytes_done);
+            let all = if total > 0 { format!(" of about {}", human_bytes(total)) } else { String::new() };
+            self.printer.info(&format!("{done}{all}, {} rows", human_count(rows)));
         }
     }
 }
@@ -92,6 +98,9 @@ impl Observer for Progress {
                 self.total.store(bytes, Ordering::Relaxed);
                 if let Some(bar) = &self.bar {
                     bar.set_length(bytes);
+                    if let Ok(style) = ProgressStyle::with_template(WITH_TOTAL) {
+                        bar.set_style(style.progress_chars("━╸ "));
+                    }
                 }
             }
             Event::Progress { bytes, rows } => self.progress(bytes, rows),

@@ -21,6 +21,7 @@ use crate::erasure::SharedErasures;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
 use crate::exit::Exit;
+use crate::manifest::Origin;
 use crate::opened::OpenArchive;
 use crate::pg::quote::{printable, unquoted};
 use crate::pg::{ConnectOptions, EnvLookup, PgError};
@@ -82,7 +83,7 @@ pub struct RestoreArgs {
     pub yes: bool,
 
     /// Connections that load at the same time [default: the number of processors, at most 8]
-    #[arg(short, long, value_name = "N", help_heading = "Speed")]
+    #[arg(short, long, value_name = "N", value_parser = super::args::jobs, help_heading = "Speed")]
     pub jobs: Option<usize>,
     /// Memory of the server for one index build (`maintenance_work_mem`), as in postgresql.conf
     #[arg(long, value_name = "SIZE", help_heading = "Speed")]
@@ -196,12 +197,7 @@ impl RestoreArgs {
         let work = Box::pin(crate::restore::run(&options, &archive, &observer, &context.stop));
         let result = with_grace(work, &context.stop).await;
         progress.finish();
-        let summary = result.map_err(|error| {
-            let what = printable(&options.target.display());
-            error.hint(format!(
-                "{what} is left as far as the restore came; the same command with --resume goes on from there"
-            ))
-        })?;
+        let summary = result?;
         erasures::record(summary.erasure.as_ref(), context);
         tell(printer, &summary)?;
         if let Some(class) = self.order.stop_after.as_deref().filter(|_| !printer.json) {
@@ -269,7 +265,7 @@ impl RestoreArgs {
             verify: !self.no_verify,
             defer_validation: self.defer_validation,
             erasures: SharedErasures::default(),
-            demands: self.demands.resolve()?,
+            demands: Demands { known_only: true, ..self.demands.resolve()? },
             maintenance_work_mem: self.maintenance_work_mem.clone(),
             stop_after: self.order.last_class()?,
             max_rate: self.order.max_rate,
@@ -285,7 +281,9 @@ pub(super) async fn with_grace<T>(work: impl Future<Output = Result<T>>, stop: &
     tokio::select! {
         biased;
         result = work => result,
-        () = async { stop.requested().await; tokio::time::sleep(GRACE).await } => Err(stop.error()),
+        () = async { stop.requested().await; tokio::time::sleep(GRACE).await } => {
+            Err(stop.error().hint("it did not end in time; `pgcask rollback --list` names what it left, if it left something"))
+        }
     }
 }
 
@@ -312,6 +310,17 @@ pub(super) fn whole(target: ConnectOptions, jobs: usize) -> Options {
     }
 }
 
+/// From which backup, in words: what a person looks at before all else.
+pub(super) fn origin(origin: &Origin) -> String {
+    let Origin { archive, backup, source, taken_at } = origin;
+    let taken = taken_at.strftime("%Y-%m-%d %H:%M:%S");
+    format!(
+        "  from the backup of {} as of {taken} UTC: {} (id {backup})",
+        printable(source),
+        printable(archive)
+    )
+}
+
 /// How long the rows may take, in words.
 pub(super) fn estimate(plan: &Plan) -> Option<String> {
     let seconds = plan.estimated_seconds.filter(|_| plan.bytes > 0)?;
@@ -328,6 +337,7 @@ fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
     } else {
         let create = if plan.create { "create the database, then " } else { "" };
         printer.line(&format!("would {create}restore into {}:", plan.database))?;
+        printer.line(&origin(&plan.origin))?;
         if let Some(globals) = &plan.globals {
             print_report(printer, globals)?;
         }
@@ -349,6 +359,11 @@ fn print_plan(printer: Printer, plan: &Plan) -> Result<Exit> {
         }
         if let Some(line) = estimate(plan) {
             printer.line(&format!("  {line}"))?;
+        }
+        if let Some(class) = &plan.stop_after {
+            printer.line(&format!(
+                "  then stop, for {class} is complete; the same command with --resume and without --stop-after does the rest"
+            ))?;
         }
         if plan.erasure_entries > 0 {
             printer.line(&format!(

@@ -42,7 +42,8 @@ EXAMPLES
   It was interrupted: the same command goes on.
 
 EXIT STATUS
-  0 done · 1 failed · 2 usage · 7 server lost · 9 refused, or no way back · 130/143 stopped")]
+  0 done · 1 failed · 2 usage · 3 archive damaged · 4 key · 5 the content differs · 7 server lost ·
+  8 store unreachable · 9 refused, or no way back · 130/143 stopped")]
 pub struct RollbackArgs {
     /// The live database: a configured name, a libpq URL, keyword string or name; default from PG* variables as in psql
     #[arg(value_name = "DBURL", conflicts_with = "database")]
@@ -136,10 +137,20 @@ impl RollbackArgs {
     }
 
     async fn discard(&self, target: &ConnectOptions, name: &str, printer: Printer) -> Result<Exit> {
+        let found = find_discardable(target, name).await?;
         let (gone, done) = if self.dry_run {
-            (find_discardable(target, name).await?, "would discard")
+            (found, "would discard")
         } else {
-            ask(self.yes, &format!("{} will be gone for good.", printable(name)), "DISCARD")?;
+            let shown = printable(name);
+            let question = match found.kind {
+                LeftoverKind::Marks => {
+                    format!(
+                        "{shown} stays as it is, and its unfinished restore can no longer be gone on with."
+                    )
+                }
+                _ => format!("{shown} will be gone for good."),
+            };
+            ask(self.yes, &question, "DISCARD")?;
             (discard(target, name).await?, "discarded")
         };
         if printer.json {
@@ -262,11 +273,15 @@ fn list(printer: Printer, left: &[Leftover]) -> Result<Exit> {
 }
 
 fn describe(left: &Leftover) -> String {
-    let Leftover { name, kind, database, since, bytes, archive, safety_backup } = left;
+    let Leftover { name, kind, database, since, bytes, archive, safety_backup, at_work } = left;
     let (name, database) = (printable(name), printable(database));
     let what = match kind {
         LeftoverKind::Before => format!("{name}: was {database}"),
+        LeftoverKind::Interrupted if *at_work => {
+            format!("{name}: a restore that is at work just now, and is to become {database}")
+        }
         LeftoverKind::Interrupted => format!("{name}: an unfinished restore that is to become {database}"),
+        LeftoverKind::Marks if *at_work => format!("{name}: a restore into it is at work just now"),
         LeftoverKind::Marks => format!("{name}: has marks of an unfinished restore"),
         LeftoverKind::Pending => {
             format!("{name}: has foreign keys to be validated by `pgcask validate --finish`")

@@ -9,6 +9,7 @@ use super::diff::describe;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::prompt::confirm;
+use super::restore::origin;
 use crate::erasure::SharedErasures;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::SharedObserver;
@@ -18,8 +19,8 @@ use crate::pg::ConnectOptions;
 use crate::pg::quote::printable;
 use crate::plan::select::{Pattern, Selection};
 use crate::rows::{
-    BesideOptions, ColumnFate, Condition, Follow, Only, Preview, RecoverOptions, RecoverySummary, beside,
-    recover,
+    BesideOptions, BesidePlan, ColumnFate, Condition, Follow, Only, Preview, RecoverOptions, RecoverySummary,
+    beside, plan_beside, recover,
 };
 
 /// The heading over these flags.
@@ -88,7 +89,7 @@ pub struct RowArgs {
     #[arg(long = "column", value_name = "FATE", conflicts_with_all = ["beside", "swap", "in_place"])]
     pub columns: Vec<String>,
     /// Complete the rows along foreign keys
-    #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "referenced")]
+    #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, default_missing_value = "referenced")]
     pub follow_keys: Option<FollowArg>,
     /// Let triggers fire on rows that come back
     #[arg(long)]
@@ -177,7 +178,8 @@ impl RowArgs {
             }
             return Ok(if refused { Exit::Refused } else { Exit::Good });
         }
-        if !printer.json {
+        // What refuses them is the error that ends the run.
+        if !printer.json && !refused {
             print_preview(printer, preview)?;
         }
         if preview.rows() > 0 && !request.yes && !refused {
@@ -202,6 +204,8 @@ impl RowArgs {
 }
 
 fn print_preview(printer: Printer, preview: &Preview) -> Result<()> {
+    printer.line(&format!("rows of {}:", preview.database))?;
+    printer.line(&origin(&preview.origin))?;
     for table in &preview.tables {
         printer.line(&format!(
             "{}: {} missing rows to insert, {} changed rows to update, {} rows to delete",
@@ -265,16 +269,37 @@ fn print_summary(printer: Printer, summary: &RecoverySummary) -> Result<()> {
     printer.line(&format!("done in one transaction of {}; {proven}", human_seconds(summary.seconds)))
 }
 
+fn print_beside(printer: Printer, plan: &BesidePlan) -> Result<Exit> {
+    if printer.json {
+        printer.json(plan)?;
+    } else {
+        printer.line(&format!("would make a table in {}:", plan.database))?;
+        printer.line(&origin(&plan.origin))?;
+        printer.line(&format!(
+            "  {}, like {} as it is now: {} rows, {} of rows, {} to read from the store",
+            plan.table,
+            plan.like,
+            human_count(plan.rows),
+            human_bytes(plan.bytes),
+            human_bytes(plan.read_bytes),
+        ))?;
+        if plan.erasure_entries > 0 {
+            let entries = human_count(plan.erasure_entries);
+            printer.line(&format!("  without the rows that {entries} entries of the erasure ledger name"))?;
+        }
+        plan.notes.iter().try_for_each(|note| printer.line(&format!("  note: {note}")))?;
+        plan.refused.iter().try_for_each(|why| printer.line(&format!("  refused: {why}")))?;
+        printer.line("nothing was touched")?;
+    }
+    Ok(if plan.refused.is_empty() { Exit::Good } else { Exit::Refused })
+}
+
 /// Restores a table beside the live one.
 async fn run_beside(name: &str, context: &Context, request: &Request<'_>) -> Result<Exit> {
     let printer = context.printer;
     let [table] = request.selection.tables.as_slice() else {
         return Err(Error::new(ErrorKind::Usage, "--as is for one table: give one --table"));
     };
-    if request.dry_run {
-        return Err(Error::new(ErrorKind::Usage, "--as touches nothing that is there: it has no dry run")
-            .hint("`pgcask show ARCHIVE --table NAME` tells the table's rows and size"));
-    }
     let (schema, name) = Pattern::plain_name(name).ok_or_else(|| {
         Error::new(ErrorKind::Usage, format!("{} is no name: NAME or SCHEMA.NAME", printable(name)))
     })?;
@@ -285,6 +310,12 @@ async fn run_beside(name: &str, context: &Context, request: &Request<'_>) -> Res
         name,
         erasures: Arc::clone(&request.erasures),
     };
+    if request.dry_run {
+        return print_beside(
+            printer,
+            &context.stop.or(Box::pin(plan_beside(&options, request.archive))).await?,
+        );
+    }
     let progress = Progress::new(printer, context.bar);
     let observer: SharedObserver = Arc::<Progress>::clone(&progress);
     let work = Box::pin(beside(&options, request.archive, &observer, &context.stop));

@@ -11,6 +11,7 @@ use super::backup::in_one_line;
 use super::printer::{Printer, human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::prompt::confirm;
+use super::restore::{estimate, origin};
 use super::{erasures, keys};
 use crate::archive::Verifier;
 use crate::backup;
@@ -84,13 +85,7 @@ impl SwapArgs {
         let work = Box::pin(swap(options, archive, backup, &observer, &context.stop));
         let result = super::restore::with_grace(work, &context.stop).await;
         progress.finish();
-        let summary = result.map_err(|error| {
-            error.hint(format!(
-                "{} holds what was restored so far, if it is there: the same command with --resume goes on, \
-                 `pgcask rollback --discard` drops it",
-                printable(&plan.staging)
-            ))
-        })?;
+        let summary = result?;
         erasures::record(summary.restore.erasure.as_ref(), context);
         tell(printer, &summary)?;
         Ok(Exit::Good)
@@ -250,10 +245,18 @@ pub(super) fn erasing(plan: &Plan) -> Option<String> {
 
 /// The plan in plain words.
 fn words(plan: &SwapPlan, safety: Option<String>) -> Vec<String> {
-    let SwapPlan { restore, staging, kept_as, live_bytes, sessions, left_behind, resumes } = plan;
-    let mut lines = vec![format!("{}: restore over the live database", restore.database)];
+    let SwapPlan { restore, staging, kept_as, live_bytes, sessions, left_behind, resumes, safety_backup } =
+        plan;
+    let mut lines =
+        vec![format!("{}: restore over the live database", restore.database), origin(&restore.origin)];
     if *resumes {
         lines.push(format!("  go on with the interrupted restore in {}", printable(staging)));
+        lines.push(match safety_backup {
+            Some(place) => {
+                format!("  the backup of the database as it was when that began: {}", printable(place))
+            }
+            None => "  no backup of the database was taken when that began, and none is now".to_owned(),
+        });
     } else {
         match safety {
             Some(store) => lines.push(format!("  back it up into {store} (kind pre-restore)")),
@@ -268,6 +271,7 @@ fn words(plan: &SwapPlan, safety: Option<String>) -> Vec<String> {
         human_bytes(restore.bytes),
         human_bytes(restore.read_bytes),
     ));
+    lines.extend(estimate(restore).map(|line| format!("  {line}")));
     lines.extend(erasing(restore));
     lines.push(format!(
         "  end {} sessions; whoever connects just then gets an error once",

@@ -30,7 +30,11 @@ pub struct DemandArgs {
 
 impl DemandArgs {
     pub(super) fn resolve(&self) -> Result<Demands> {
-        Ok(Demands { critical: patterns(&self.critical)?, assertions: self.assertions.clone() })
+        Ok(Demands {
+            critical: patterns(&self.critical)?,
+            assertions: self.assertions.clone(),
+            known_only: false,
+        })
     }
 }
 
@@ -67,7 +71,7 @@ pub struct ValidateArgs {
     #[arg(long)]
     pub no_rows: bool,
     /// Connections that read at the same time [default: the number of processors, at most 8]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = super::args::jobs)]
     pub jobs: Option<usize>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it as help text")]
@@ -132,6 +136,12 @@ pub(super) fn table(checks: &[Check]) -> Vec<String> {
         let checked = if *outcome == Outcome::Skipped { String::new() } else { human_count(*checked) };
         lines.push(format!("  {check:<26} {checked:>9}  {word}"));
         lines.extend(problems.iter().map(|problem| format!("      {}", printable(problem))));
+        if *outcome == Outcome::Pending {
+            lines.push(
+                "      they hold for new rows; `pgcask validate DBURL --finish` checks the others, once the database is in service"
+                    .to_owned(),
+            );
+        }
     }
     lines
 }

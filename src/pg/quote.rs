@@ -73,6 +73,20 @@ pub fn unquoted(text: &str) -> String {
     out
 }
 
+/// A text as one word of a shell's command line: for hints that are copied.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", printable(text).replace('\'', "'\\''"))
+}
+
+/// A relation as a pattern of `--table`, as one word of a shell's command line.
+pub fn shell_pattern(schema: &str, name: &str) -> String {
+    shell_word(&unquoted(&qualified(Some(schema), name)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +98,13 @@ mod tests {
         assert_eq!(literal(r"a\b'"), r"E'a\\b'''");
         assert_eq!(printable("a\nDROP"), "a\\nDROP");
         assert_eq!(ident_list(["a", "b c"]), r#""a", "b c""#);
+    }
+
+    #[test]
+    fn hints_can_be_copied() {
+        assert_eq!([shell_pattern("sales", "orders"), shell_word("shop")], ["sales.orders", "shop"]);
+        assert_eq!(shell_pattern("public", "Mixed Case"), "'public.\"Mixed Case\"'");
+        assert_eq!([shell_word("it's"), shell_word("")], ["'it'\\''s'", "''"]);
     }
 
     #[test]

@@ -130,6 +130,7 @@ fn along(
     Some(found)
 }
 
-fn is_relation(kind: &str) -> bool {
+/// Whether a kind of object is a relation, as `--table` names them.
+pub fn is_relation(kind: &str) -> bool {
     matches!(kind, "table" | "view" | "materialized view" | "sequence" | "foreign table")
 }

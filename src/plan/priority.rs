@@ -9,6 +9,11 @@ use super::select::{Pattern, PatternError};
 /// The class of tables that no class names: after all others.
 pub const REST: u8 = u8::MAX - 1;
 
+/// What a class is called: `P0`, and the tables that no class names `rest`.
+pub fn name_of(class: u8) -> String {
+    if class >= REST { "rest".to_owned() } else { format!("P{class}") }
+}
+
 /// A text that names no class.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PriorityError {
@@ -36,7 +41,11 @@ impl Priorities {
         for text in texts {
             let (class, patterns) = text.split_once('=').ok_or_else(|| PriorityError::Form(text.clone()))?;
             let list = classes.entry(Self::class_named(class)?).or_default();
-            for pattern in split(patterns) {
+            let patterns = split(patterns);
+            if patterns.is_empty() {
+                return Err(PriorityError::Form(text.clone()));
+            }
+            for pattern in patterns {
                 list.push(Pattern::table(pattern.trim())?);
             }
         }
@@ -51,6 +60,40 @@ impl Priorities {
         let number = name.trim().strip_prefix(['P', 'p']).filter(|digit| digit.len() == 1);
         let number = number.and_then(|digit| digit.parse().ok());
         number.ok_or_else(|| PriorityError::Form(name.to_owned()))
+    }
+
+    /// Whether this class is one of them.
+    pub fn has(&self, class: u8) -> bool {
+        self.classes.contains_key(&class)
+    }
+
+    /// Their names, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.classes.keys().map(|class| name_of(*class)).collect()
+    }
+
+    /// The patterns that mean none of these relations, with their classes: typing errors, most likely.
+    pub fn unmatched<'a>(&'a self, relations: &[(String, String)]) -> Vec<(u8, &'a str)> {
+        let lost = |pattern: &&Pattern| !relations.iter().any(|(schema, name)| pattern.matches(schema, name));
+        let of_class = |(class, patterns): (&u8, &'a Vec<Pattern>)| {
+            let class = *class;
+            patterns
+                .iter()
+                .filter(lost)
+                .map(move |pattern| (class, pattern.text.as_str()))
+                .collect::<Vec<_>>()
+        };
+        self.classes.iter().flat_map(of_class).collect()
+    }
+
+    /// The first class up to this one that means none of these relations.
+    pub fn empty_up_to(&self, last: u8, relations: &[(String, String)]) -> Option<u8> {
+        let means = |patterns: &[Pattern]| {
+            patterns
+                .iter()
+                .any(|pattern| relations.iter().any(|(schema, name)| pattern.matches(schema, name)))
+        };
+        self.classes.range(..=last).find(|(_, patterns)| !means(patterns)).map(|(class, _)| *class)
     }
 
     /// Whether there are any.
@@ -109,11 +152,20 @@ mod tests {
         assert_eq!([class("public", "users"), class("a,b", "x"), class("sales", "orders")], [0, 0, 0]);
         assert_eq!([class("sales", "items"), class("other", "x")], [1, REST]);
         assert!(Priorities::default().is_empty() && !classes.is_empty());
+        assert!(classes.has(1) && !classes.has(2) && classes.names() == ["P0", "P1"]);
+    }
+
+    #[test]
+    fn what_means_nothing_is_named() {
+        let classes = read(&["P0=users,typo", "P1=gone.*"]).unwrap();
+        let there = [("public".to_owned(), "users".to_owned())];
+        assert_eq!(classes.unmatched(&there), [(0, "typo"), (1, "gone.*")]);
+        assert_eq!([0, 1, 9].map(|last| classes.empty_up_to(last, &there)), [None, Some(1), Some(1)]);
     }
 
     #[test]
     fn other_forms_are_refused() {
-        for text in ["users", "P=users", "P10=users", "Q0=users", "P0=a.b.c"] {
+        for text in ["users", "P=users", "P10=users", "Q0=users", "P0=a.b.c", "P0=", "P0= ,"] {
             assert!(read(&[text]).is_err(), "{text}");
         }
     }

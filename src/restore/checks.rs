@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::proof::TableProof;
 use super::steps::Steps;
+use super::validate;
 use crate::catalog::ident::ObjectId;
 use crate::catalog::model::{Entry, SequenceValue};
 use crate::catalog::registry::Object;
@@ -19,6 +20,11 @@ use crate::plan::select::Pattern;
 pub(super) const COUNTS: &str = "row counts";
 /// The name of the check that compares rows.
 pub(super) const HASHES: &str = "content hashes";
+
+/// The name of the check that tables have rows.
+pub(super) const CRITICAL: &str = "critical tables";
+/// The name of the check by the operator's own queries.
+pub(super) const ASSERTIONS: &str = "assertions";
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,6 +73,16 @@ pub struct Demands {
     pub critical: Vec<Pattern>,
     /// Queries that must give true, and nothing else.
     pub assertions: Vec<String>,
+    /// A pattern of `critical` that means no table of the archive is refused before anything is restored, and not a check that
+    /// fails at the end.
+    pub known_only: bool,
+}
+
+impl Demands {
+    /// Whether nothing is wanted besides.
+    pub(super) fn is_empty(&self) -> bool {
+        self.critical.is_empty() && self.assertions.is_empty()
+    }
 }
 
 /// Fails when a check failed, naming all that is wrong.
@@ -107,7 +123,7 @@ pub(super) async fn run(
 fn contents(proofs: &[TableProof]) -> Vec<Check> {
     let counts = proofs.iter().filter(|proof| !proof.moved && proof.expected != proof.found);
     let counts = counts.map(|proof| format!("{} has {} rows of {}", proof.name, proof.found, proof.expected));
-    let hashes = proofs.iter().filter(|proof| !proof.moved && !proof.equal && proof.expected == proof.found);
+    let hashes = proofs.iter().filter(|proof| !proof.moved && !proof.equal);
     let hashes = hashes.map(|proof| format!("{} has other rows than were backed up", proof.name));
     let mut hashes = Check::of(HASHES, proofs.len(), hashes.collect());
     let moved: Vec<String> =
@@ -152,6 +168,8 @@ async fn constraints(steps: &Steps, session: &Session) -> Result<Check> {
         sql::user_schema("t.relnamespace")
     );
     let found = states(session, &sql).await?;
+    // Left for later by this restore, or by an earlier one that is only looked at now.
+    let listed = validate::known_pending(session).await?;
     let (mut checked, mut problems, mut pending) = (0, Vec::new(), Vec::new());
     for Entry { head, object } in &definitions.entries {
         let (table, valid) = match object {
@@ -163,12 +181,15 @@ async fn constraints(steps: &Steps, session: &Session) -> Result<Check> {
         let Some(table) = relation(&definitions.entries, &definitions.by_id, table) else { continue };
         checked += 1;
         let name = printable(&format!("{} of {table}", ident(&head.name)));
-        match found.get(&(table, head.name.clone())) {
+        let key = (table, head.name.clone());
+        match found.get(&key) {
             // It came with the parent's, by the parent's name: what a partition called it before it was attached is lost.
             None if matches!(object, Object::LateConstraint(late) if late.inherited && !late.valid_below) => {
             }
             None => problems.push(format!("{name} is missing")),
-            Some(false) if valid && definitions.is_deferred(object) => pending.push(name),
+            Some(false) if valid && (definitions.is_deferred(object) || listed.contains(&key)) => {
+                pending.push(name);
+            }
             Some(false) if valid => problems.push(format!("{name} is not validated")),
             Some(_) => {}
         }
@@ -289,7 +310,7 @@ async fn extensions(entries: &[Entry], session: &Session) -> Result<Check> {
 
 async fn critical(session: &Session, patterns: &[Pattern]) -> Result<Check> {
     if patterns.is_empty() {
-        return Ok(Check::skipped("critical tables"));
+        return Ok(Check::skipped(CRITICAL));
     }
     let sql = format!(
         "SELECT n.nspname, c.relname, true FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -314,12 +335,12 @@ async fn critical(session: &Session, patterns: &[Pattern]) -> Result<Check> {
             problems.push(format!("{} is empty", printable(&name)));
         }
     }
-    Ok(Check::of("critical tables", checked, problems))
+    Ok(Check::of(CRITICAL, checked, problems))
 }
 
 async fn assertions(session: &Session, queries: &[String]) -> Result<Check> {
     if queries.is_empty() {
-        return Ok(Check::skipped("assertions"));
+        return Ok(Check::skipped(ASSERTIONS));
     }
     let mut problems = Vec::new();
     for query in queries {
@@ -343,7 +364,7 @@ async fn assertions(session: &Session, queries: &[String]) -> Result<Check> {
             Err(error) => problems.push(printable(&format!("{query} failed: {error}"))),
         }
     }
-    Ok(Check::of("assertions", queries.len(), problems))
+    Ok(Check::of(ASSERTIONS, queries.len(), problems))
 }
 
 /// Keeps, in the database, which foreign keys are still to be validated.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::plan::priority::{REST, up_to};
+use crate::plan::priority::{REST, name_of, up_to};
 use crate::plan::restore::Step;
 use crate::plan::schedule::Task;
 
@@ -64,9 +64,8 @@ impl Classes {
         // A class is complete when those before it are, too.
         while let Some((class, 0)) = state.left.first_key_value().map(|(class, left)| (*class, *left)) {
             state.left.remove(&class);
-            let name = if class == REST { "rest".to_owned() } else { format!("P{class}") };
             let seconds = self.began.elapsed().as_secs_f64();
-            state.complete.push(ClassComplete { class: name, seconds });
+            state.complete.push(ClassComplete { class: name_of(class), seconds });
         }
     }
 

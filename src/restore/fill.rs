@@ -6,23 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::checks::{self, COUNTS, Check, HASHES, Outcome};
+use super::checks::{self, ASSERTIONS, COUNTS, CRITICAL, Check, HASHES, Outcome};
 use super::classes::Classes;
 use super::definitions::Definitions;
 use super::erase::Ended;
 use super::failures::Failures;
-use super::globals::Globals;
 use super::options::{Options, Summary};
 use super::platform_rows::PlatformLoad;
-use super::preflight::Finding;
-use super::prepare::{self, Means, Prepared};
-use super::progress::{self, Begun, Claim, EMPTYING, Ledger, PROVEN};
+use super::prepare::{self, Prepared};
+use super::progress::{self, Begun, Claim, Ledger, PROVEN};
+use super::ready::{Ready, ready};
 use super::steps::Steps;
 use super::swap::Replaced;
-use super::{
-    erase, exclusive, execute, finish, open_if_exists, platform, platform_rows, preflight, proof,
-    requirements,
-};
+use super::{erase, exclusive, execute, finish, platform_rows, proof};
 use crate::budget::ByteBudget;
 use crate::catalog::database::DatabaseInfo;
 use crate::catalog::kind::Target;
@@ -32,6 +28,7 @@ use crate::event::{Event, SharedObserver};
 use crate::limits::RESTORE_BUDGET_BYTES;
 use crate::manifest::Content;
 use crate::opened::OpenArchive;
+use crate::pg::quote::printable;
 use crate::pg::{ConnectOptions, Session, SessionKind};
 use crate::plan::restore::{RestorePlan, Step};
 use crate::stop::Stop;
@@ -58,7 +55,7 @@ impl Filled {
 }
 
 /// Fills a database. One that is to take another's place is created in that one's tablespace, and its properties are
-/// not set.
+/// not set. A failure before anything is touched says nothing of what is left; a later one does.
 pub(super) async fn fill(
     options: &Options,
     archive: &OpenArchive,
@@ -67,109 +64,83 @@ pub(super) async fn fill(
     replaced: Option<&Replaced>,
 ) -> Result<Filled> {
     let began = Instant::now();
-    options.check()?;
-    observer.event(Event::Phase { name: "planning" });
-    let existing = open_if_exists(options).await?;
-    let claim = Claim::new(&archive.manifest().await?.id, options, replaced);
-    if let Some(session) = existing.as_ref().filter(|_| options.resume) {
-        end_earlier_sessions(session).await?;
-    }
-    let begun = find_begun(options, existing.as_ref(), &claim).await?;
-    let split = begun.as_ref().map_or(claim.split, |begun| begun.claim.split);
-    let means = Means { split, analyze: options.analyze };
-    let prepared = prepare::prepare(&options.wanted, means, archive, existing.as_ref()).await?;
-    let done = begun.as_ref().map(|begun| &begun.done);
-    let mut prepared = platform::adapt(options, prepared, existing.as_ref(), done).await?;
-    for note in &prepared.platform.notes {
-        observer.event(Event::Notice { message: note.clone() });
-    }
-    if let Some(Replaced { database, .. }) = replaced {
-        prepared.model.database.take_place_of(database);
-    }
-    let globals = Globals::plan(options, archive, &prepared, existing.as_ref()).await?;
-    let findings =
-        preflight::check(options, &mut prepared, &globals, existing.as_ref(), begun.is_some()).await?;
-    preflight::refuse(&findings)?;
-    tell(&prepared, &findings, observer);
+    let ready = ready(options, archive, observer, replaced).await?;
     stop.check()?;
-    let not_restored = Failures::new(options.keep_going);
-    let globals = globals.restore(options, existing.as_ref(), &not_restored, observer, stop).await?;
-    if options.create && existing.is_none() {
-        prepare::create_database(options, &prepared).await?;
-    }
-    drop(existing);
-    let resumed = begun.is_some();
-    let sessions = open_sessions(options).await?;
-    let first = sessions.first().ok_or_else(no_session)?;
-    let ledger = begin(options, first, begun, &claim).await?;
-    let target = target_of(first, &prepared);
-    observer.event(Event::Total { bytes: prepared.bytes(), rows: prepared.rows() });
-    let mut work = make_work(prepared, options, archive, observer, target, ledger);
-    work.set_properties = options.create && replaced.is_none();
-    let mut phases = HashMap::new();
-    let Ended { checks, erasure } = work.until_done(options, sessions, stop, &mut phases).await?;
-    let verified = checks.iter().any(|check| check.check == HASHES && check.outcome != Outcome::Skipped);
-    let mut failures = not_restored.messages();
-    failures.extend(work.steps.failures.messages());
-    let summary = Summary {
-        database: options.target.display(),
-        seconds: began.elapsed().as_secs_f64() - phases.get("proof").copied().unwrap_or_default(),
-        total_seconds: began.elapsed().as_secs_f64(),
-        rows: work.steps.rows.load(Ordering::Relaxed),
-        tables: u64::try_from(work.steps.loads.len() + work.platform_loads.len()).unwrap_or(u64::MAX),
-        objects: u64::try_from(work.objects).unwrap_or(u64::MAX),
-        verified: verified && failures.is_empty(),
-        checks,
-        failures,
-        jobs: options.jobs,
-        resumed,
-        globals,
-        phases,
-        classes: work.steps.classes.complete(),
-        erasure,
-    };
-    // What stops early is resumed by its marks.
-    let has_marks = work.steps.ledger.is_some() && options.stop_after.is_none();
-    Ok(Filled { summary, has_marks })
+    let filled = Box::pin(ready.fill(options, archive, observer, stop, (replaced, began))).await;
+    filled.map_err(|error| error.hint(left(options, replaced)))
 }
 
-/// Says what comes along, and what was found.
-fn tell(prepared: &Prepared, findings: &[Finding], observer: &SharedObserver) {
-    let needed = prepared.needed_names();
-    if !needed.is_empty() {
-        let message =
-            format!("created besides, where the target lacks them: {}", requirements::listed(&needed));
-        observer.event(Event::Notice { message });
+/// What is left by a restore that failed, and how to go on.
+fn left(options: &Options, replaced: Option<&Replaced>) -> String {
+    let what = printable(&options.target.display());
+    if replaced.is_some() {
+        let name = printable(&options.target.database);
+        return format!(
+            "{name} holds what was restored so far: the same command with --resume goes on, `pgcask rollback --discard {name}` drops it"
+        );
     }
-    for finding in findings {
-        observer.event(Event::Warning { message: finding.message.clone() });
+    if options.keeps_marks() {
+        return format!(
+            "{what} is left as far as the restore came; the same command with --resume goes on from there"
+        );
+    }
+    format!("what was restored until then is in {what}: remove it before you run the command again")
+}
+
+impl Ready {
+    async fn fill(
+        self,
+        options: &Options,
+        archive: &OpenArchive,
+        observer: &SharedObserver,
+        stop: &Stop,
+        (replaced, began): (Option<&Replaced>, Instant),
+    ) -> Result<Filled> {
+        let Self { existing, claim, begun, prepared, globals } = self;
+        let not_restored = Failures::new(options.keep_going);
+        let globals = globals.restore(options, existing.as_ref(), &not_restored, observer, stop).await?;
+        if options.create && existing.is_none() {
+            prepare::create_database(options, &prepared).await?;
+        }
+        drop(existing);
+        let resumed = begun.is_some();
+        let sessions = open_sessions(options).await?;
+        let first = sessions.first().ok_or_else(no_session)?;
+        let ledger = begin(options, first, begun, &claim).await?;
+        let target = target_of(first, &prepared);
+        observer.event(Event::Total { bytes: prepared.bytes(), rows: prepared.rows() });
+        let mut work = make_work(prepared, options, archive, observer, target, ledger);
+        work.set_properties = options.create && replaced.is_none();
+        let mut phases = HashMap::new();
+        let Ended { checks, erasure } = work.until_done(options, sessions, stop, &mut phases).await?;
+        let verified = checks.iter().any(|check| check.check == HASHES && check.outcome != Outcome::Skipped);
+        let mut failures = not_restored.messages();
+        failures.extend(work.steps.failures.messages());
+        let summary = Summary {
+            database: options.target.display(),
+            seconds: began.elapsed().as_secs_f64() - phases.get("proof").copied().unwrap_or_default(),
+            total_seconds: began.elapsed().as_secs_f64(),
+            rows: work.steps.rows.load(Ordering::Relaxed),
+            tables: u64::try_from(work.steps.loads.len() + work.platform_loads.len()).unwrap_or(u64::MAX),
+            objects: u64::try_from(work.objects).unwrap_or(u64::MAX),
+            verified: verified && failures.is_empty(),
+            checks,
+            failures,
+            jobs: options.jobs,
+            resumed,
+            globals,
+            phases,
+            classes: work.steps.classes.complete(),
+            erasure,
+        };
+        // What stops early is resumed by its marks.
+        let has_marks = work.steps.ledger.is_some() && options.stop_after.is_none();
+        Ok(Filled { summary, has_marks })
     }
 }
 
 fn no_session() -> Error {
     Error::new(ErrorKind::Failed, "no session is left: at least one job is needed")
-}
-
-/// Finds the restore to go on with, if that is asked for.
-async fn find_begun(options: &Options, existing: Option<&Session>, claim: &Claim) -> Result<Option<Begun>> {
-    let Some(session) = existing.filter(|_| options.resume) else { return Ok(None) };
-    if let Some(begun) = progress::find(session).await? {
-        claim.go_on_from(&begun.claim)?;
-        if begun.done.contains(EMPTYING) {
-            let message = "a restore in place was interrupted while it dropped what was there before";
-            return Err(Error::new(ErrorKind::Refused, message).hint("go on with --in-place --resume"));
-        }
-        return Ok(Some(begun));
-    }
-    match preflight::not_empty(session).await? {
-        // Nothing was begun but the database itself.
-        None => Ok(Some(Begun { claim: claim.clone(), done: std::collections::HashSet::new() })),
-        Some(what) => {
-            let message = format!("no interrupted restore to go on with is in it: {what}");
-            Err(Error::new(ErrorKind::Refused, message)
-                .hint("leave --resume out; `pgcask rollback --list` lists what interrupted restores left"))
-        }
-    }
 }
 
 /// Marks are kept where all of a database is restored: it holds nothing of its owner's yet.
@@ -316,7 +287,7 @@ impl Work {
             sessions
         } else {
             let first = Session::open(&options.target, SessionKind::Target).await?;
-            end_earlier_sessions(&first).await?;
+            exclusive::end_earlier_sessions(&first).await?;
             open_sessions(options).await?
         };
         let first = sessions.first().ok_or_else(no_session)?;
@@ -360,14 +331,17 @@ impl Work {
         } else {
             None
         };
-        if proofs.is_none() && !options.keeps_marks() {
+        if proofs.is_none() && !options.keeps_marks() && options.demands.is_empty() {
             return Ok(Vec::new());
         }
         let (sequences, demands) = (self.sequences.as_slice(), &options.demands);
         let mut checks = checks::run(steps, first, sequences, proofs.as_deref(), demands).await?;
         if !options.keeps_marks() || !steps.failures.messages().is_empty() {
             // What is missing is told already, or was there before.
-            checks.retain(|check| matches!(check.check, COUNTS | HASHES));
+            let demanded = |check: &Check| {
+                matches!(check.check, CRITICAL | ASSERTIONS) && check.outcome != Outcome::Skipped
+            };
+            checks.retain(|check| matches!(check.check, COUNTS | HASHES) || demanded(check));
         }
         checks::require(&checks)?;
         if let Some(ledger) = steps.ledger.as_ref().filter(|_| !proven && proofs.is_some()) {
@@ -404,25 +378,6 @@ pub(super) fn work_for(
 ) -> Work {
     let target = target_of(session, &prepared);
     make_work(prepared, options, archive, observer, target, None)
-}
-
-/// How long sessions of a run that is gone may take to end.
-const EARLIER_SESSIONS: Duration = Duration::from_secs(20);
-
-/// Ends what a run that was killed, or lost its connections, left at work in the database: the server may not have
-/// noticed yet that nobody listens, and its locks would be in the way.
-async fn end_earlier_sessions(session: &Session) -> Result<()> {
-    let sql = "SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(a.pid)) FROM pg_catalog.pg_stat_activity a \
-               WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid() \
-               AND a.usename = current_user AND a.application_name = pg_catalog.current_setting('application_name')";
-    let began = Instant::now();
-    while session.query_one_text(sql).await?.is_some_and(|count| count != "0") {
-        if began.elapsed() > EARLIER_SESSIONS {
-            return Err(Error::new(ErrorKind::Failed, "sessions of an earlier run do not end"));
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
 }
 
 async fn open_sessions(options: &Options) -> Result<Vec<Session>> {

@@ -9,7 +9,7 @@ use crate::limits::UNIT_BYTES;
 use crate::manifest::Content;
 use crate::opened::OpenArchive;
 use crate::plan::forecast::{Rates, play, spread};
-use crate::plan::priority::REST;
+use crate::plan::priority::name_of;
 use crate::plan::restore::Step;
 use crate::plan::schedule::Task;
 
@@ -44,7 +44,7 @@ pub async fn forecast(
     archive: &OpenArchive,
     rates: &Rates,
 ) -> Result<Forecast> {
-    let means = Means { split: jobs > 1, analyze: true };
+    let means = Means { split: jobs > 1, analyze: true, stop_after: None };
     let prepared = prepare::prepare(wanted, means, archive, None).await?;
     let objects = prepared.created().count();
     let count = |many: usize| f64::from(u32::try_from(many).unwrap_or(u32::MAX));
@@ -80,10 +80,6 @@ pub async fn forecast(
         objects: u64::try_from(objects).unwrap_or(u64::MAX),
         jobs,
     })
-}
-
-fn name_of(class: u8) -> String {
-    if class == REST { "rest".to_owned() } else { format!("P{class}") }
 }
 
 /// The kind of work that a step is, as [`crate::event::Event::Step`] names it.

@@ -10,9 +10,10 @@ use super::options::{Options, Plan, Summary};
 use super::preflight::{self, Finding};
 use super::prepare;
 use super::progress::{self, Begun, Claim, EMPTYING};
+use super::rights;
 use super::swap::{SafetyBackup, facts, whole};
 use super::writers;
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::event::{Event, SharedObserver};
 use crate::opened::OpenArchive;
 use crate::pg::quote::printable;
@@ -55,7 +56,7 @@ pub struct InPlaceSummary {
 /// # Errors
 /// When the archive cannot be read or the database cannot be reached.
 pub async fn plan_in_place(options: &Options, archive: &OpenArchive) -> Result<InPlacePlan> {
-    let live = Session::open(&options.target, SessionKind::Target).await?;
+    let live = open_live(options).await?;
     let manifest = archive.manifest().await?;
     let (begun, half_filled) = interrupted(&live, options).await?;
     let resumes = begun.is_some();
@@ -66,7 +67,7 @@ pub async fn plan_in_place(options: &Options, archive: &OpenArchive) -> Result<I
     let mut findings = preflight::check(options, &mut prepared, &globals, Some(&live), true).await?;
     findings.extend(whole(options, &manifest));
     findings.extend(facts.findings);
-    findings.extend(subscriptions(&live).await?);
+    findings.extend(obstacles(&live).await?);
     findings.extend(half_filled);
     Ok(InPlacePlan {
         restore: prepared.describe(options, globals.report(), findings),
@@ -91,7 +92,7 @@ pub async fn in_place(
     observer: &SharedObserver,
     stop: &Stop,
 ) -> Result<InPlaceSummary> {
-    let live = Session::open(&options.target, SessionKind::Target).await?;
+    let live = open_live(options).await?;
     let manifest = archive.manifest().await?;
     let (begun, half_filled) = interrupted(&live, options).await?;
     let emptier = Emptier { options, session: &live, observer, stop };
@@ -105,7 +106,7 @@ pub async fn in_place(
         begun.claim.safety
     } else {
         let facts = facts::read(&live).await?;
-        let mut refused: Vec<Finding> = [facts.findings, subscriptions(&live).await?].concat();
+        let mut refused: Vec<Finding> = [facts.findings, obstacles(&live).await?].concat();
         refused.extend(whole(options, &manifest).into_iter().chain(half_filled));
         preflight::refuse(&refused)?;
         let mut claim = Claim::new(&manifest.id, options, None);
@@ -139,6 +140,13 @@ pub async fn in_place(
     Ok(InPlaceSummary { restore: filled.summary, safety_backup })
 }
 
+async fn open_live(options: &Options) -> Result<Session> {
+    let live = Session::open(&options.target, SessionKind::Target).await;
+    live.map_err(|error| {
+        Error::of_target(error, "there is nothing to empty: give --create instead of --in-place")
+    })
+}
+
 /// The interrupted restore to go on with; or why what is in the database must not be replaced. What such a restore left is gone on
 /// with, not begun anew: a second safety backup would be one of a half-filled database, the newest of its kind, and pass for the way
 /// back.
@@ -156,6 +164,11 @@ async fn interrupted(session: &Session, options: &Options) -> Result<(Option<Beg
         found => return Ok((found, None)),
     };
     Ok((None, Some(preflight::half_filled(&begun))))
+}
+
+/// What stands in the way of emptying the database.
+async fn obstacles(session: &Session) -> Result<Vec<Finding>> {
+    Ok([subscriptions(session).await?, rights::in_place(session).await?].concat())
 }
 
 /// A subscription cannot be dropped in a transaction, and its slot lies on another server.

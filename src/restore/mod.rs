@@ -9,6 +9,8 @@ mod analyze;
 mod checks;
 mod classes;
 mod definitions;
+mod dependents;
+mod describe;
 mod emptying;
 mod erase;
 mod exclusive;
@@ -32,8 +34,10 @@ mod prepare;
 mod progress;
 mod proof;
 mod publications;
+mod ready;
 mod refresh;
 mod requirements;
+mod rights;
 mod script;
 mod selected;
 mod steps;
@@ -57,7 +61,7 @@ pub use swap::{
 };
 pub use validate::{PendingKey, finish_validation, validate};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::SharedObserver;
 use crate::opened::OpenArchive;
 use crate::pg::{Session, SessionKind};
@@ -100,6 +104,6 @@ async fn open_if_exists(options: &Options) -> Result<Option<Session>> {
     match Session::open(&options.target, SessionKind::Target).await {
         Ok(session) => Ok(Some(session)),
         Err(crate::pg::PgError::NoSuchDatabase { .. }) if options.create => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(Error::of_target(error, "--create creates it")),
     }
 }

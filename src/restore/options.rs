@@ -10,6 +10,7 @@ use super::preflight::Finding;
 use crate::catalog::profile::Wish;
 use crate::erasure::{Report, SharedErasures};
 use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::Origin;
 use crate::pg::ConnectOptions;
 use crate::plan::globals::TablespaceMap;
 use crate::plan::priority::Priorities;
@@ -171,6 +172,9 @@ pub struct GlobalsReport {
 pub struct Plan {
     /// The target.
     pub database: String,
+    /// From which backup.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// Whether it would be created.
     pub create: bool,
     /// How many objects of each kind would be created.
@@ -191,6 +195,9 @@ pub struct Plan {
     pub needed: Vec<String>,
     /// Entries of the erasure ledger that would be applied.
     pub erasure_entries: u64,
+    /// The class of priority after which the run would stop; the figures are of what it does until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_after: Option<String>,
     /// What would be done with roles and tablespaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub globals: Option<GlobalsReport>,

@@ -38,21 +38,9 @@ pub(super) async fn check(
     let mut findings = prepared.platform.findings.clone();
     let maintenance;
     let server = if let Some(session) = session {
-        if resuming {
-            // What is there is ours.
-        } else if options.create {
-            findings.push(fatal(
-                format!("the database {} exists already", options.target.display()),
-                "leave --create out to restore into it, if it is empty",
-            ));
-        } else if options.wanted.sections.pre_data && options.wanted.selection.is_everything() {
-            findings.extend(occupied(prepared, session).await?.map(|message| {
-                fatal(
-                    message,
-                    "give --swap (or --in-place) to put the restored database in its place, --create for a new one, --table for some \
-                     tables, or --resume to go on with an interrupted restore",
-                )
-            }));
+        // Else what is there is ours.
+        if !resuming {
+            findings.extend(there(options, prepared, session).await?);
         }
         session
     } else {
@@ -105,6 +93,29 @@ pub(super) async fn check(
     Ok(findings)
 }
 
+/// What is there, and must not be.
+async fn there(options: &Options, prepared: &Prepared, session: &Session) -> Result<Option<Finding>> {
+    if options.create {
+        return Ok(Some(fatal(
+            format!("the database {} exists already", options.target.display()),
+            "leave --create out to restore into it, if it is empty",
+        )));
+    }
+    if !options.wanted.sections.pre_data {
+        return Ok(None);
+    }
+    if !options.wanted.selection.is_everything() {
+        return requirements::relations(session, prepared).await;
+    }
+    Ok(occupied(prepared, session).await?.map(|message| {
+        fatal(
+            message,
+            "give --swap (or --in-place) to put the restored database in its place, --create for a new one, --table for some \
+             tables, or --resume to go on with an interrupted restore",
+        )
+    }))
+}
+
 /// What the selection leaves out, or does not find.
 fn chosen(options: &Options, prepared: &Prepared) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -113,8 +124,21 @@ fn chosen(options: &Options, prepared: &Prepared) -> Vec<Finding> {
         let hint = Some("--strict-names makes that a failure".to_owned());
         findings.push(Finding { fatal: false, message, hint });
     }
+    if !prepared.gone_too.is_empty() {
+        findings.push(Finding {
+            fatal: false,
+            message: format!(
+                "the target lacks what uses the chosen tables, and it is not chosen: {}; --table names views, too",
+                requirements::listed(&prepared.gone_too)
+            ),
+            hint: None,
+        });
+    }
     if options.wanted.sections.data {
         findings.extend(foreign_rows(options, prepared));
+    }
+    if options.demands.known_only && options.wanted.sections.data && options.wanted.sections.defines() {
+        findings.extend(requirements::critical(options, prepared));
     }
     findings
 }

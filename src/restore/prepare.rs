@@ -1,13 +1,12 @@
 //! Reads what the archive holds, picks what is wanted, and plans.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::load_plan::LoadPlan;
-use super::options::{GlobalsReport, Options, Plan, Wanted};
+use super::options::{Options, Wanted};
 use super::platform::Platform;
-use super::preflight::Finding;
 use super::publications::Publications;
-use super::selected;
+use super::{dependents, selected};
 use crate::archive::Totals;
 use crate::catalog::database::DatabaseInfo;
 use crate::catalog::encode::FORMAT;
@@ -16,7 +15,7 @@ use crate::catalog::model::{Entry, Model, SequenceValue};
 use crate::catalog::registry::Object;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::limits::UNIT_BYTES;
-use crate::manifest::{Content, Manifest, Stream};
+use crate::manifest::{Content, Manifest, Origin, Stream};
 use crate::opened::{ChunkRange, OpenArchive};
 use crate::pg::{ConnectOptions, Session, SessionKind, quote};
 use crate::plan::choose::choose;
@@ -34,11 +33,13 @@ pub(super) struct Means {
     pub(super) split: bool,
     /// Gather statistics.
     pub(super) analyze: bool,
+    /// The class of priority that is the last one for now.
+    pub(super) stop_after: Option<u8>,
 }
 
 impl Options {
     pub(super) const fn means(&self) -> Means {
-        Means { split: self.jobs > 1, analyze: self.analyze }
+        Means { split: self.jobs > 1, analyze: self.analyze, stop_after: self.stop_after }
     }
 }
 
@@ -46,6 +47,8 @@ impl Options {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) manifest: Manifest,
+    /// Which backup it is.
+    pub(super) origin: Origin,
     pub(super) model: Model,
     /// Where the wanted sequences stood.
     pub(super) sequences: Vec<SequenceValue>,
@@ -56,13 +59,14 @@ pub(super) struct Prepared {
     pub(super) sectioned: Sectioned,
     /// What is done differently on the target's platform.
     pub(super) platform: Platform,
-    sealed_bytes: u64,
-    /// Patterns that mean nothing in the archive.
+    /// Patterns that mean nothing in the archive, each as what it is a pattern of says.
     pub(super) unmatched: Vec<String>,
+    /// What uses the chosen tables, is not chosen, and that the target lacks.
+    pub(super) gone_too: Vec<String>,
     /// Publications that the chosen tables were part of.
     pub(super) publications: Publications,
     /// Bytes of rows a second, as they were read when the backup was made.
-    rate: Option<f64>,
+    pub(super) rate: Option<f64>,
 }
 
 /// Reads and plans.
@@ -86,9 +90,9 @@ pub(super) async fn prepare(
     };
     let has_definitions = !model.entries.is_empty();
     forget(wanted, &mut model);
-    let unmatched = selected::unmatched(wanted, &model, &manifest)?;
+    let unmatched = selected::unmatched(wanted, means.stop_after, &model, &manifest)?;
     let publications = Publications::of(wanted, &model);
-    let needed = select(wanted, &mut model, existing).await?;
+    let Selected { needed, gone_too } = select(wanted, &mut model, existing).await?;
     if !wanted.sections.data {
         sequences.clear();
     } else if has_definitions {
@@ -98,7 +102,6 @@ pub(super) async fn prepare(
         sequences.retain(|sequence| wanted.selection.rows(&sequence.schema, &sequence.name));
     }
     let mut loads = Vec::new();
-    let mut sealed_bytes = 0;
     if wanted.sections.data {
         let streams: Vec<&Stream> =
             manifest.streams.iter().filter(|stream| is_wanted(wanted, stream)).collect();
@@ -107,7 +110,6 @@ pub(super) async fn prepare(
             streams.iter().filter_map(|s| archive.root().stream(s.id)).map(|e| e.totals.plain_bytes).sum();
         for stream in streams {
             let entry = archive.stream(stream)?;
-            sealed_bytes += entry.totals.sealed_bytes;
             let split = means.split
                 && stream.content == Content::Table
                 && entry.totals.plain_bytes >= UNIT_BYTES
@@ -121,6 +123,7 @@ pub(super) async fn prepare(
     let plan = make_plan(wanted, means, &model, &sectioned, &loads)?;
     let platform = Platform::default();
     Ok(Prepared {
+        origin: manifest.origin(archive.source().display()),
         manifest,
         model,
         sequences,
@@ -129,8 +132,8 @@ pub(super) async fn prepare(
         needed,
         sectioned,
         platform,
-        sealed_bytes,
         unmatched,
+        gone_too,
         publications,
         rate,
     })
@@ -200,12 +203,19 @@ fn empty_model(manifest: &Manifest) -> Model {
     }
 }
 
+/// What a selection means besides what it names.
+#[derive(Debug, Default)]
+struct Selected {
+    needed: BTreeSet<ObjectId>,
+    gone_too: Vec<String>,
+}
+
 /// Keeps the entries that are wanted; gives those that are kept only because others need them.
-async fn select(
-    wanted: &Wanted,
-    model: &mut Model,
-    existing: Option<&Session>,
-) -> Result<BTreeSet<ObjectId>> {
+async fn select(wanted: &Wanted, model: &mut Model, existing: Option<&Session>) -> Result<Selected> {
+    let users = match existing {
+        Some(_) if wanted.sections.pre_data && wanted.selection.is_narrowed() => dependents::users(model),
+        _ => Vec::new(),
+    };
     let present = match existing {
         Some(session) if wanted.sections.defines() && !wanted.selection.is_everything() => {
             present(session, model).await?
@@ -213,11 +223,15 @@ async fn select(
         _ => BTreeSet::new(),
     };
     let needed = choose(model, &wanted.selection, &present);
+    let gone_too = match existing {
+        Some(session) if !users.is_empty() => dependents::lost(users, model, &needed, session).await?,
+        _ => Vec::new(),
+    };
     if !wanted.dependencies {
         model.entries.retain(|entry| !needed.contains(&entry.head.id));
-        return Ok(BTreeSet::new());
+        return Ok(Selected { gone_too, ..Selected::default() });
     }
-    Ok(needed)
+    Ok(Selected { needed, gone_too })
 }
 
 /// The relations of the model that the target has already, by name, and what is said of those alone.
@@ -458,31 +472,5 @@ impl Prepared {
 
     fn all_loads(&self) -> impl Iterator<Item = &LoadPlan> {
         self.loads.iter().chain(self.platform.loads.iter().map(|load| &load.plan))
-    }
-
-    pub(super) fn describe(
-        &self,
-        options: &Options,
-        globals: Option<GlobalsReport>,
-        findings: Vec<Finding>,
-    ) -> Plan {
-        let mut objects: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for entry in self.created() {
-            *objects.entry(entry.object.kind()).or_default() += 1;
-        }
-        Plan {
-            database: options.target.display(),
-            create: options.create,
-            objects: objects.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect(),
-            tables: u64::try_from(self.loads.len() + self.platform.loads.len()).unwrap_or(u64::MAX),
-            rows: self.rows(),
-            bytes: self.bytes(),
-            read_bytes: self.sealed_bytes,
-            erasure_entries: u64::try_from(options.erasures.entries.len()).unwrap_or(u64::MAX),
-            estimated_seconds: self.rate.map(|rate| selected::seconds_at(rate, self.bytes())),
-            needed: self.needed_names(),
-            globals,
-            findings,
-        }
     }
 }

@@ -15,7 +15,7 @@ use super::writers;
 use crate::catalog::sql::PROGRESS_SCHEMA;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
-use crate::pg::quote::literal;
+use crate::pg::quote::{literal, shell_word};
 
 /// The mark of a restore whose content is proven: nothing is left to do but to bring it into service.
 pub(super) const PROVEN: &str = "proven";
@@ -82,13 +82,59 @@ impl Claim {
             return Err(refused(&format!("it is of backup {}, this one of {}", begun.archive, self.archive)));
         }
         if self.options != begun.options {
-            return Err(refused(&format!("it was begun with {}, not {}", begun.options, self.options)));
+            return Err(refused(&format!("it was begun {}", differences(&begun.options, &self.options))));
         }
         if self.instead_of != begun.instead_of {
             return Err(refused("it is to take the place of another database"));
         }
         Ok(())
     }
+}
+
+/// In which options a restore was begun otherwise, as they are written on the command line.
+fn differences(begun: &str, now: &str) -> String {
+    let read = |text: &str| {
+        serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).unwrap_or_default()
+    };
+    let (begun, now) = (read(begun), read(now));
+    let value = |of: &serde_json::Map<String, serde_json::Value>, name: &str| {
+        of.get(name).cloned().unwrap_or_default()
+    };
+    let mut said = Vec::new();
+    for name in now.keys() {
+        let (then, now) = (value(&begun, name), value(&now, name));
+        if then == now {
+            continue;
+        }
+        // Owners, privileges and the like are on unless the option says no.
+        let switch =
+            |option: &str, is_given: bool| format!("{} {option}", if is_given { "with" } else { "without" });
+        let is_on = then.as_bool().unwrap_or_default();
+        said.push(match name.as_str() {
+            "program" => format!("by version {} of the program", then.as_str().unwrap_or("?")),
+            "owners" => switch("--no-owner", !is_on),
+            "privileges" => switch("--no-acl", !is_on),
+            "tablespaces" => switch("--no-tablespaces", !is_on),
+            "statistics" => switch("--no-analyze", !is_on),
+            "deferred" => switch("--defer-validation", is_on),
+            "sections" => "with another choice of --schema-only, --data-only or --section".to_owned(),
+            _ => selected(&then),
+        });
+    }
+    if said.is_empty() { "with other options".to_owned() } else { said.join(", ") }
+}
+
+/// A selection as the command line has it.
+fn selected(lists: &serde_json::Value) -> String {
+    const OPTIONS: [&str; 5] =
+        ["--table", "--schema", "--exclude-table", "--exclude-schema", "--exclude-table-data"];
+    let lists = lists.as_array().map(Vec::as_slice).unwrap_or_default();
+    let named = lists.iter().zip(OPTIONS).flat_map(|(list, option)| {
+        let patterns = list.as_array().map(Vec::as_slice).unwrap_or_default();
+        patterns.iter().filter_map(move |pattern| Some(format!("{option} {}", shell_word(pattern.as_str()?))))
+    });
+    let all: Vec<String> = named.collect();
+    if all.is_empty() { "for all of the archive".to_owned() } else { format!("with {}", all.join(" ")) }
 }
 
 /// An interrupted restore found in a database.
@@ -205,9 +251,22 @@ impl Ledger {
     }
 }
 
+/// Rows of the catalog that dropping the marks wrote: the server counts them as it counts rows of users.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(super) struct OwnWrites {
+    pub(super) inserted: i64,
+    pub(super) updated: i64,
+    pub(super) deleted: i64,
+}
+
+/// What the session's transaction wrote; of the catalogs that all databases share no database counts.
+const OWN_WRITES: &str = "SELECT coalesce(pg_catalog.sum(t.n_tup_ins), 0)::pg_catalog.int8 AS inserted, \
+    coalesce(pg_catalog.sum(t.n_tup_upd), 0)::pg_catalog.int8 AS updated, coalesce(pg_catalog.sum(t.n_tup_del), 0)::pg_catalog.int8 AS deleted \
+    FROM pg_catalog.pg_stat_xact_all_tables t JOIN pg_catalog.pg_class c ON c.oid = t.relid WHERE NOT c.relisshared";
+
 /// Ends a restore: the marks go, and with them the schema, unless foreign keys are still to be validated; and others may
 /// write again, where they were shut out. Event triggers that were just restored must not stop that, nor see it.
-pub(super) async fn forget(session: &Session) -> Result<()> {
+pub(super) async fn forget(session: &Session) -> Result<OwnWrites> {
     let quiet =
         if session.info().is_superuser { "SET LOCAL session_replication_role = 'replica'; " } else { "" };
     let drop = if has_pending(session).await? {
@@ -216,7 +275,10 @@ pub(super) async fn forget(session: &Session) -> Result<()> {
         format!("DROP SCHEMA IF EXISTS {PROGRESS_SCHEMA} CASCADE")
     };
     let let_in = writers::let_in(session).await?.map_or_else(String::new, |sql| format!("{sql}; "));
-    Ok(session.execute(&format!("BEGIN; {quiet}{let_in}{drop}; COMMIT")).await?)
+    session.execute(&format!("BEGIN; {quiet}{let_in}{drop}")).await?;
+    let own: Vec<OwnWrites> = session.query_json(OWN_WRITES).await?;
+    session.execute("COMMIT").await?;
+    Ok(own.into_iter().next().unwrap_or_default())
 }
 
 /// Whether foreign keys of the session's database are still to be validated.
@@ -227,4 +289,24 @@ pub(super) async fn has_pending(session: &Session) -> Result<bool> {
     }
     let some = format!("SELECT EXISTS (SELECT FROM {PROGRESS_SCHEMA}.pending)");
     Ok(session.query_one_text(&some).await?.as_deref() == Some("t"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_different_is_said_as_it_was_asked_for() {
+        let text = |owners: bool, tables: &[&str], deferred: bool| {
+            serde_json::json!({"owners": owners, "selection": [tables, [], [], [], []], "deferred": deferred})
+                .to_string()
+        };
+        let all = text(true, &[], false);
+        assert_eq!(differences(&text(false, &[], true), &all), "with --defer-validation, with --no-owner");
+        assert_eq!(
+            differences(&all, &text(false, &["a*"], false)),
+            "without --no-owner, for all of the archive"
+        );
+        assert_eq!(differences(&text(true, &["a*"], false), &all), "with --table 'a*'");
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::options::Options;
 use super::preflight::Finding;
 use super::prepare::Prepared;
 use crate::catalog::kinds::function::Routine;
@@ -11,7 +12,9 @@ use crate::catalog::registry::Object;
 use crate::error::Result;
 use crate::manifest::{Content, Stream};
 use crate::pg::Session;
-use crate::pg::quote::{literal, printable};
+use crate::pg::quote::{literal, printable, unquoted};
+use crate::plan::choose::is_relation;
+use crate::plan::select::Pattern;
 
 /// Tables that are looked at by one statement: it locks them all.
 const TABLES_AT_ONCE: usize = 50;
@@ -62,9 +65,75 @@ pub(super) async fn tables(session: &Session, prepared: &Prepared, keep_going: b
     }
     if !full.is_empty() {
         let message = format!("tables of the target have rows already: {}", listed(&full));
-        findings.push(finding(true, message, "empty them with TRUNCATE, or restore into another database"));
+        findings.push(finding(
+            true,
+            message,
+            "--replace makes their content the archive's, --only brings single rows back; or empty them with TRUNCATE, or restore into \
+             another database",
+        ));
     }
     Ok(findings)
+}
+
+/// The chosen relations that the target has already: they are not made again, and nothing is added to what is in them.
+pub(super) async fn relations(session: &Session, prepared: &Prepared) -> Result<Option<Finding>> {
+    let chosen: Vec<&Entry> = prepared
+        .created()
+        .filter(|entry| is_relation(entry.object.kind()) && !prepared.needed.contains(&entry.head.id))
+        .filter(|entry| !prepared.platform.instead.contains_key(&entry.head.id))
+        .collect();
+    if chosen.is_empty() {
+        return Ok(None);
+    }
+    let row = |(at, entry): (usize, &&Entry)| {
+        let schema = entry.head.schema.as_deref().unwrap_or_default();
+        format!("({at}, {}, {})", literal(schema), literal(&entry.head.name))
+    };
+    let rows: Vec<String> = chosen.iter().enumerate().map(row).collect();
+    let sql = format!(
+        "SELECT v.at FROM (VALUES {}) v(at, schema, name) JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema \
+         JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name",
+        rows.join(", ")
+    );
+    let there = positions(session, &sql).await?;
+    let there: Vec<&Entry> = there.iter().filter_map(|at| chosen.get(*at).copied()).collect();
+    if there.is_empty() {
+        return Ok(None);
+    }
+    let names: Vec<String> =
+        there.iter().map(|entry| unquoted(&printable(&entry.object.identity(&entry.head)))).collect();
+    let message = format!("the target has already {}", listed(&names));
+    let hint = if there.iter().any(|entry| entry.object.kind() == "table") {
+        "of a table that is there, --replace makes the content the archive's, --only missing|changed|all brings single rows back, \
+         and --as NAME restores it beside the live one; others are left out with --exclude-table"
+    } else {
+        "drop or rename them first, or leave them out with --exclude-table"
+    };
+    Ok(Some(finding(true, message, hint)))
+}
+
+/// Patterns of tables that must have rows at the end, and that the archive has no table for: they would fail after all is
+/// loaded.
+pub(super) fn critical(options: &Options, prepared: &Prepared) -> Option<Finding> {
+    let there = |pattern: &&Pattern| {
+        let streams = prepared.manifest.streams.iter();
+        let entries = prepared.model.entries.iter().filter(|entry| is_relation(entry.object.kind()));
+        streams.clone().any(|stream| pattern.matches(&stream.schema, &stream.name))
+            || entries.clone().any(|entry| {
+                pattern.matches(entry.head.schema.as_deref().unwrap_or_default(), &entry.head.name)
+            })
+    };
+    let lost: Vec<String> = options
+        .demands
+        .critical
+        .iter()
+        .filter(|pattern| !there(pattern))
+        .map(|pattern| printable(&pattern.text))
+        .collect();
+    let message = format!("no table in the archive matches {}, which must have rows", listed(&lost));
+    let hint =
+        "correct --critical, or `critical` in pgcask.toml; `pgcask show ARCHIVE --toc` lists what is there";
+    (!lost.is_empty()).then(|| finding(true, message, hint))
 }
 
 /// The numbers that a query gives.

@@ -45,7 +45,7 @@ pub async fn script(
     stop: &Stop,
     out: &mut (dyn FnMut(&[u8]) -> Result<()> + Send),
 ) -> Result<usize> {
-    let means = Means { split: false, analyze: false };
+    let means = Means { split: false, analyze: false, stop_after: None };
     let prepared = prepare::prepare(&options.wanted, means, archive, None).await?;
     let Prepared { manifest, mut model, sequences, loads, plan, sectioned, .. } = prepared;
     let hidden = if options.show_secrets { 0 } else { secrets::hide(&mut model) };

@@ -9,19 +9,67 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Closing, Manifest};
 use crate::opened::OpenArchive;
 use crate::pg::quote;
+use crate::plan::choose::is_relation;
+use crate::plan::priority::name_of;
 
 /// The patterns that mean no relation of the archive.
-pub(super) fn unmatched(wanted: &Wanted, model: &Model, manifest: &Manifest) -> Result<Vec<String>> {
+pub(super) fn unmatched(
+    wanted: &Wanted,
+    stop_after: Option<u8>,
+    model: &Model,
+    manifest: &Manifest,
+) -> Result<Vec<String>> {
     let entries =
         model.entries.iter().filter_map(|entry| Some((entry.head.schema.clone()?, entry.head.name.clone())));
-    let streams = manifest.streams.iter().map(|stream| (stream.schema.clone(), stream.name.clone()));
-    let names: Vec<(String, String)> = entries.chain(streams).collect();
-    let unmatched: Vec<String> = wanted.selection.unmatched(&names).into_iter().map(str::to_owned).collect();
-    if unmatched.is_empty() || !wanted.strict_names && unmatched.len() < wanted.selection.included() {
-        return Ok(unmatched);
+    let names: Vec<(String, String)> = entries.chain(streams(manifest)).collect();
+    let mut unmatched: Vec<String> =
+        wanted.selection.unmatched(&names).into_iter().map(str::to_owned).collect();
+    let none_is_there = unmatched.len() >= wanted.selection.included();
+    if !unmatched.is_empty() && (wanted.strict_names || none_is_there) {
+        return Err(nothing_matches(&unmatched));
     }
-    Err(Error::new(ErrorKind::Usage, format!("nothing in the archive matches {}", unmatched.join(", ")))
-        .hint("patterns are those of psql, folded to lower case; `pgcask show ARCHIVE --toc` lists what is there"))
+    unmatched.extend(unmatched_classes(wanted, stop_after, model, manifest)?);
+    Ok(unmatched)
+}
+
+/// The patterns of priorities that mean no relation of the archive. To stop after a class in which nothing is would be to end
+/// with nothing restored, and to say that what matters most is back.
+fn unmatched_classes(
+    wanted: &Wanted,
+    stop_after: Option<u8>,
+    model: &Model,
+    manifest: &Manifest,
+) -> Result<Vec<String>> {
+    let Wanted { priorities, strict_names, .. } = wanted;
+    if priorities.is_empty() {
+        return Ok(Vec::new());
+    }
+    let relation = |entry: &&Entry| is_relation(entry.object.kind());
+    let entries = model.entries.iter().filter(relation);
+    let entries = entries.filter_map(|entry| Some((entry.head.schema.clone()?, entry.head.name.clone())));
+    let names: Vec<(String, String)> = entries.chain(streams(manifest)).collect();
+    let unmatched = priorities.unmatched(&names);
+    let told = |(class, pattern): &(u8, &str)| format!("{pattern} (of {})", name_of(*class));
+    if let Some(empty) = stop_after.and_then(|last| priorities.empty_up_to(last, &names)) {
+        let its: Vec<String> = unmatched.iter().filter(|(class, _)| *class == empty).map(told).collect();
+        return Err(nothing_matches(&its));
+    }
+    let unmatched: Vec<String> = unmatched.iter().map(told).collect();
+    if *strict_names && !unmatched.is_empty() {
+        return Err(nothing_matches(&unmatched));
+    }
+    Ok(unmatched)
+}
+
+fn streams(manifest: &Manifest) -> impl Iterator<Item = (String, String)> {
+    manifest.streams.iter().map(|stream| (stream.schema.clone(), stream.name.clone()))
+}
+
+fn nothing_matches(patterns: &[String]) -> Error {
+    let message = format!("nothing in the archive matches {}", quote::printable(&patterns.join(", ")));
+    Error::new(ErrorKind::Usage, message).hint(
+        "patterns are those of psql, folded to lower case; `pgcask show ARCHIVE --toc` lists what is there",
+    )
 }
 
 /// Bytes of COPY text a second, as they were read when the backup was made; nothing of an archive that does not tell.

@@ -1,5 +1,6 @@
 //! Validation by itself: a database against an archive; and the foreign keys that a restore left to be validated later.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -12,7 +13,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::opened::OpenArchive;
 use crate::pg::quote::{ident, literal, printable};
-use crate::pg::{ConnectOptions, Session, SessionKind};
+use crate::pg::{ConnectOptions, PgError, Session, SessionKind, lock};
 use crate::stop::Stop;
 
 /// Checks a database against an archive; changes nothing. `options.target` is the database.
@@ -25,7 +26,40 @@ pub async fn validate(
     observer: &SharedObserver,
     stop: &Stop,
 ) -> Result<Vec<Check>> {
+    match Box::pin(checked(options, archive, observer, stop)).await {
+        // lock_not_available
+        Err(error) if error.sqlstate() == Some("55P03") => Err(in_the_way(&options.target, error).await),
+        other => other,
+    }
+}
+
+/// How long a table is waited for that somebody else has locked.
+const READ_TIMEOUT: &str = "20s";
+
+/// Says who has locked what could not be read.
+async fn in_the_way(target: &ConnectOptions, error: Error) -> Error {
+    let blocked = async {
+        let session = Session::open(target, SessionKind::Target).await?;
+        lock::locked_by_others(&session).await
+    };
+    // Who is in the way is a courtesy: a failure to find out must not hide the failure to lock.
+    let blocked = blocked.await.unwrap_or_default();
+    if blocked.is_empty() {
+        return error.hint("somebody has a table locked; run it again when he is through");
+    }
+    error.hint(format!("{}; run it again when they are through", PgError::LockTimeout { blocked }))
+}
+
+async fn checked(
+    options: &Options,
+    archive: &OpenArchive,
+    observer: &SharedObserver,
+    stop: &Stop,
+) -> Result<Vec<Check>> {
     let sessions = fill::open_readers(options).await?;
+    for session in &sessions {
+        session.execute(&format!("SET lock_timeout = '{READ_TIMEOUT}'")).await?;
+    }
     let first = sessions.first().ok_or_else(|| Error::new(ErrorKind::Usage, "at least one job is needed"))?;
     let prepared = prepare::prepare(&options.wanted, options.means(), archive, None).await?;
     observer.event(Event::Total { bytes: prepared.bytes(), rows: prepared.rows() });
@@ -103,6 +137,19 @@ async fn pending(session: &Session) -> Result<Vec<PendingKey>> {
         _ => None,
     };
     Ok(rows.into_iter().filter_map(key).collect())
+}
+
+/// The same for a role that may not be allowed to see the list, as tables and names.
+pub(super) async fn known_pending(session: &Session) -> Result<BTreeSet<(String, String)>> {
+    let may = format!(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = '{PROGRESS_SCHEMA}' AND c.relname = 'pending' AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
+         AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))"
+    );
+    if session.query_one_text(&may).await?.as_deref() != Some("t") {
+        return Ok(BTreeSet::new());
+    }
+    Ok(pending(session).await?.into_iter().map(|key| (key.relation, key.name)).collect())
 }
 
 /// Validates one key and takes it off the list, in one transaction.

@@ -9,7 +9,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{self, Extras, TableDiff};
-use super::keys;
+use super::in_the_way;
+use super::keys::{self, Violation};
 use super::preview::TablePreview;
 use super::recover::{Recovery, number};
 use super::replace;
@@ -147,7 +148,8 @@ impl Recovery {
             } else {
                 "give --follow-keys to bring those back too, or choose other rows with --where"
             };
-            return Err(Error::new(ErrorKind::Refused, first.message()).hint(hint));
+            let all: Vec<String> = self.preview().violations.iter().map(Violation::message).collect();
+            return Err(Error::new(ErrorKind::Refused, all.join("; ")).hint(hint));
         }
         let began = Instant::now();
         observer.event(Event::Phase { name: "bringing rows back" });
@@ -159,6 +161,7 @@ impl Recovery {
             Err(error) => {
                 // Best effort: the end of the session rolls back too.
                 drop(session.execute("ROLLBACK").await);
+                let error = in_the_way(session, &self.subjects, error).await;
                 return Err(error.hint("nothing was changed: the transaction was rolled back"));
             }
         };

@@ -21,7 +21,7 @@ mod scan;
 mod subject;
 
 pub use apply::{RecoverySummary, TableSummary};
-pub use beside::{BesideOptions, BesideSummary, beside};
+pub use beside::{BesideOptions, BesidePlan, BesideSummary, beside, plan_beside};
 pub use columns::ColumnFate;
 pub use compare::{Difference, TableDiff};
 pub use condition::Condition;
@@ -29,13 +29,15 @@ pub use keys::Violation;
 pub use preview::{Preview, TablePreview};
 pub use recover::{Follow, Only, RecoverOptions, Recovery, recover};
 
+use std::time::Duration;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::opened::OpenArchive;
 use crate::pg::copy::LargeRows;
-use crate::pg::lock::{LockPolicy, LockTarget, lock_all};
-use crate::pg::quote::literal;
-use crate::pg::{ConnectOptions, Session, SessionKind, Snapshot};
+use crate::pg::lock::{LockPolicy, LockTarget, lock_all, lock_nowait};
+use crate::pg::quote::{literal, printable};
+use crate::pg::{ConnectOptions, PgError, Session, SessionKind, Snapshot};
 use crate::plan::select::Pattern;
 use crate::stop::Stop;
 use compare::Extras;
@@ -84,7 +86,7 @@ pub async fn diff(
         ));
     }
     let mut csv = csv;
-    let bench = Workbench::open(&options.live).await?;
+    let bench = Workbench::open(&options.live, observer).await?;
     let mut found = Vec::new();
     for (number, named) in named.into_iter().enumerate() {
         stop.check()?;
@@ -116,16 +118,72 @@ async fn write_csv(session: &Session, query: &str, sink: Sink<'_>) -> Result<()>
     Ok(())
 }
 
+/// What to do about a live database that is not there.
+const NO_DATABASE: &str = "rows are compared with those of a live database: is its name right?";
+
 /// Two sessions that see the same: one reads live tables, the other has the staging tables.
 #[derive(Debug)]
 struct Workbench {
     source: Session,
     writer: Session,
+    observer: SharedObserver,
+}
+
+/// How long a live table is waited for that somebody else has locked: whoever has just lost rows does not watch a silent screen.
+const LOCKS: LockPolicy =
+    LockPolicy { attempt: Duration::from_secs(2), deadline: Duration::from_secs(20), batch: 1 };
+
+/// Locks a live table against alteration, in the session's transaction. That it is waited for is told.
+async fn lock(session: &Session, subject: &Subject, observer: &SharedObserver) -> Result<()> {
+    let target = LockTarget {
+        oid: subject.live.oid,
+        schema: subject.schema.clone(),
+        name: subject.name.clone(),
+        relkind: subject.live.kind,
+    };
+    let locked = match lock_nowait(session, &target).await {
+        Err(blocked @ PgError::LockTimeout { .. }) => {
+            let seconds = LOCKS.deadline.as_secs();
+            observer.event(Event::Notice { message: format!("{blocked}; waiting for up to {seconds} s") });
+            lock_all(session, &[target], LOCKS).await
+        }
+        locked => locked,
+    };
+    locked.map_err(|error| match error {
+        PgError::LockTimeout { .. } => Error::new(ErrorKind::Failed, error.to_string())
+            .hint("nothing was changed; wait for what is in the way, or end it with pg_terminate_backend, and run it again"),
+        error => error.into(),
+    })
+}
+
+/// A failure of the transaction that writes; one to get a lock with those who have it, as another session sees them.
+async fn in_the_way(session: &Session, subjects: &[Subject], error: Error) -> Error {
+    // lock_not_available
+    if error.sqlstate() != Some("55P03") {
+        return error;
+    }
+    let oids: Vec<String> = subjects.iter().map(|subject| subject.live.oid.to_string()).collect();
+    let sql = format!(
+        "SELECT DISTINCT pg_catalog.format('%s by pid %s%s', l.relation::pg_catalog.regclass, l.pid, \
+           CASE WHEN a.pid IS NOT NULL THEN pg_catalog.format(', %s, %s: %s', a.usename, a.state, pg_catalog.left(a.query, 100)) END) \
+         FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+         WHERE l.locktype = 'relation' AND l.granted AND l.relation IN ({}) AND l.mode <> 'AccessShareLock' \
+           AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) ORDER BY 1",
+        oids.join(", ")
+    );
+    // Who is in the way is a courtesy: a failure to find out must not hide the failure to lock.
+    let rows = session.query_text(&sql).await.unwrap_or_default();
+    let holders: Vec<String> = rows.into_iter().flatten().flatten().map(|text| printable(&text)).collect();
+    if holders.is_empty() {
+        return error.hint("somebody has the tables locked; run it again when he is through");
+    }
+    error.hint(format!("locked: {}; run it again when they are through", holders.join("; ")))
 }
 
 impl Workbench {
-    async fn open(live: &ConnectOptions) -> Result<Self> {
-        let source = Session::open(live, SessionKind::Source).await?;
+    async fn open(live: &ConnectOptions, observer: &SharedObserver) -> Result<Self> {
+        let source = Session::open(live, SessionKind::Source).await;
+        let source = source.map_err(|error| Error::of_target(error, NO_DATABASE))?;
         if source.info().is_standby {
             let message = "rows are compared in temporary tables, which a standby does not have";
             return Err(Error::new(ErrorKind::Refused, message).hint("compare with the primary"));
@@ -136,7 +194,7 @@ impl Workbench {
         let adopt =
             format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT {}", literal(&id));
         writer.execute(&adopt).await?;
-        Ok(Self { source, writer })
+        Ok(Self { source, writer, observer: SharedObserver::clone(observer) })
     }
 
     /// Ends the common view. Staging tables stay as long as the session.
@@ -148,13 +206,7 @@ impl Workbench {
     /// Locks the live table against alteration, looks at it, and makes its staging tables.
     async fn take(&self, named: subject::Named, number: usize) -> Result<Subject> {
         let subject = Subject::resolve(&self.source, named, number).await?;
-        let target = LockTarget {
-            oid: subject.live.oid,
-            schema: subject.schema.clone(),
-            name: subject.name.clone(),
-            relkind: subject.live.kind,
-        };
-        lock_all(&self.source, &[target], LockPolicy::default()).await?;
+        lock(&self.source, &subject, &self.observer).await?;
         compare::create_stages(&self.writer, &subject).await?;
         Ok(subject)
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::compare::Difference;
 use super::keys::Violation;
 use super::subject::Subject;
+use crate::manifest::Origin;
 use crate::pg::quote::printable;
 
 /// What would come back into one table.
@@ -44,6 +45,9 @@ pub struct TablePreview {
 pub struct Preview {
     /// The database.
     pub database: String,
+    /// From which backup.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// The tables, in the order in which rows go in.
     pub tables: Vec<TablePreview>,
     /// Rows that cannot come back.
@@ -69,6 +73,11 @@ impl TablePreview {
 }
 
 impl Preview {
+    /// One in which nothing was found yet.
+    pub(super) const fn empty(database: String, origin: Origin) -> Self {
+        Self { database, origin, tables: Vec::new(), violations: Vec::new(), erased: 0, bytes_read: 0 }
+    }
+
     /// Why rows cannot come back.
     pub fn refusals(&self) -> Vec<String> {
         let columns = self.tables.iter().filter_map(TablePreview::refusal);

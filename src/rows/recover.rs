@@ -118,20 +118,14 @@ pub async fn recover(
     }
     named.iter_mut().try_for_each(|table| columns::rename(table, &options.columns))?;
     let mut recovery = Recovery {
-        bench: Workbench::open(&options.live).await?,
+        bench: Workbench::open(&options.live, observer).await?,
         subjects: Vec::new(),
         staged: Vec::new(),
         keys: Vec::new(),
         fire_triggers: options.fire_triggers,
         replace: options.only.extra,
         released: Vec::new(),
-        preview: Preview {
-            database: options.live.display(),
-            tables: Vec::new(),
-            violations: Vec::new(),
-            erased: 0,
-            bytes_read: 0,
-        },
+        preview: Preview::empty(options.live.display(), finder.manifest.origin(archive.source().display())),
     };
     for named in named {
         let at = recovery.take(named).await?;

@@ -10,7 +10,7 @@ use crate::catalog::model::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Content, Manifest, Stream};
 use crate::pg::Session;
-use crate::pg::quote::{ident, literal, printable, qualified};
+use crate::pg::quote::{ident, literal, printable, qualified, shell_pattern};
 use crate::plan::select::Pattern;
 
 /// A table to be compared: one stream of the archive, or those of all partitions.
@@ -186,8 +186,12 @@ impl Subject {
         let shown = printable(&format!("{schema}.{name}"));
         let found: Vec<LiveTable> = session.query_json(&query(&schema, &name)).await?;
         let live = found.into_iter().next().ok_or_else(|| {
-            Error::new(ErrorKind::Failed, format!("{shown} does not exist in the live database"))
-                .hint(format!("`pgcask restore ARCHIVE --into … --table {shown}` brings the table back"))
+            Error::new(ErrorKind::Failed, format!("{shown} does not exist in the live database")).hint(
+                format!(
+                    "`pgcask restore ARCHIVE --into … --table {}` brings the table back",
+                    shell_pattern(&schema, &name)
+                ),
+            )
         })?;
         if !matches!(live.kind, 'r' | 'p') {
             return Err(Error::new(ErrorKind::Failed, format!("{shown} is no table in the live database")));

@@ -48,6 +48,19 @@ fn the_live_database_is_emptied_and_filled_again() {
         let drops = plan["drops"].to_string();
         assert!(drops.contains("SCHEMA rubbish") && drops.contains("public.orders"), "{plan}");
         assert_eq!(content(&server, "shop"), wrecked);
+        // One who may not do it is told so before he is asked.
+        server.sql("postgres", "CREATE ROLE passer LOGIN; GRANT pg_read_all_data TO passer");
+        let passer = url.replacen("postgres@", "passer@", 1);
+        let refused =
+            restore(folder.path(), &archive, &passer, &["--in-place", "--dry-run"]).expect(9).json();
+        let findings = refused["findings"].to_string();
+        for what in
+            ["passer may not drop", "schema sales", "public.customers", "may not create schemas in shop"]
+        {
+            assert!(findings.contains(what), "{what}: {findings}");
+        }
+        let refused = restore(folder.path(), &archive, &passer, &["--in-place", "--yes"]).expect(9);
+        assert!(refused.stderr.contains("nothing was touched"), "{}", refused.stderr);
         let told =
             run(pgcask(["restore", &archive, "--into", &tenant, "--in-place", &pass(folder.path())])
                 .arg("-v"))

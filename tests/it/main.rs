@@ -50,6 +50,7 @@ mod notify;
 mod partitions;
 mod personal;
 mod picker;
+mod plans;
 mod pooler;
 mod priorities;
 mod prune;

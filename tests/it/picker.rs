@@ -1,37 +1,10 @@
-//! Choosing a backup on a terminal: a real one, by `script` of util-linux.
-
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+//! Choosing a backup on a terminal.
 
 use pgcask::store::naming::Kind;
 
-use crate::harness::cli::{Run, backup, folder, pass, pgcask, run};
+use crate::harness::cli::{at_terminal, backup, folder, pass, pgcask, run};
 use crate::harness::place::Place;
 use crate::harness::postgres::{Server, newest};
-
-/// Runs the program at a terminal and types.
-fn at_terminal(command: &Command, typed: &str) -> Run {
-    let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
-    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted);
-    let line = words.collect::<Vec<_>>().join(" ");
-    let mut script = Command::new("script");
-    script
-        .args(["-q", "-e", "-c", &line, "/dev/null"])
-        .env_clear()
-        .env("TERM", "dumb")
-        .env("SHELL", "/bin/sh");
-    for (name, value) in command.get_envs() {
-        script.env(name, value.unwrap_or_default());
-    }
-    let mut child =
-        script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(typed.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    drop(stdin);
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Run { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
 
 #[test]
 fn without_a_name_one_is_chosen_by_its_number_or_part_of_its_name() {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::harness::cli::{backup, folder, restore};
+use crate::harness::cli::{backup, folder, pgcask, restore, run};
 use crate::harness::oracle::assert_same;
 use crate::harness::postgres::{Server, newest, on_each_version};
 
@@ -76,4 +76,72 @@ fn a_slow_restore_spares_the_server() {
     {
         restore(folder.path(), archive, &url, &args).expect(code);
     }
+}
+
+#[test]
+fn what_no_class_and_no_table_is_called_is_refused() {
+    let (server, folder) = (Server::shared(newest()), folder());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE t AS SELECT n FROM generate_series(1, 300) n; CREATE TABLE u (n int); CREATE VIEW v AS SELECT 1 AS n");
+    let made = backup(folder.path(), &server.url(&source), &[]);
+    let archive = made["archive"].as_str().unwrap();
+    let target = server.adopt(server.fresh_name());
+    let go = |args: &[&str]| {
+        restore(folder.path(), archive, &server.url(&target), &[&["--create"], args].concat())
+    };
+    for (args, why) in [
+        (&["--priority", "P0=typo", "--stop-after", "P0"][..], "nothing in the archive matches typo (of P0)"),
+        (&["--priority", "P0=t", "--priority", "P1=typo", "--stop-after", "P1"], "typo (of P1)"),
+        (&["--priority", "P0=t,typo", "--strict-names"], "typo (of P0)"),
+        (&["--priority", "P0=t", "--stop-after", "P1"], "--stop-after P1 names no class"),
+        (&["--priority", "P0=", "--stop-after", "P0"], "no class of priority"),
+    ] {
+        for more in [&["--dry-run"][..], &[]] {
+            let refused = go(&[args, more].concat()).expect(2);
+            assert!(refused.stderr.contains(why), "{args:?}: {}", refused.stderr);
+        }
+    }
+    let none =
+        run(&mut pgcask(["restore", archive, "--into", &server.url(&target), "--jobs", "0"])).expect(2);
+    assert!(none.stderr.contains("1 at least"), "{}", none.stderr);
+    // A table that must have rows, and that nobody has.
+    for more in [&["--dry-run"][..], &[]] {
+        let refused = go(&[&["--critical", "typo", "--critical", "t"], more].concat()).expect(9);
+        let said = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(said.contains("no table in the archive matches typo, which must have rows"), "{said}");
+    }
+    let there = format!("SELECT count(*) FROM pg_database WHERE datname = '{}'", &*target);
+    assert_eq!(server.value("postgres", &there), "0", "nothing was touched");
+    // What a run would do until the first class is there, and what it does.
+    let args = ["--priority", "P0=t,typo", "--stop-after", "P0"];
+    let plan = go(&[&args[..], &["--dry-run"]].concat()).expect(0).json();
+    assert_eq!(
+        (&plan["rows"], &plan["tables"], &plan["stop_after"]),
+        (&300.into(), &1.into(), &"P0".into()),
+        "{plan}"
+    );
+    assert!(plan["findings"].to_string().contains("typo (of P0)"), "{plan}");
+    let done = go(&args).expect(0);
+    assert!(done.stderr.contains("typo (of P0)"), "{}", done.stderr);
+    assert_eq!(server.value(&target, "SELECT count(*) FROM t"), "300");
+}
+
+/// What the server's log says of settings, as an event trigger of the target sees them, and of how indexes are built.
+#[test]
+fn indexes_are_built_with_the_memory_and_the_workers_that_are_asked_for() {
+    let settings =
+        ["log_min_messages=debug1", "min_parallel_table_scan_size=0", "max_parallel_maintenance_workers=2"];
+    let (server, folder) = (Server::private(newest(), &settings), folder());
+    let source = server.create_db();
+    server.sql(&source, "CREATE TABLE t AS SELECT n, md5(n::text) AS v FROM generate_series(1, 50000) n; CREATE INDEX by_v ON t (v)");
+    let made = backup(folder.path(), &server.url(&source), &[]);
+    let target = server.create_db();
+    server.sql(&target, "CREATE FUNCTION public.say() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE LOG 'memory of the build: %', current_setting('maintenance_work_mem'); END$$;
+        CREATE EVENT TRIGGER say ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION public.say()");
+    let args = ["--maintenance-work-mem", "123MB"];
+    restore(folder.path(), made["archive"].as_str().unwrap(), &server.url(&target), &args).expect(0);
+    let log = server.log();
+    assert!(log.contains("memory of the build: 123MB"), "{log}");
+    let built = log.lines().rfind(|line| line.contains("building index \"by_v\"")).unwrap_or_default();
+    assert!(built.contains("with request for 2 parallel workers"), "{built}");
 }

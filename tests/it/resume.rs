@@ -56,7 +56,7 @@ fn a_killed_restore_goes_on_where_it_was() {
         assert!(refused.stderr.contains("--resume"), "{}", refused.stderr);
         let refused =
             restore(folder.path(), &archive, &url, &["--resume", "--create", "--no-owner"]).expect(9);
-        assert!(refused.stderr.contains("was begun with"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("was begun without --no-owner"), "{}", refused.stderr);
         let other = backup(folder.path(), &server.url(&source), &[])["archive"].as_str().unwrap().to_owned();
         let refused = restore(folder.path(), &other, &url, &["--resume", "--create"]).expect(9);
         assert!(refused.stderr.contains("is of backup"), "{}", refused.stderr);

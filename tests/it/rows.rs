@@ -186,7 +186,9 @@ fn rows_are_completed_by_what_they_reference_and_by_what_references_them() {
         assert_eq!(before, state(server, &db));
 
         let done =
-            bring(folder.path(), archive, &url, &["--where", one, "--follow-keys", "--yes"]).expect(0).json();
+            bring(folder.path(), archive, &url, &["--where", one, "--follow-keys", "referenced", "--yes"])
+                .expect(0)
+                .json();
         let tables: Vec<(&str, u64)> = done["tables"]
             .as_array()
             .unwrap()

@@ -58,11 +58,11 @@ pub(crate) fn swap(folder: &Path, archive: &str, url: &str, more: &[&str]) -> Ru
     restore(folder, archive, url, &[&["--swap", "--yes"], more].concat())
 }
 
-fn rollback(folder: &Path, url: &str, more: &[&str]) -> Run {
+pub(crate) fn rollback(folder: &Path, url: &str, more: &[&str]) -> Run {
     run(pgcask(["rollback", url, "--json", &pass(folder)]).args(more))
 }
 
-fn list(folder: &Path, url: &str) -> Vec<(String, String)> {
+pub(crate) fn list(folder: &Path, url: &str) -> Vec<(String, String)> {
     let all = rollback(folder, url, &["--list"]).expect(0).json();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     all.as_array().unwrap().iter().map(|left| (text(&left["name"]), text(&left["kind"]))).collect()
@@ -118,7 +118,8 @@ fn the_restored_database_takes_the_place_of_the_live_one_and_goes_back_again() {
         // What would be lost is told; then the old one is back as it was, and the new one is kept.
         server.sql("shop", "INSERT INTO customers (name) SELECT 'later' FROM generate_series(1, 7)");
         let told_plan = rollback(folder.path(), &url, &["--dry-run"]).expect(0).json();
-        assert_eq!(told_plan["lost"]["inserted"], 7, "{told_plan}");
+        let written = serde_json::json!({ "inserted": 7, "updated": 0, "deleted": 0 });
+        assert_eq!(told_plan["lost"], written, "what we wrote ourselves is not told: {told_plan}");
         assert_eq!(told_plan["safety_backup"], safety);
         rollback(folder.path(), &url, &[]).expect(9);
         let back = rollback(folder.path(), &url, &["--yes"]).expect(0).json();
@@ -129,6 +130,11 @@ fn the_restored_database_takes_the_place_of_the_live_one_and_goes_back_again() {
         assert_eq!(list(folder.path(), &url), [(undone.clone(), "before".to_owned())]);
 
         // And forward again, by name.
+        let forward = rollback(folder.path(), &url, &["--dry-run"]).expect(0).json();
+        let nothing = serde_json::json!({ "inserted": 0, "updated": 0, "deleted": 0 });
+        assert_eq!(forward["lost"], nothing, "{forward}");
+        let no_way = rollback(folder.path(), &url, &["--yes", "--to", "nosuch"]).expect(9).stderr;
+        assert!(no_way.contains("nosuch is no database that") && no_way.contains(&undone), "{no_way}");
         rollback(folder.path(), &url, &["--yes", "--to", &undone]).expect(0);
         assert_eq!(server.value("shop", "SELECT count(*) FROM customers"), "507");
     }
@@ -242,6 +248,7 @@ fn what_must_not_be_swapped_is_refused_and_nothing_is_touched() {
     // Without a choice, without a confirmation, without a terminal to confirm on.
     let refused = restore(folder.path(), &archive, &url, &[]).expect(9);
     assert!(refused.stderr.contains("--swap"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("as far as the restore came"), "{}", refused.stderr);
     let refused = restore(folder.path(), &archive, &url, &["--swap"]).expect(9);
     assert!(refused.stderr.contains("--yes"), "{}", refused.stderr);
     // A part of the archive, or an archive of a part.
@@ -252,6 +259,16 @@ fn what_must_not_be_swapped_is_refused_and_nothing_is_touched() {
     // A database that is not there.
     let missing = swap(folder.path(), &archive, &server.url("nobody"), &[]).expect(9);
     assert!(missing.stderr.contains("--create"), "{}", missing.stderr);
+    let missing = restore(folder.path(), &archive, &server.url("nobody"), &["--dry-run"]).expect(9);
+    assert!(missing.stderr.contains("--create creates it"), "{}", missing.stderr);
+    // A database that every new one is copied from.
+    server.sql("postgres", "CREATE DATABASE mould TEMPLATE template0 IS_TEMPLATE true");
+    for form in ["--swap", "--in-place"] {
+        let refused = restore(folder.path(), &archive, &server.url("mould"), &[form, "--yes"]).expect(9);
+        assert!(refused.stderr.contains("mould is a template"), "{}", refused.stderr);
+    }
+    server.sql("postgres", "ALTER DATABASE mould IS_TEMPLATE false");
+    server.sql("postgres", "DROP DATABASE mould");
     // Prepared transactions hold the database.
     server.sql("shop", "BEGIN; INSERT INTO customers (name) VALUES ('x'); PREPARE TRANSACTION 'held'");
     let held = swap(folder.path(), &archive, &url, &[]).expect(9);
@@ -308,6 +325,7 @@ fn a_dry_run_writes_nothing_anywhere() {
             .arg("-v"));
     let words = words.expect(0).stdout;
     assert!(words.contains("nothing was touched") && words.contains("end 0 sessions"), "{words}");
+    assert!(words.contains("for the rows, as fast as they were read"), "{words}");
     restore(folder.path(), &archive, &url, &["--in-place", "--dry-run"]).expect(0);
     rollback(folder.path(), &url, &["--dry-run"]).expect(0);
     rollback(folder.path(), &url, &["--list"]).expect(0);
@@ -317,7 +335,7 @@ fn a_dry_run_writes_nothing_anywhere() {
 }
 
 /// All files of a store, with length and time of the last change.
-fn files(folder: &Path) -> Vec<(String, u64, std::time::SystemTime)> {
+pub(crate) fn files(folder: &Path) -> Vec<(String, u64, std::time::SystemTime)> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {

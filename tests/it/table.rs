@@ -194,7 +194,22 @@ fn the_archives_table_beside_the_live_one() {
             assert_eq!(id, "120001");
         }
         assert_eq!(live, server.value(&db, "SELECT md5(string_agg(o::text, '' ORDER BY id)) FROM orders o"));
-        beside("orders_then").expect(1);
+        // What cannot be made is told before, by a dry run too.
+        for (name, why) in [("orders_then", "is there already"), ("nosuch.t", "no schema nosuch")] {
+            let refused = beside(name).expect(9).stderr;
+            assert!(refused.contains(why) && refused.contains("nothing was touched"), "{refused}");
+            let args = ["--table", "orders", "--as", name, "--dry-run"];
+            let plan = restore(folder.path(), archive, &url, &args).expect(9).json();
+            assert!(plan["refused"].to_string().contains(why), "{plan}");
+        }
+        let args = ["--table", "orders", "--as", "orders_again", "--dry-run"];
+        let plan = restore(folder.path(), archive, &url, &args).expect(0).json();
+        assert_eq!(
+            (&plan["rows"], &plan["table"]),
+            (&120_000.into(), &"public.orders_again".into()),
+            "{plan}"
+        );
+        assert_eq!(server.value(&db, "SELECT to_regclass('orders_again') IS NULL"), "t");
         beside("no name").expect(2);
     });
 }
@@ -207,13 +222,40 @@ fn a_dropped_table_comes_back_with_what_hung_on_it() {
     server.sql(&db, "CREATE SEQUENCE own; CREATE TABLE hub (id int PRIMARY KEY DEFAULT nextval('own'), v text); ALTER SEQUENCE own OWNED BY hub.id; INSERT INTO hub (v) SELECT 'v' FROM generate_series(1, 50);
         CREATE TABLE spoke (id int PRIMARY KEY, hub int REFERENCES hub); INSERT INTO spoke SELECT n, n FROM generate_series(1, 50) n;
         CREATE TRIGGER t AFTER INSERT ON hub FOR EACH ROW EXECUTE FUNCTION f(); ALTER TABLE hub ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON hub USING (id > 0);
+        CREATE VIEW seen AS SELECT v FROM hub; CREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM seen;
         CREATE STATISTICS st ON id, v FROM hub; COMMENT ON TABLE hub IS 'c'; GRANT SELECT ON hub TO PUBLIC; CREATE INDEX ON hub (v)");
     let (schema, rows) = (schema_dump(server, &db), content(server, &db));
     let made = backup(folder.path(), &server.url(&db), &[]);
+    let go =
+        |args: &[&str]| restore(folder.path(), made["archive"].as_str().unwrap(), &server.url(&db), args);
+    // One that is there is neither made again nor filled.
+    for more in [&["--dry-run"][..], &[], &["--keep-going"], &["--create"]] {
+        let refused = go(&[&["--table", "hub"], more].concat()).expect(9);
+        let said = format!("{}{}", refused.stdout, refused.stderr);
+        let why =
+            if more == ["--create"] { "exists already" } else { "the target has already TABLE public.hub" };
+        assert!(said.contains(why) && !said.contains("remove it before"), "{said}");
+        assert!(
+            more == ["--create"] || ["--replace", "--only", "--as"].iter().all(|way| said.contains(way)),
+            "{said}"
+        );
+    }
+    assert_eq!(content(server, &db), rows);
+    server.sql(&db, "CREATE FUNCTION hubs() RETURNS SETOF hub LANGUAGE sql AS 'SELECT * FROM public.hub'");
+    let with_function = backup(folder.path(), &server.url(&db), &[]);
     server.sql(&db, "DROP TABLE hub CASCADE");
     assert_ne!(schema, schema_dump(server, &db));
-    let args = ["--table", "hub"];
-    restore(folder.path(), made["archive"].as_str().unwrap(), &server.url(&db), &args).expect(0);
+    // What used it went with it, and is named.
+    let args = ["--table", "hub", "--dry-run"];
+    let plan = restore(folder.path(), with_function["archive"].as_str().unwrap(), &server.url(&db), &args);
+    let plan = plan.expect(0).json()["findings"].to_string();
+    for name in ["VIEW public.seen", "MATERIALIZED VIEW public.counted", "FUNCTION public.hubs()"] {
+        assert!(plan.contains(name), "{name}: {plan}");
+    }
+    let told = go(&["--table", "hub"]).expect(0).stderr;
+    assert!(told.contains("VIEW public.seen") && told.contains("--table names views, too"), "{told}");
+    let whole = go(&["--table", "seen", "--table", "counted"]).expect(0).stderr;
+    assert!(!whole.contains("the target lacks what uses"), "{whole}");
     let (found, expected) = (schema_dump(server, &db), &schema);
     for line in expected.lines() {
         assert!(found.contains(line), "lost: {line}");

@@ -20,6 +20,12 @@ pub(super) async fn check(of: &Subject<'_>) -> Result<Vec<Finding>> {
         let (name, mib) = (&one.name, one.bytes >> 20);
         let discard = format!("when it is not missed: pgcask rollback {} --discard {name}", one.database);
         let (level, found, why, remedy) = match one.kind {
+            _ if one.at_work => (
+                Level::Notice,
+                format!("a restore is at work in {name}, which is to become {}", one.database),
+                "whoever changes the database meanwhile changes what is replaced",
+                "wait for its end".to_owned(),
+            ),
             LeftoverKind::Before => (
                 Level::Notice,
                 format!("{name} is the database that {} was before a swap, {mib} MiB", one.database),

@@ -5,7 +5,7 @@ use crate::catalog::database::DatabaseInfo;
 use crate::catalog::reader;
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::quote::printable;
+use crate::pg::quote::{ident, printable};
 use crate::restore::preflight::Finding;
 
 /// The live database.
@@ -31,6 +31,7 @@ pub(crate) async fn read(session: &Session) -> Result<Facts> {
     left_behind.extend(unreadable.into_iter().map(|what| {
         format!("stays with the old database, as {} may not read it: {what}", printable(&session.info().user))
     }));
+    let template = template(&database);
     Ok(Facts {
         database,
         sessions: number(
@@ -40,7 +41,7 @@ pub(crate) async fn read(session: &Session) -> Result<Facts> {
         )
         .await?,
         bytes: number(session, "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())").await?,
-        findings: prepared_transactions(session).await?,
+        findings: prepared_transactions(session).await?.into_iter().chain(template).collect(),
         may_not_rename: may_not_rename(session).await?,
         left_behind,
     })
@@ -81,6 +82,19 @@ async fn prepared_transactions(session: &Session) -> Result<Vec<Finding>> {
                 .to_owned(),
         ),
     }])
+}
+
+/// Every new database begins as a copy of it: hardly what is meant to be replaced.
+fn template(database: &DatabaseInfo) -> Option<Finding> {
+    let name = printable(&database.name);
+    database.is_template.then(|| Finding {
+        fatal: true,
+        message: format!("{name} is a template that new databases are copied from"),
+        hint: Some(format!(
+            "is it the right one? if it is: ALTER DATABASE {} IS_TEMPLATE false first",
+            ident(&database.name)
+        )),
+    })
 }
 
 async fn may_not_rename(session: &Session) -> Result<Option<Finding>> {

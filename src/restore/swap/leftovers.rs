@@ -10,7 +10,7 @@ use crate::catalog::sql::PROGRESS_SCHEMA;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::pg::quote::{ident, literal, printable};
 use crate::pg::{ConnectOptions, Session, SessionKind};
-use crate::restore::{prepare, progress};
+use crate::restore::{exclusive, preflight, prepare, progress};
 
 /// What a leftover is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,6 +43,8 @@ pub struct Leftover {
     pub archive: Option<String>,
     /// The backup of the live database that was taken before.
     pub safety_backup: Option<String>,
+    /// A restore is at work in it just now.
+    pub at_work: bool,
 }
 
 /// The names of all databases.
@@ -70,7 +72,7 @@ pub async fn leftovers(target: &ConnectOptions, database: Option<&str>) -> Resul
             None => names::beside(&name).map(|(_, beside)| beside),
         };
         let left = match beside {
-            Some(beside) => Some(describe(target, &name, bytes, beside, database).await),
+            Some(beside) => describe(target, &name, bytes, beside, database).await,
             None if database.is_none_or(|live| live == name) => marks(target, &name, bytes).await,
             None => None,
         };
@@ -91,7 +93,7 @@ async fn describe(
     bytes: u64,
     beside: Beside,
     live: Option<&str>,
-) -> Leftover {
+) -> Option<Leftover> {
     let stem = names::beside(name).map_or(name, |(stem, _)| stem);
     let mut left = Leftover {
         name: name.to_owned(),
@@ -101,13 +103,15 @@ async fn describe(
         bytes,
         archive: None,
         safety_backup: None,
+        at_work: false,
     };
     if let Beside::Before(moment) = beside {
         (left.kind, left.since) = (LeftoverKind::Before, Some(moment));
     }
     let Ok(session) = Session::open(&target.with_database(name), SessionKind::Target).await else {
-        return left;
+        return Some(left);
     };
+    left.at_work = exclusive::holder(&session).await.is_ok_and(|holder| holder.is_some());
     if left.kind == LeftoverKind::Before {
         if let Ok(Some(kept)) = Kept::read(&session).await {
             (left.database, left.archive, left.safety_backup) = (kept.live, kept.archive, kept.safety);
@@ -116,8 +120,16 @@ async fn describe(
         left.since = progress::began(&session).await.ok().flatten();
         left.database = begun.claim.instead_of.unwrap_or(left.database);
         (left.archive, left.safety_backup) = (Some(begun.claim.archive), begun.claim.safety);
+    } else if is_somebodys(&session).await {
+        return None;
     }
-    left
+    Some(left)
+}
+
+/// Whether a database with a name like ours is a user's: a restore leaves its marks before it makes anything else.
+async fn is_somebodys(session: &Session) -> bool {
+    let has_marks = progress::has_schema(session).await.unwrap_or(true);
+    !has_marks && preflight::not_empty(session).await.is_ok_and(|found| found.is_some())
 }
 
 /// Marks in a database under its own name.
@@ -136,6 +148,7 @@ async fn marks(target: &ConnectOptions, name: &str, bytes: u64) -> Option<Leftov
         bytes,
         archive: claim.as_ref().map(|claim| claim.archive.clone()),
         safety_backup: claim.and_then(|claim| claim.safety),
+        at_work: exclusive::holder(&session).await.is_ok_and(|holder| holder.is_some()),
     })
 }
 
@@ -149,6 +162,10 @@ pub async fn find_discardable(target: &ConnectOptions, name: &str) -> Result<Lef
         let message = format!("{} is nothing that a swap or an interrupted restore left", printable(name));
         Error::new(ErrorKind::Refused, message).hint("`pgcask rollback --list` lists what can be discarded")
     })?;
+    if left.at_work {
+        let message = format!("a restore is at work in {}", printable(name));
+        return Err(Error::new(ErrorKind::Refused, message).hint("wait for its end, or stop it"));
+    }
     if left.kind == LeftoverKind::Pending {
         let message = format!("{} has foreign keys that are still to be validated", printable(name));
         return Err(Error::new(ErrorKind::Refused, message).hint("`pgcask validate --finish` validates them"));
@@ -220,6 +237,16 @@ impl Kept {
         );
         let rows: Vec<Self> = live.query_json(&sql).await?;
         rows.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Failed, "the database has no counters"))
+    }
+
+    /// With what we ourselves wrote since.
+    pub(super) fn and(self, own: progress::OwnWrites) -> Self {
+        Self {
+            inserted: self.inserted + own.inserted,
+            updated: self.updated + own.updated,
+            deleted: self.deleted + own.deleted,
+            ..self
+        }
     }
 
     pub(super) async fn read(old: &Session) -> Result<Option<Self>> {

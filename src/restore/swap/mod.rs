@@ -22,12 +22,12 @@ use serde::Serialize;
 pub use leftovers::{Leftover, LeftoverKind, discard, find_discardable, leftovers};
 pub use rollback::{RollbackPlan, RollbackSummary, Writes, plan_rollback, rollback};
 
-use self::exchange::{Exchange, exchange};
+use self::exchange::{Exchange, Exchanged, exchange};
 use self::leftovers::{Kept, database_names};
 use super::globals::Globals;
 use super::options::{Options, Plan, Sections, Summary};
 use super::preflight::Finding;
-use super::{fill, preflight, prepare, progress};
+use super::{exclusive, fill, preflight, prepare, progress};
 use crate::catalog::kind::Target;
 use crate::clock::Clock;
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -35,7 +35,7 @@ use crate::event::{Event, SharedObserver};
 use crate::manifest::Manifest;
 use crate::opened::OpenArchive;
 use crate::pg::quote::printable;
-use crate::pg::{PgError, Session, SessionKind};
+use crate::pg::{Session, SessionKind};
 use crate::stop::Stop;
 
 /// Takes the backup of the live database and gives where it is: a restore may not know how backups are made.
@@ -59,6 +59,8 @@ pub struct SwapPlan {
     pub left_behind: Vec<String>,
     /// Whether it goes on with an interrupted one.
     pub resumes: bool,
+    /// The backup of the live database that the interrupted one took; it is taken once.
+    pub safety_backup: Option<String>,
 }
 
 /// What a swap tells at the end.
@@ -107,22 +109,17 @@ pub async fn plan_swap(options: &Options, archive: &OpenArchive) -> Result<SwapP
     findings.extend(facts.may_not_rename.clone());
     findings.extend(half_filled(&live).await?);
     if exists && !options.resume {
-        findings.push(Finding {
-            fatal: true,
-            message: format!(
-                "an earlier restore of this archive was interrupted: {} is there",
-                printable(&staging)
-            ),
-            hint: Some(format!(
-                "give --resume to go on with it, or `pgcask rollback --discard {}` to drop it",
-                printable(&staging)
-            )),
-        });
+        findings.push(begun_earlier(&staging, existing.as_ref()).await?);
     }
     let mut restore = prepared.describe(options, globals.report(), findings);
     restore.create = true;
+    let begun = match &existing {
+        Some(session) if options.resume => progress::find(session).await?,
+        _ => None,
+    };
     Ok(SwapPlan {
         restore,
+        safety_backup: begun.and_then(|begun| begun.claim.safety),
         kept_as: names::before(&options.target.database, Clock::System.now()),
         staging,
         live_bytes: facts.bytes,
@@ -130,6 +127,26 @@ pub async fn plan_swap(options: &Options, archive: &OpenArchive) -> Result<SwapP
         left_behind: facts.left_behind,
         resumes: exists && options.resume,
     })
+}
+
+/// What an earlier restore of the same archive left, or is still at work on.
+async fn begun_earlier(staging: &str, existing: Option<&Session>) -> Result<Finding> {
+    let name = printable(staging);
+    let holder = match existing {
+        Some(session) => exclusive::holder(session).await?,
+        None => None,
+    };
+    let (message, hint) = match holder {
+        Some(pid) => (
+            format!("a restore of this archive is at work just now: {name} (pid {pid})"),
+            "wait for its end".to_owned(),
+        ),
+        None => (
+            format!("an earlier restore of this archive was interrupted: {name} is there"),
+            format!("give --resume to go on with it, or `pgcask rollback --discard {name}` to drop it"),
+        ),
+    };
+    Ok(Finding { fatal: true, message, hint: Some(hint) })
 }
 
 /// Restores over a live database. `safety` is run first, unless an interrupted swap is gone on with, which has one.
@@ -190,12 +207,13 @@ pub async fn swap(
         )
         .hint(format!("{} is there to look at", printable(&staging))));
     }
-    stop.check()?;
-    observer.event(Event::Phase { name: "swapping" });
-    let kept_as = free_name(options).await?;
-    move_properties(&beside, options).await?;
-    let who = Exchange { live: name, is_there: true, becomes: &kept_as, taker: &staging };
-    let exchanged = Box::pin(exchange(&options.target, who, observer, stop)).await?;
+    let swapped = Box::pin(take_place(options, &beside, observer, stop)).await;
+    let (kept_as, exchanged) = swapped.map_err(|error| {
+        error.hint(format!(
+            "{} is restored and proven: the same command with --resume goes on, `pgcask rollback --discard` drops it",
+            printable(&staging)
+        ))
+    })?;
     let safety_backup = finish(options, &kept_as, observer).await?;
     let mut restore = filled.summary;
     restore.database = options.target.display();
@@ -210,6 +228,23 @@ pub async fn swap(
     })
 }
 
+/// Puts the restored database in the place of the live one; gives what that one is called from then on.
+async fn take_place(
+    options: &Options,
+    beside: &Options,
+    observer: &SharedObserver,
+    stop: &Stop,
+) -> Result<(String, Exchanged)> {
+    observer.event(Event::Phase { name: "swapping" });
+    stop.check()?;
+    let kept_as = free_name(options).await?;
+    move_properties(beside, options).await?;
+    let (live, taker) = (options.target.database.as_str(), beside.target.database.as_str());
+    let who = Exchange { live, is_there: true, becomes: &kept_as, taker };
+    let exchanged = Box::pin(exchange(&options.target, who, observer, stop)).await?;
+    Ok((kept_as, exchanged))
+}
+
 /// Whether the live database is only half of one. A swap that was killed after it had happened leaves a whole one with marks.
 async fn half_filled(live: &Session) -> Result<Option<Finding>> {
     let begun = progress::find(live).await?.filter(|begun| begun.claim.instead_of.is_none());
@@ -222,13 +257,10 @@ fn beside(options: &Options, staging: &str) -> Options {
 }
 
 async fn open_live(options: &Options) -> Result<Session> {
-    match Session::open(&options.target, SessionKind::Target).await {
-        Err(error @ PgError::NoSuchDatabase { .. }) => {
-            let error = Error::new(ErrorKind::Refused, format!("there is nothing to swap with: {error}"));
-            Err(error.hint("give --create instead of --swap"))
-        }
-        other => Ok(other?),
-    }
+    let live = Session::open(&options.target, SessionKind::Target).await;
+    live.map_err(|error| {
+        Error::of_target(error, "there is nothing to swap with: give --create instead of --swap")
+    })
 }
 
 /// Only the whole of an archive of a whole database may take a database's place.
@@ -277,19 +309,23 @@ async fn finish(options: &Options, kept_as: &str, observer: &SharedObserver) -> 
     let claim = progress::find(&live).await?.map(|begun| begun.claim);
     let safety = claim.as_ref().and_then(|claim| claim.safety.clone());
     let kept = Kept::now(&live, claim.as_ref()).await?;
-    let old = Session::open(&options.target.with_database(kept_as), SessionKind::Target).await;
-    let written = match old {
-        Ok(old) => kept.write(&old).await,
-        Err(error) => Err(error.into()),
-    };
-    if let Err(error) = written {
-        // It only makes a rollback's answer poorer.
-        observer.event(Event::Warning {
-            message: format!("no note was left in {}: {error}", printable(kept_as)),
-        });
-    }
-    progress::forget(&live).await.context(|| "remove the marks of the restore".to_owned())?;
+    leave_note(options, kept_as, &kept, observer).await;
+    let own = progress::forget(&live).await.context(|| "remove the marks of the restore".to_owned())?;
+    // Once more, so that what was just written is not taken for somebody's rows.
+    leave_note(options, kept_as, &kept.and(own), observer).await;
     Ok(safety)
+}
+
+/// Notes in the old database what a rollback wants to know. Without it, the rollback's answer is poorer, no more.
+async fn leave_note(options: &Options, kept_as: &str, kept: &Kept, observer: &SharedObserver) {
+    let noted = async {
+        let old = Session::open(&options.target.with_database(kept_as), SessionKind::Target).await?;
+        kept.write(&old).await
+    };
+    if let Err(error) = noted.await {
+        let message = format!("no note was left in {}: {error}", printable(kept_as));
+        observer.event(Event::Warning { message });
+    }
 }
 
 /// Finishes a swap that was killed after it had happened: only marks are left.

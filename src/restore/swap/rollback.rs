@@ -105,14 +105,23 @@ pub async fn plan_rollback(target: &ConnectOptions, to: Option<&str>) -> Result<
 
 fn choose(name: &str, left: Vec<Leftover>, to: Option<&str>) -> Result<Leftover> {
     let before = left.into_iter().filter(|left| left.kind == LeftoverKind::Before);
+    let before: Vec<Leftover> = before.collect();
+    let others: Vec<String> = before.iter().map(|left| printable(&left.name)).collect();
     let found = match to {
         Some(to) => before.into_iter().find(|left| left.name == to),
-        None => before.max_by_key(|left| left.since),
+        None => before.into_iter().max_by_key(|left| left.since),
     };
     found.ok_or_else(|| {
-        let what = to.map_or_else(|| "no database that it replaced".to_owned(), printable);
-        Error::new(ErrorKind::Refused, format!("there is no way back for {}: {what} is on the server", printable(name)))
-            .hint("give --store to restore the newest backup of the kind pre-restore, which was taken before the swap")
+        let what = match to {
+            Some(to) => format!("{} is no database that was replaced by it", printable(to)),
+            None => "no database that it replaced is on the server".to_owned(),
+        };
+        let message = format!("there is no way back for {}: {what}", printable(name));
+        let error = Error::new(ErrorKind::Refused, message);
+        if others.is_empty() {
+            return error.hint("give --store to restore the newest backup of the kind pre-restore, which was taken before the swap");
+        }
+        error.hint(format!("those that were are {}", others.join(", ")))
     })
 }
 
@@ -191,15 +200,17 @@ async fn erase(
 /// The one that is live again loses its note, the one that was live gets one.
 async fn note_on_both(target: &ConnectOptions, kept_as: &str, observer: &SharedObserver) -> Result<()> {
     let live = Session::open(target, SessionKind::Target).await?;
+    let counted = Kept::now(&live, None).await?;
+    let own = progress::forget(&live)
+        .await
+        .context(|| "remove the note from the database that is live again".to_owned())?;
     let note = async {
         let old = Session::open(&target.with_database(kept_as), SessionKind::Target).await?;
-        Kept::now(&live, None).await?.write(&old).await
+        counted.and(own).write(&old).await
     };
     if let Err(error) = note.await {
         let message = format!("no note was left in {}: {error}", printable(kept_as));
         observer.event(Event::Warning { message });
     }
-    progress::forget(&live)
-        .await
-        .context(|| "remove the note from the database that is live again".to_owned())
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Runs the real binary.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -65,6 +66,29 @@ fn without_secrets(output: Output) -> Run {
 /// Runs a command to its end. No secret may be in its output.
 pub(crate) fn run(command: &mut Command) -> Run {
     without_secrets(command.output().unwrap())
+}
+
+/// Runs the program at a terminal, a real one by `script` of util-linux, and types.
+pub(crate) fn at_terminal(command: &Command, typed: &str) -> Run {
+    let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
+    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted);
+    let line = words.collect::<Vec<_>>().join(" ");
+    let mut script = Command::new("script");
+    script
+        .args(["-q", "-e", "-c", &line, "/dev/null"])
+        .env_clear()
+        .env("TERM", "dumb")
+        .env("SHELL", "/bin/sh");
+    for (name, value) in command.get_envs() {
+        script.env(name, value.unwrap_or_default());
+    }
+    let mut child =
+        script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    without_secrets(output)
 }
 
 /// Starts a command, its output kept.
