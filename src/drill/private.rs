@@ -358,3 +358,32 @@ fn memory_kib() -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_dead_drill_of_ours_left_is_abandoned() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = |name: &str, owner: Option<String>| {
+            let folder = parent.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            if let Some(owner) = owner {
+                std::fs::write(folder.join(OWNER), owner).unwrap();
+            }
+            folder
+        };
+        let alive = identity_of(&std::process::id().to_string());
+        let dead = folder("pgcask-drill-dead", Some("4194999 123".to_owned()));
+        // The number is taken by another process by now.
+        let reused = folder("pgcask-drill-reused", Some(format!("{} 1", std::process::id())));
+        folder("pgcask-drill-alive", Some(alive));
+        folder("pgcask-drill-of-nobody", None);
+        folder("another", Some("4194999 123".to_owned()));
+        std::os::unix::fs::symlink(&dead, parent.path().join("pgcask-drill-link")).unwrap();
+        let mut found = abandoned(parent.path());
+        found.sort();
+        assert_eq!(found, [dead, reused]);
+    }
+}
