@@ -194,7 +194,7 @@ impl DrillArgs {
         let record = &drilled.record;
         if printer.json {
             printer.json(&Answer { record, files: kept.files.as_ref(), uploaded: &kept.uploaded })?;
-        } else if !(record.verdict.passed && printer.is_quiet()) {
+        } else if !(record.verdict.failed == 0 && printer.is_quiet()) {
             print_record(printer, record)?;
             kept.tell(printer)?;
         }

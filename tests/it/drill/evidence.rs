@@ -118,6 +118,24 @@ fn tests_at_the_same_time_keep_all_their_evidence() {
 }
 
 #[test]
+fn with_quiet_only_what_is_wrong_is_said() {
+    let (server, place) = (Server::shared(newest()), Place::new());
+    let archive = place.archive(server, TABLE);
+    let url = server.url("postgres");
+    for command in [&["test", &archive][..], &["drill", &archive, "--server", &url]] {
+        let said = |more: &[&str], code: i32| {
+            let pass = place.pass();
+            let args = [command, &["--quiet", "--no-evidence", &pass], more].concat();
+            run(&mut place.plain(&args)).expect(code).stdout
+        };
+        assert_eq!(said(&[], 0), "");
+        // A drill of an old backup passes, and the age is told.
+        let code = if command[0] == "test" { 6 } else { 0 };
+        assert!(said(&["--rpo", "1ms"], code).contains("age within the RPO         FAILED"), "{command:?}");
+    }
+}
+
+#[test]
 fn drills_of_the_same_second_leave_a_mark_each() {
     let (server, place) = (Server::shared(newest()), Place::new());
     let archive = place.archive(server, TABLE);
