@@ -8,7 +8,7 @@ use super::erasures;
 use super::printer::{human_bytes, human_count, human_seconds};
 use super::progress::Progress;
 use super::restore::{estimate, origin};
-use super::swap::{SwapArgs, ask, end_of_dry_run, erasing, refusal, verify_all};
+use super::swap::{SwapArgs, ask, began_with, end_of_dry_run, erasing, refusal, verify_all};
 use crate::error::Result;
 use crate::event::SharedObserver;
 use crate::exit::Exit;
@@ -90,11 +90,21 @@ impl SwapArgs {
 
 /// The plan in plain words, and what is different from a swap.
 fn words(plan: &InPlacePlan, safety: bool) -> Vec<String> {
-    let InPlacePlan { restore, drops, drops_at_once, live_bytes, sessions, left_behind, resumes } = plan;
+    let InPlacePlan {
+        restore,
+        drops,
+        drops_at_once,
+        live_bytes,
+        sessions,
+        left_behind,
+        resumes,
+        safety_backup,
+    } = plan;
     let mut lines =
         vec![format!("{}: restore inside the live database", restore.database), origin(&restore.origin)];
     if *resumes {
         lines.push("  go on with the interrupted restore".to_owned());
+        lines.push(began_with(safety_backup.as_deref()));
     } else {
         lines.push("  read all of the archive first, to be sure of it".to_owned());
         let backup = if safety { "back it up (kind pre-restore)" } else { "take no backup of it first" };

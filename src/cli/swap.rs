@@ -243,6 +243,14 @@ pub(super) fn erasing(plan: &Plan) -> Option<String> {
         .then(|| format!("  erase again in it what {entries} entries of the erasure ledger name"))
 }
 
+/// Which backup of the live database an interrupted restore began with.
+pub(super) fn began_with(safety_backup: Option<&str>) -> String {
+    safety_backup.map_or_else(
+        || "  no backup of the database was taken when that began, and none is now".to_owned(),
+        |place| format!("  the backup of the database as it was when that began: {}", printable(place)),
+    )
+}
+
 /// The plan in plain words.
 fn words(plan: &SwapPlan, safety: Option<String>) -> Vec<String> {
     let SwapPlan { restore, staging, kept_as, live_bytes, sessions, left_behind, resumes, safety_backup } =
@@ -251,12 +259,7 @@ fn words(plan: &SwapPlan, safety: Option<String>) -> Vec<String> {
         vec![format!("{}: restore over the live database", restore.database), origin(&restore.origin)];
     if *resumes {
         lines.push(format!("  go on with the interrupted restore in {}", printable(staging)));
-        lines.push(match safety_backup {
-            Some(place) => {
-                format!("  the backup of the database as it was when that began: {}", printable(place))
-            }
-            None => "  no backup of the database was taken when that began, and none is now".to_owned(),
-        });
+        lines.push(began_with(safety_backup.as_deref()));
     } else {
         match safety {
             Some(store) => lines.push(format!("  back it up into {store} (kind pre-restore)")),

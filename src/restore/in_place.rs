@@ -39,6 +39,8 @@ pub struct InPlacePlan {
     pub left_behind: Vec<String>,
     /// Whether it goes on with an interrupted one: nothing is dropped then.
     pub resumes: bool,
+    /// The backup of the database as it was, that the interrupted one took; it is taken once.
+    pub safety_backup: Option<String>,
 }
 
 /// What a restore in place tells at the end.
@@ -60,7 +62,7 @@ pub async fn plan_in_place(options: &Options, archive: &OpenArchive) -> Result<I
     let manifest = archive.manifest().await?;
     let (begun, half_filled) = interrupted(&live, options).await?;
     let resumes = begun.is_some();
-    let empties = begun.is_none_or(|begun| begun.done.contains(EMPTYING));
+    let empties = begun.as_ref().is_none_or(|begun| begun.done.contains(EMPTYING));
     let facts = facts::read(&live).await?;
     let mut prepared = prepare::prepare(&options.wanted, options.means(), archive, None).await?;
     let globals = Globals::plan(options, archive, &prepared, Some(&live)).await?;
@@ -77,6 +79,7 @@ pub async fn plan_in_place(options: &Options, archive: &OpenArchive) -> Result<I
         sessions: facts.sessions,
         left_behind: facts.left_behind,
         resumes,
+        safety_backup: begun.and_then(|begun| begun.claim.safety),
     })
 }
 

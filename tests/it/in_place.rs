@@ -229,6 +229,10 @@ fn who_discards_the_marks_lets_others_write_again() {
     let failed = restore(folder.path(), &archive, &url, &failing).expect(5);
     assert!(failed.stderr.contains("read-only for others"), "{}", failed.stderr);
     assert_eq!(read_only(&server), "on");
+    // Gone on with, it would take no other backup, and says which one it took.
+    let plan =
+        restore(folder.path(), &archive, &url, &["--in-place", "--resume", "--dry-run"]).expect(0).json();
+    assert!(plan["safety_backup"].as_str().is_some_and(|place| place.contains("/pre-restore/")), "{plan}");
     // Neither form goes over it: the safety backup would be one of what a check has failed on.
     for form in ["--in-place", "--swap"] {
         let refused = restore(folder.path(), &archive, &url, &[form, "--yes"]).expect(9);
