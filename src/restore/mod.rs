@@ -22,6 +22,7 @@ mod forecast;
 mod globals;
 mod in_place;
 mod inexpressible;
+mod key_order;
 mod large_objects;
 mod load_plan;
 mod loader;

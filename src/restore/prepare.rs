@@ -6,7 +6,7 @@ use super::load_plan::LoadPlan;
 use super::options::{Options, Wanted};
 use super::platform::Platform;
 use super::publications::Publications;
-use super::{dependents, selected};
+use super::{dependents, key_order, selected};
 use crate::archive::Totals;
 use crate::catalog::database::DatabaseInfo;
 use crate::catalog::encode::FORMAT;
@@ -116,7 +116,11 @@ pub(super) async fn prepare(
                 && entry.totals.plain_bytes >= total / SPLIT_SHARE;
             let units = cut(archive.all_chunks(stream.id), &entry.totals, split);
             let through = stream.object.and_then(|relation| through(&model, &positions, relation));
-            loads.push(LoadPlan { stream: stream.clone(), totals: entry.totals, units, through });
+            let (stream, after) = (stream.clone(), Vec::new());
+            loads.push(LoadPlan { stream, totals: entry.totals, units, through, after });
+        }
+        if let Some(target) = existing.filter(|_| !wanted.sections.pre_data) {
+            key_order::arrange(target, &mut loads).await?;
         }
     }
     let sectioned = keep_sections(wanted, &mut model);
@@ -341,6 +345,7 @@ fn make_plan(
         .map(|load| Load {
             relation: load.stream.object,
             units: load.units.iter().map(|unit| share(&load.totals, unit.count)).collect(),
+            after: load.after.clone(),
         })
         .collect();
     plan(&items, &loads, means.analyze).map_err(|cycle| {

@@ -23,6 +23,8 @@ pub(super) struct ForeignKey {
     pub(super) references_name: String,
     /// Its columns: referencing, referenced, and the equality `referenced = referencing`.
     pub(super) columns: Vec<(String, String, String)>,
+    /// It can be checked at the end of a transaction.
+    deferrable: bool,
 }
 
 /// The query of the foreign keys from and to these tables. Of a key to a partitioned table the server keeps one more for
@@ -34,7 +36,7 @@ fn query(oids: &[u32], enforced: &str) -> String {
     format!(
         "SELECT k.conname AS name, k.conrelid::pg_catalog.int8 AS table, tn.nspname AS table_schema, t.relname AS table_name, \
            k.confrelid::pg_catalog.int8 AS references, rn.nspname AS references_schema, r.relname AS references_name, \
-           {columns} AS columns \
+           {columns} AS columns, k.condeferrable AS deferrable \
          FROM pg_catalog.pg_constraint k \
          JOIN pg_catalog.pg_class t ON t.oid = k.conrelid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
          JOIN pg_catalog.pg_class r ON r.oid = k.confrelid JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace \
@@ -180,8 +182,20 @@ pub(super) async fn violations(
     Ok(found)
 }
 
-/// The order in which rows go in: referenced tables first. Tables in a circle come in the order given, and need keys that
-/// can be deferred.
+/// The keys by which rows that go in first reference rows that go in later: of tables in a circle, where a key cannot be
+/// deferred.
+pub(super) fn against(order: &[usize], subjects: &[Subject], keys: &[ForeignKey]) -> Vec<ForeignKey> {
+    let place = |oid: u32| {
+        order.iter().position(|at| subjects.get(*at).is_some_and(|subject| subject.live.oid == oid))
+    };
+    let is_against = |key: &&ForeignKey| {
+        let (own, other) = (place(key.table), place(key.references));
+        !key.deferrable && own.zip(other).is_some_and(|(own, other)| own < other)
+    };
+    keys.iter().filter(is_against).cloned().collect()
+}
+
+/// The order in which rows go in: referenced tables first. Tables in a circle come in the order given.
 pub(super) fn order(subjects: &[Subject], keys: &[ForeignKey]) -> Vec<usize> {
     let mut open: BTreeSet<usize> = (0..subjects.len()).collect();
     let mut order = Vec::new();

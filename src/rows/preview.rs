@@ -2,9 +2,12 @@
 
 use serde::Serialize;
 
-use super::compare::Difference;
-use super::keys::Violation;
+use super::compare::{self, Difference};
+use super::keys::{self, Violation};
+use super::recover::{Recovery, number};
+use super::replace;
 use super::subject::Subject;
+use crate::error::Result;
 use crate::manifest::Origin;
 use crate::pg::quote::printable;
 
@@ -92,5 +95,78 @@ impl Preview {
     /// Rows that would come back.
     pub fn rows(&self) -> u64 {
         self.tables.iter().map(|table| table.missing + table.changed + table.extra).sum()
+    }
+}
+
+impl Recovery {
+    /// Describes what was chosen.
+    pub(super) async fn show(&mut self, sample: usize, bytes_read: u64, erased: &[u64]) -> Result<()> {
+        let session = &self.bench.writer;
+        let mut tables = Vec::new();
+        for at in keys::order(&self.subjects, &self.keys) {
+            let Some(subject) = self.subjects.get(at) else { continue };
+            let stage = subject.stage();
+            let count = |class: char| {
+                format!(
+                    "SELECT pg_catalog.count(*) FROM {stage} WHERE reason IS NOT NULL AND difference = '{class}'"
+                )
+            };
+            let reasons = format!(
+                "SELECT reason, pg_catalog.count(*)::pg_catalog.text FROM {stage} WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 1"
+            );
+            let reason = |row: Vec<Option<String>>| {
+                let mut values = row.into_iter().flatten();
+                Some((values.next()?, values.next()?.parse().ok()?))
+            };
+            let triggers = super::apply::triggers(session, subject).await?;
+            let missing = number(session, &count('m')).await?;
+            let changed = number(session, &count('c')).await?;
+            let extra = replace::going(session, subject).await?;
+            let kept_in = if self.replace && changed + extra > 0 {
+                Some(subject.display_of(&replace::kept_name(session, subject).await?))
+            } else {
+                None
+            };
+            tables.push(TablePreview {
+                table: subject.display(),
+                missing,
+                changed,
+                extra,
+                erased: erased.get(at).copied().unwrap_or_default(),
+                reasons: session.query_text(&reasons).await?.into_iter().filter_map(reason).collect(),
+                sample: compare::sample_chosen(session, subject, sample).await?,
+                kept_in,
+                key: subject.key.iter().map(|key| key.name.clone()).collect(),
+                columns: subject.columns.clone(),
+                lost_columns: subject.lost.clone(),
+                notes: subject.notes.clone(),
+                triggers: triggers
+                    .iter()
+                    .filter(|_| !self.fire_triggers)
+                    .map(super::apply::Trigger::display)
+                    .collect(),
+            });
+        }
+        self.preview.violations = keys::violations(session, &self.subjects, &self.keys).await?;
+        let orphans = replace::orphans(session, &self.subjects, &self.keys).await?;
+        self.preview.violations.extend(orphans.violations);
+        self.released = orphans.released;
+        let order = keys::order(&self.subjects, &self.keys);
+        let comes = |oid: u32| {
+            let subject = self.subjects.iter().find(|subject| subject.live.oid == oid);
+            let table =
+                subject.and_then(|subject| tables.iter().find(|table| table.table == subject.display()));
+            table.is_some_and(|table| table.missing > 0)
+        };
+        for key in keys::against(&order, &self.subjects, &self.keys) {
+            let known =
+                self.released.iter().any(|other| (other.table, &other.name) == (key.table, &key.name));
+            if !known && comes(key.table) && comes(key.references) {
+                self.released.push(key);
+            }
+        }
+        self.preview.tables = tables;
+        self.preview.bytes_read = bytes_read;
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::condition::{self, Bound, Condition};
 use super::erased;
 use super::groups::{StreamChunk, ZoneKey};
 use super::keys::{self, ForeignKey};
-use super::preview::{Preview, TablePreview};
+use super::preview::Preview;
 use super::replace;
 use super::scan::Reader;
 use super::subject::{self, Subject};
@@ -89,7 +89,7 @@ pub struct Recovery {
     pub(super) replace: bool,
     /// Keys that hold again only when all is written.
     pub(super) released: Vec<ForeignKey>,
-    preview: Preview,
+    pub(super) preview: Preview,
 }
 
 /// Finds the rows that are to come back. Only temporary tables are written.
@@ -433,62 +433,5 @@ impl Recovery {
         self.subjects.push(subject);
         self.staged.push(Staged::Chunks(BTreeSet::new()));
         Ok(at)
-    }
-
-    /// Describes what was chosen.
-    async fn show(&mut self, sample: usize, bytes_read: u64, erased: &[u64]) -> Result<()> {
-        let session = &self.bench.writer;
-        let mut tables = Vec::new();
-        for at in keys::order(&self.subjects, &self.keys) {
-            let Some(subject) = self.subjects.get(at) else { continue };
-            let stage = subject.stage();
-            let count = |class: char| {
-                format!(
-                    "SELECT pg_catalog.count(*) FROM {stage} WHERE reason IS NOT NULL AND difference = '{class}'"
-                )
-            };
-            let reasons = format!(
-                "SELECT reason, pg_catalog.count(*)::pg_catalog.text FROM {stage} WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 1"
-            );
-            let reason = |row: Vec<Option<String>>| {
-                let mut values = row.into_iter().flatten();
-                Some((values.next()?, values.next()?.parse().ok()?))
-            };
-            let triggers = super::apply::triggers(session, subject).await?;
-            let missing = number(session, &count('m')).await?;
-            let changed = number(session, &count('c')).await?;
-            let extra = replace::going(session, subject).await?;
-            let kept_in = if self.replace && changed + extra > 0 {
-                Some(subject.display_of(&replace::kept_name(session, subject).await?))
-            } else {
-                None
-            };
-            tables.push(TablePreview {
-                table: subject.display(),
-                missing,
-                changed,
-                extra,
-                erased: erased.get(at).copied().unwrap_or_default(),
-                reasons: session.query_text(&reasons).await?.into_iter().filter_map(reason).collect(),
-                sample: compare::sample_chosen(session, subject, sample).await?,
-                kept_in,
-                key: subject.key.iter().map(|key| key.name.clone()).collect(),
-                columns: subject.columns.clone(),
-                lost_columns: subject.lost.clone(),
-                notes: subject.notes.clone(),
-                triggers: triggers
-                    .iter()
-                    .filter(|_| !self.fire_triggers)
-                    .map(super::apply::Trigger::display)
-                    .collect(),
-            });
-        }
-        self.preview.violations = keys::violations(session, &self.subjects, &self.keys).await?;
-        let orphans = replace::orphans(session, &self.subjects, &self.keys).await?;
-        self.preview.violations.extend(orphans.violations);
-        self.released = orphans.released;
-        self.preview.tables = tables;
-        self.preview.bytes_read = bytes_read;
-        Ok(())
     }
 }

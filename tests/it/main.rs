@@ -77,5 +77,6 @@ mod surroundings;
 mod swap;
 mod table;
 mod tidy;
+mod unkind;
 mod validate;
 mod values;

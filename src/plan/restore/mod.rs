@@ -60,6 +60,8 @@ pub struct Load {
     pub relation: Option<ObjectId>,
     /// Bytes of COPY text of each unit: a unit is loaded by one session in one transaction.
     pub units: Vec<u64>,
+    /// Positions of loads that must be complete before, all of them smaller than its own.
+    pub after: Vec<usize>,
 }
 
 /// One step of a restore.
@@ -250,8 +252,10 @@ impl<'a> Planner<'a> {
     fn load_steps(&mut self, analyze: bool) {
         for (load, info) in self.loads.iter().enumerate() {
             let table = info.relation.and_then(|id| self.by_id.get(&id)).copied();
+            let complete = info.after.iter().filter_map(|other| self.position.get(&Step::Loaded(*other)));
+            let after: Vec<usize> = table.into_iter().chain(complete.copied()).collect();
             let units: Vec<usize> = (0..info.units.len())
-                .map(|unit| self.add(Step::Load { load, unit }, table.into_iter().collect()))
+                .map(|unit| self.add(Step::Load { load, unit }, after.clone()))
                 .collect();
             let loaded = self.add(Step::Loaded(load), units);
             if analyze && table.is_some() {
@@ -475,7 +479,7 @@ mod tests {
     }
 
     fn load(oid: u32, units: &[u64]) -> Load {
-        Load { relation: Some(id(oid)), units: units.to_vec() }
+        Load { relation: Some(id(oid)), units: units.to_vec(), after: Vec::new() }
     }
 
     /// Steps of the parallel stage that `step` waits for, directly.
