@@ -8,3 +8,4 @@ pub mod restore;
 pub mod schedule;
 pub mod select;
 pub mod units;
+pub mod waits;

@@ -129,11 +129,11 @@ pub async fn in_place(
     drop(live);
     let options = Options { resume: true, create: false, ..options.clone() };
     let filled = Box::pin(fill::fill(&options, archive, observer, stop, None)).await;
-    let filled = filled.map_err(|error| match &safety_backup {
-        Some(place) => error.hint(format!("the backup of the database as it was is {}", printable(place))),
-        None => error,
-    });
     let filled = filled.map_err(|error| {
+        let error = match &safety_backup {
+            Some(place) => error.hint(format!("the backup of the database as it was is {}", printable(place))),
+            None => error,
+        };
         error.hint("until it is filled, or `pgcask rollback --discard` has removed the marks, it is read-only for others")
     })?;
     filled.forget(&options.target).await?;

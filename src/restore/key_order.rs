@@ -11,14 +11,15 @@ use crate::manifest::Content;
 use crate::opened::ChunkRange;
 use crate::pg::Session;
 use crate::pg::quote::printable;
+use crate::plan::waits::in_order;
 
 /// The foreign keys of the database, those of partitions and to partitions too. One that is switched off holds nobody up.
 const KEYS: &str = "SELECT k.conname AS name, n.nspname AS schema, c.relname AS table, \
     pn.nspname AS references_schema, p.relname AS references_table FROM pg_catalog.pg_constraint k \
     JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
-    WHERE k.contype = 'f' AND (NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgrelid = k.conrelid) \
-      OR EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgrelid = k.conrelid AND t.tgenabled <> 'D'))";
+    WHERE k.contype = 'f' AND coalesce((SELECT pg_catalog.bool_or(t.tgenabled <> 'D') FROM pg_catalog.pg_trigger t \
+      WHERE t.tgconstraint = k.oid AND t.tgrelid = k.conrelid), true)";
 
 #[derive(Debug, Deserialize)]
 struct Key {
@@ -62,15 +63,17 @@ pub(super) async fn arrange(session: &Session, loads: &mut [LoadPlan]) -> Result
     if between.is_empty() {
         return Ok(());
     }
-    let order = order(&waits).map_err(|circle| in_circle(loads, &between, &circle))?;
-    let place: BTreeMap<usize, usize> = order.iter().enumerate().map(|(new, old)| (*old, new)).collect();
-    for (load, waits) in loads.iter_mut().zip(&waits) {
-        load.after = waits.iter().filter_map(|other| place.get(other)).copied().collect();
+    let (order, circle) = in_order(&waits);
+    if !circle.is_empty() {
+        return Err(in_circle(loads, &between, &circle));
     }
-    let mut at = 0..;
-    loads.sort_by_cached_key(|_| {
-        at.next().and_then(|old: usize| place.get(&old)).copied().unwrap_or(usize::MAX)
-    });
+    let streams: Vec<u32> = loads.iter().map(|load| load.stream.id).collect();
+    for (load, waits) in loads.iter_mut().zip(&waits) {
+        load.after = waits.iter().filter_map(|other| streams.get(*other)).copied().collect();
+    }
+    let ordered = order.iter().filter_map(|at| streams.get(*at)).copied().enumerate();
+    let place: BTreeMap<u32, usize> = ordered.map(|(place, stream)| (stream, place)).collect();
+    loads.sort_by_key(|load| place.get(&load.stream.id).copied());
     Ok(())
 }
 
@@ -80,30 +83,7 @@ fn whole(units: &[ChunkRange]) -> Vec<ChunkRange> {
     units.first().map(|first| ChunkRange { count, ..*first }).into_iter().collect()
 }
 
-/// An order in which each comes after what it waits for, otherwise as they are; or those for which there is none.
-fn order(waits: &[BTreeSet<usize>]) -> std::result::Result<Vec<usize>, BTreeSet<usize>> {
-    let mut done = BTreeSet::new();
-    let mut order = Vec::new();
-    let mut open: BTreeSet<usize> = (0..waits.len()).collect();
-    while !open.is_empty() {
-        let ready: Vec<usize> = open
-            .iter()
-            .copied()
-            .filter(|at| waits.get(*at).is_none_or(|waits| waits.is_subset(&done)))
-            .collect();
-        if ready.is_empty() {
-            return Err(open);
-        }
-        for at in ready {
-            open.remove(&at);
-            done.insert(at);
-            order.push(at);
-        }
-    }
-    Ok(order)
-}
-
-fn in_circle(loads: &[LoadPlan], between: &[(usize, usize, String)], circle: &BTreeSet<usize>) -> Error {
+fn in_circle(loads: &[LoadPlan], between: &[(usize, usize, String)], circle: &[usize]) -> Error {
     let name = |at: usize| loads.get(at).map(|load| load.stream.display()).unwrap_or_default();
     let keys: Vec<String> = between
         .iter()
@@ -116,16 +96,4 @@ fn in_circle(loads: &[LoadPlan], between: &[(usize, usize, String)], circle: &BT
     );
     Error::new(ErrorKind::Refused, message)
         .hint("restore with --section pre-data, data and post-data, in this order, or drop the keys first")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_waits_comes_later_and_circles_have_no_order() {
-        let set = |list: &[usize]| list.iter().copied().collect::<BTreeSet<usize>>();
-        assert_eq!(order(&[set(&[2]), set(&[]), set(&[1])]), Ok(vec![1, 2, 0]));
-        assert_eq!(order(&[set(&[1]), set(&[0]), set(&[])]), Err(set(&[0, 1])));
-    }
 }

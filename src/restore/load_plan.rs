@@ -14,8 +14,8 @@ pub(super) struct LoadPlan {
     pub(super) units: Vec<ChunkRange>,
     /// The partitioned table that rows go through, quoted and qualified, where they may belong to another partition here.
     pub(super) through: Option<String>,
-    /// The loads that must be complete before, by their positions: those of tables that it references.
-    pub(super) after: Vec<usize>,
+    /// The streams that must be in before: those of tables that it references.
+    pub(super) after: Vec<u32>,
 }
 
 impl LoadPlan {

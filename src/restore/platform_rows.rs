@@ -4,7 +4,7 @@
 //! Each table's rows are staged beside it. Columns are matched by name. Rows are told by the table's key: those that the
 //! project has already are replaced where they differ, and told; its other rows stay. Then they are read back and proven.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
 
@@ -20,6 +20,7 @@ use crate::manifest::{Content, Stream};
 use crate::pg::copy::{ContentHash, LargeRows, RowHasher};
 use crate::pg::quote::{ident, ident_list, literal, printable, qualified};
 use crate::pg::{PgError, Session};
+use crate::plan::waits::in_order;
 
 /// Rows for a table that the target has.
 #[derive(Debug)]
@@ -393,21 +394,18 @@ fn tell(steps: &Steps, load: &PlatformLoad, counts: &[Option<String>]) {
 /// The loads in an order in which the tables that foreign keys refer to come first; those that refer to one another in a
 /// circle together.
 fn groups<'a>(loads: &[&'a PlatformLoad]) -> Vec<Vec<&'a PlatformLoad>> {
-    let mut left: Vec<&PlatformLoad> = loads.to_vec();
-    let mut groups = Vec::new();
-    while !left.is_empty() {
-        let open: HashSet<u32> = left.iter().map(|load| load.table.oid).collect();
-        let waits = |load: &&PlatformLoad| {
-            let references = load.table.references.iter().flatten();
-            references.into_iter().any(|other| *other != load.table.oid && open.contains(other))
-        };
-        let (waiting, free): (Vec<&PlatformLoad>, Vec<&PlatformLoad>) = left.iter().copied().partition(waits);
-        if free.is_empty() {
-            groups.push(waiting);
-            break;
-        }
-        groups.extend(free.into_iter().map(|load| vec![load]));
-        left = waiting;
+    let place: HashMap<u32, usize> =
+        loads.iter().enumerate().map(|(at, load)| (load.table.oid, at)).collect();
+    let waits = |load: &&PlatformLoad| {
+        let others = load.table.references.iter().flatten().filter(|other| **other != load.table.oid);
+        others.filter_map(|other| place.get(other)).copied().collect()
+    };
+    let waits: Vec<BTreeSet<usize>> = loads.iter().map(waits).collect();
+    let (order, circle) = in_order(&waits);
+    let at = |at: &usize| loads.get(*at).copied();
+    let mut groups: Vec<Vec<&PlatformLoad>> = order.iter().filter_map(at).map(|load| vec![load]).collect();
+    if !circle.is_empty() {
+        groups.push(circle.iter().filter_map(at).collect());
     }
     groups
 }

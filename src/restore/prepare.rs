@@ -340,12 +340,14 @@ fn make_plan(
     let classes = classes(wanted, model);
     let entries = model.entries.iter().zip(classes);
     let items: Vec<Item> = entries.map(|(entry, class)| item(entry, fill, half(entry), class)).collect();
+    let place: HashMap<u32, usize> =
+        loads.iter().enumerate().map(|(at, load)| (load.stream.id, at)).collect();
     let loads: Vec<Load> = loads
         .iter()
         .map(|load| Load {
             relation: load.stream.object,
             units: load.units.iter().map(|unit| share(&load.totals, unit.count)).collect(),
-            after: load.after.clone(),
+            after: load.after.iter().filter_map(|stream| place.get(stream)).copied().collect(),
         })
         .collect();
     plan(&items, &loads, means.analyze).map_err(|cycle| {

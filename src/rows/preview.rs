@@ -103,7 +103,8 @@ impl Recovery {
     pub(super) async fn show(&mut self, sample: usize, bytes_read: u64, erased: &[u64]) -> Result<()> {
         let session = &self.bench.writer;
         let mut tables = Vec::new();
-        for at in keys::order(&self.subjects, &self.keys) {
+        let order = keys::order(&self.subjects, &self.keys);
+        for at in order.iter().copied() {
             let Some(subject) = self.subjects.get(at) else { continue };
             let stage = subject.stage();
             let count = |class: char| {
@@ -151,7 +152,6 @@ impl Recovery {
         let orphans = replace::orphans(session, &self.subjects, &self.keys).await?;
         self.preview.violations.extend(orphans.violations);
         self.released = orphans.released;
-        let order = keys::order(&self.subjects, &self.keys);
         let comes = |oid: u32| {
             let subject = self.subjects.iter().find(|subject| subject.live.oid == oid);
             let table =

@@ -317,19 +317,25 @@ fn a_channel_that_does_not_answer_keeps_no_run_from_beginning() {
     assert_eq!(http.at("/ping").len(), 1);
 }
 
+/// A configuration that pages somebody, and a backup that is a second old.
+fn backed_up_and_paged(server: &Server, db: &str, http: &HttpReceiver, folder: &Path) -> String {
+    let toml = format!(
+        "{}[notify.oncall]\ntype = \"pagerduty\"\nrouting_key = \"k\"\nurl = \"{}\"\n",
+        databases(server, db),
+        http.url("/oncall")
+    );
+    with(folder, &toml, &["backup", "shop"]).expect(0);
+    http.clear();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    toml
+}
+
 #[test]
 fn what_check_finds_is_told_once() {
     let (server, folder) = (Server::shared(newest()), folder());
     let db = server.create_db();
     let http = HttpReceiver::start(|_, _| 202);
-    let toml = format!(
-        "{}[notify.oncall]\ntype = \"pagerduty\"\nrouting_key = \"k\"\nurl = \"{}\"\n",
-        databases(server, &db),
-        http.url("/oncall")
-    );
-    with(folder.path(), &toml, &["backup", "shop"]).expect(0);
-    http.clear();
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let toml = backed_up_and_paged(server, &db, &http, folder.path());
     // The same finding twice.
     for _ in 0..2 {
         with(folder.path(), &toml, &["check", "shop", "--rpo", "1s"]).expect(2);
@@ -349,14 +355,7 @@ fn what_check_finds_anew_is_told_at_once() {
     let (server, folder) = (Server::shared(newest()), folder());
     let db = server.create_db();
     let http = HttpReceiver::start(|_, _| 202);
-    let toml = format!(
-        "{}[notify.oncall]\ntype = \"pagerduty\"\nrouting_key = \"k\"\nurl = \"{}\"\n",
-        databases(server, &db),
-        http.url("/oncall")
-    );
-    with(folder.path(), &toml, &["backup", "shop"]).expect(0);
-    http.clear();
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let toml = backed_up_and_paged(server, &db, &http, folder.path());
     let check = |more: &[&str], code: i32, told: usize| {
         with(folder.path(), &toml, &[&["check", "shop"], more].concat()).expect(code);
         assert_eq!(http.at("/oncall").len(), told, "{more:?} {:?}", http.at("/oncall"));

@@ -1,6 +1,7 @@
 //! Indexes, in one pass over `pg_index`.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::Known;
 use super::attributes::{Attribute, Own};
@@ -237,14 +238,20 @@ impl Indexes {
     }
 }
 
+/// The values of some columns of a row, as one text that is compared.
+pub(super) fn joined(row: &Row<'_>, columns: Range<usize>) -> Result<String, String> {
+    let mut text = String::new();
+    for at in columns {
+        text.push_str(row.get(at)?.unwrap_or_default());
+        text.push(';');
+    }
+    Ok(text)
+}
+
 impl IndexFacts {
     fn new(row: &Row<'_>) -> Result<Self, String> {
         let (expressions, condition) = (row.get(11)?, row.get(12)?);
-        let mut fields = String::new();
-        for at in 7..11 {
-            fields.push_str(row.get(at)?.unwrap_or_default());
-            fields.push(';');
-        }
+        let fields = joined(row, 7..11)?;
         Ok(Self {
             oid: row.parsed(0)?,
             table: row.parsed(1)?,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Known;
-use super::indexes::{Indexes, part_of};
+use super::indexes::{Indexes, joined, part_of};
 use super::relations::Relation;
 use super::texts::{Likeness, Texts};
 use crate::catalog::ident::{ObjectId, class};
@@ -149,11 +149,7 @@ fn in_order(mut entries: Vec<(&Relation, Entry)>) -> Vec<Entry> {
 impl Key {
     fn new(row: &Row<'_>) -> Result<Self, String> {
         let below = row.get(8)?.unwrap_or("[]");
-        let mut fields = String::new();
-        for at in 10..18 {
-            fields.push_str(row.get(at)?.unwrap_or_default());
-            fields.push(';');
-        }
+        let fields = joined(row, 10..18)?;
         Ok(Self {
             oid: row.parsed(0)?,
             relation: row.parsed(1)?,
