@@ -39,7 +39,7 @@ pub struct Class {
     pub member: bool,
     /// Storage parameters.
     pub options: Vec<String>,
-    /// Of a table: JSON of what few tables have ([`table_query::unusual`]).
+    /// Of a table: JSON of what few tables have (`kinds/table_query.rs` writes it).
     pub unusual: Option<String>,
 }
 

@@ -152,7 +152,7 @@ impl Constraint {
     }
 
     /// Whether it is a CHECK or NOT NULL constraint that is created with its table, which is a partition or not: as
-    /// [`is_inline`](crate::catalog::kinds::table_query::is_inline) says in SQL.
+    /// `kinds/table_query.rs` says in SQL.
     pub fn is_inline(&self, partition: bool) -> bool {
         let kind = match self.kind {
             b'n' => true,
