@@ -81,6 +81,9 @@ pub(super) async fn make(
     for piece in sections(&mut writer, &manifest, definitions, globals.as_ref())? {
         send(&output, piece).await?;
     }
+    let objects = u64::try_from(model.entries.len()).unwrap_or(u64::MAX);
+    // Of many tables it takes a while to give it back: beside the rows, which want the memory.
+    drop(std::thread::spawn(move || drop(model)));
     let shared = Arc::new(Shared {
         sealer: writer.sealer(),
         hasher: RowHasher::new(writer.content_hash_secret()?),
@@ -106,7 +109,6 @@ pub(super) async fn make(
     session.execute("COMMIT").await?;
     let finished = writer.finish()?;
     send(&output, finished.bytes).await?;
-    let objects = u64::try_from(model.entries.len()).unwrap_or(u64::MAX);
     Ok(Made { archive: finished.summary, manifest, objects, seconds: began.elapsed().as_secs_f64() })
 }
 

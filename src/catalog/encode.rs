@@ -6,11 +6,15 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::both::both;
 use super::model::{Entry, Model};
 use crate::pg::quote;
 
 /// The version that is written.
 pub const FORMAT: u32 = 1;
+
+/// So many entries are written by two threads.
+const MANY: usize = 1000;
 
 /// What is wrong with the bytes of a model.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +26,31 @@ pub struct ModelError(String);
 /// # Errors
 /// Never, for a model that was read from a server.
 pub fn encode(model: &Model) -> Result<Vec<u8>, ModelError> {
-    serde_json::to_vec(model).map_err(|error| ModelError(error.to_string()))
+    let wrong = |error: serde_json::Error| ModelError(error.to_string());
+    if model.entries.len() < MANY {
+        return serde_json::to_vec(model).map_err(wrong);
+    }
+    let Model { format, server, database, entries, warnings } = model;
+    let (first, second) = entries.split_at(entries.len() / 2);
+    let (first, second) = both(|| serde_json::to_vec(first), || serde_json::to_vec(second));
+    let (mut first, second) = (first.map_err(wrong)?, second.map_err(wrong)?);
+    // One list of both.
+    first.pop();
+    first.push(b',');
+    first.extend(second.get(1..).unwrap_or_default());
+    let rest = Model {
+        format: *format,
+        server: *server,
+        database: database.clone(),
+        entries: Vec::new(),
+        warnings: warnings.clone(),
+    };
+    let rest = serde_json::to_string(&rest).map_err(wrong)?;
+    // Within a text the quotes would be escaped.
+    let (before, after) = rest
+        .split_once(r#""entries":[]"#)
+        .ok_or_else(|| ModelError("it has no list of entries".to_owned()))?;
+    Ok([before.as_bytes(), br#""entries":"#, &first, after.as_bytes()].concat())
 }
 
 /// The model of these bytes. Never panics, whatever they are.
@@ -79,6 +107,19 @@ mod tests {
         let decoded = decode(model(entry).as_bytes()).unwrap();
         assert_eq!(decoded.entries[0].head.qualified(), "\"s\"");
         assert_eq!(decode(&encode(&decoded).unwrap()).unwrap(), decoded);
+    }
+
+    #[test]
+    fn many_entries_are_written_as_few_are() {
+        let entry = |at: usize| {
+            format!(
+                r#"{{"head": {{"id": [2615, {at}], "name": "s\"entries\":[]{at}"}}, "kind": "schema", "object": {{}}}}"#
+            )
+        };
+        let entries: Vec<String> = (0..=MANY).map(entry).collect();
+        let mut decoded = decode(model(&entries.join(",")).as_bytes()).unwrap();
+        decoded.database.comment = Some(r#""entries":[]"#.to_owned());
+        assert_eq!(encode(&decoded).unwrap(), serde_json::to_vec(&decoded).unwrap());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod acting;
+mod both;
 pub mod database;
 pub mod encode;
 pub mod facts;

@@ -16,7 +16,7 @@ pub mod texts;
 
 use std::collections::HashMap;
 
-use self::attributes::Attributes;
+use self::attributes::{Attributes, Own};
 use self::classes::Classes;
 use self::constraints::Constraints;
 use self::defaults::Defaults;
@@ -26,6 +26,7 @@ use self::relations::Relations;
 use self::sequences::{Sequences, Uses};
 use self::tables::Parts;
 use self::texts::{Of, Texts};
+use super::both::both;
 use super::ident::ObjectId;
 use super::model::Entry;
 use super::registry::ALL;
@@ -141,6 +142,41 @@ struct Known<'a> {
     comments: &'a HashMap<ObjectId, String>,
 }
 
+/// Definitions that the server writes.
+#[derive(Debug)]
+struct AllTexts {
+    defaults: Texts,
+    constraints: Texts,
+    indexes: Texts,
+}
+
+impl Default for AllTexts {
+    fn default() -> Self {
+        let [defaults, constraints, indexes] = [Of::Defaults, Of::Constraints, Of::Indexes].map(Texts::new);
+        Self { defaults, constraints, indexes }
+    }
+}
+
+impl AllTexts {
+    /// Asks the server for some, makes the others after them, and asks for those that are not like them after all.
+    async fn ask(&mut self, sessions: &[&Session]) -> Result<(), PgError> {
+        let Self { defaults, constraints, indexes } = self;
+        for _ in 0..2 {
+            for texts in [&mut *defaults, &mut *constraints, &mut *indexes] {
+                texts.ask(sessions).await?;
+            }
+            both(
+                || indexes.follow(),
+                || {
+                    defaults.follow();
+                    constraints.follow();
+                },
+            );
+        }
+        Ok(())
+    }
+}
+
 impl Facts {
     /// Takes what a query gave.
     pub fn take(&mut self, rows: Rows) {
@@ -186,38 +222,60 @@ impl Facts {
         let relations = Relations::of(kinds.iter().flatten());
         let known =
             Known { classes: &classes, relations: &relations, attributes: &attributes, comments: &comments };
-        let (mut default_texts, mut constraint_texts, mut index_texts) =
-            (Texts::new(Of::Defaults), Texts::new(Of::Constraints), Texts::new(Of::Indexes));
-        defaults.want(known, &mut default_texts);
-        constraints.want(known, &mut constraint_texts);
-        keys.want(known, &indexes, &mut constraint_texts);
-        indexes.want(known, &keys, &mut index_texts);
-        default_texts.ask(sessions).await?;
-        constraint_texts.ask(sessions).await?;
-        index_texts.ask(sessions).await?;
+        let mut texts = AllTexts::default();
+        both(
+            || indexes.want(known, &keys, &mut texts.indexes),
+            || {
+                defaults.want(known, &mut texts.defaults);
+                constraints.want(known, &mut texts.constraints);
+                keys.want(known, &indexes, &mut texts.constraints);
+            },
+        );
+        texts.ask(sessions).await?;
         let owners = sequences.owners(known, &uses, sessions).await?;
+        let ((index_entries, bare, of_identities), (key_entries, foreign, identities)) = both(
+            || {
+                let entries = indexes.entries(known, &keys, &texts.indexes);
+                (entries, sequences.bare(known, &uses), sequences.of_identities(known, &uses))
+            },
+            || {
+                let entries = keys.with_indexes(known, &indexes, &texts.constraints);
+                (entries, keys.foreign(known, &texts.constraints), sequences.identities(known, &uses))
+            },
+        );
         let made = [
-            ("sequence", Ok(sequences.bare(known, &uses))),
-            ("identity sequence", Ok(sequences.of_identities(known, &uses))),
+            ("sequence", Ok(bare)),
+            ("identity sequence", Ok(of_identities)),
             ("sequence owner", Ok(owners)),
-            ("index", indexes.entries(known, &keys, &index_texts)),
-            ("key constraint", keys.with_indexes(known, &indexes, &constraint_texts)),
-            ("foreign key", keys.foreign(known, &constraint_texts)),
+            ("index", index_entries),
+            ("key constraint", key_entries),
+            ("foreign key", foreign),
         ];
-        let identities = sequences.identities(known, &uses);
         for (name, entries) in made {
             place(kinds, name, entries.map_err(unfit)?);
         }
-        let mut parts = Parts {
-            attributes: &mut attributes,
+        let parts = Parts {
             defaults: &defaults,
-            default_texts: &default_texts,
+            default_texts: &texts.defaults,
             constraints: &constraints,
-            constraint_texts: &constraint_texts,
+            constraint_texts: &texts.constraints,
             identities: &identities,
             comments: &comments,
         };
-        kinds.iter_mut().flatten().try_for_each(|entry| parts.complete(entry)).map_err(unfit)
+        let open = kinds.iter_mut().flatten().filter(|entry| tables::is_open(entry));
+        let mut open: Vec<_> = open.map(|entry| (attributes.take(entry.head.id.oid), entry)).collect();
+        let half = open.split_off(open.len() / 2);
+        let complete = |some: Vec<(Own, &mut Entry)>| {
+            some.into_iter().try_for_each(|(own, entry)| parts.complete(entry, own))
+        };
+        let (first, second) = both(|| complete(open), || complete(half));
+        first.and(second).map_err(unfit)?;
+        // To give so much memory back takes a while, and nobody waits for it.
+        drop(std::thread::spawn(move || {
+            drop((classes, attributes, defaults, constraints, indexes, keys, sequences, uses, comments));
+            drop((texts, identities));
+        }));
+        Ok(())
     }
 }
 

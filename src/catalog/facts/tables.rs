@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::attributes::{Attribute, Attributes, Own};
+use super::attributes::{Attribute, Own};
 use super::classes::{Class, Classes};
 use super::constraints::{Constraint, Constraints};
 use super::defaults::Defaults;
@@ -35,7 +35,6 @@ pub(super) fn entries(classes: &Classes) -> Result<Vec<Entry>, String> {
 
 /// What tables are made of.
 pub(super) struct Parts<'a> {
-    pub(super) attributes: &'a mut Attributes,
     pub(super) defaults: &'a Defaults,
     pub(super) default_texts: &'a Texts,
     pub(super) constraints: &'a Constraints,
@@ -44,15 +43,19 @@ pub(super) struct Parts<'a> {
     pub(super) comments: &'a HashMap<ObjectId, String>,
 }
 
+/// Whether an entry is of a table, which is still to be completed.
+pub(super) fn is_open(entry: &Entry) -> bool {
+    matches!(entry.object, Object::Table(_) | Object::ForeignTable(_))
+}
+
 impl Parts<'_> {
     /// Gives a table what is its own; other entries are left as they are.
     ///
     /// # Errors
     /// When a constraint's text or column is missing.
-    pub(super) fn complete(&mut self, entry: &mut Entry) -> Result<(), String> {
+    pub(super) fn complete(&self, entry: &mut Entry, mut own: Own) -> Result<(), String> {
         let Entry { head, object } = entry;
         let Some(table) = table_mut(object) else { return Ok(()) };
-        let mut own = self.attributes.take(head.id.oid);
         for Attribute { column, .. } in &mut own.columns {
             column.default_id = self.defaults.id(head.id.oid, column.number);
             if let Some(id) = column.default_id {

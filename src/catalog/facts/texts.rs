@@ -87,28 +87,24 @@ impl Texts {
         self.wanted.push(Wanted { oid, names, like, text: None });
     }
 
-    /// Asks the server for those that are like no other, and makes the others. Where a text is not as its names say, all
-    /// that are like it are asked for, too.
+    /// Asks the server for those that are like no other. Then [`Self::follow`] makes the others; where a text is not as its
+    /// names say, all that are like it are to be asked for, too.
     ///
     /// # Errors
     /// Those of the queries.
     pub async fn ask(&mut self, sessions: &[&Session]) -> Result<(), PgError> {
-        for _ in 0..2 {
-            let open = self.wanted.iter().filter(|wanted| wanted.text.is_none() && wanted.like.is_none());
-            let open: Vec<u32> = open.map(|wanted| wanted.oid).collect();
-            if open.is_empty() {
-                break;
+        let open = self.wanted.iter().filter(|wanted| wanted.text.is_none() && wanted.like.is_none());
+        let open: Vec<u32> = open.map(|wanted| wanted.oid).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let share = open.len().div_ceil(sessions.len().max(1));
+        let asked = sessions.iter().zip(open.chunks(share)).map(|(session, oids)| self.query(session, oids));
+        for (oid, text) in try_join_all(asked).await?.into_iter().flatten() {
+            let place = self.places.get(&oid);
+            if let Some(wanted) = place.and_then(|place| self.wanted.get_mut(*place)) {
+                wanted.text = text;
             }
-            let share = open.len().div_ceil(sessions.len().max(1));
-            let asked =
-                sessions.iter().zip(open.chunks(share)).map(|(session, oids)| self.query(session, oids));
-            for (oid, text) in try_join_all(asked).await?.into_iter().flatten() {
-                let place = self.places.get(&oid);
-                if let Some(wanted) = place.and_then(|place| self.wanted.get_mut(*place)) {
-                    wanted.text = text;
-                }
-            }
-            self.follow();
         }
         Ok(())
     }
@@ -127,7 +123,7 @@ impl Texts {
     }
 
     /// Makes the texts that are like one that is known.
-    fn follow(&mut self) {
+    pub fn follow(&mut self) {
         for place in 0..self.wanted.len() {
             let Some(Wanted { names, like: Some(like), .. }) = self.wanted.get(place) else { continue };
             let made = self.wanted.get(*like).and_then(|first| {
