@@ -135,6 +135,14 @@ impl S3 {
         self.leash.as_ref().map_or_else(String::new, Leash::log)
     }
 
+    /// Its process id.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pid(&self) -> Result<u32> {
+        self.leash.as_ref().map(Leash::pid).ok_or_else(|| "the server is not running".into())
+    }
+
     /// Ends the server as a crash would: connections are cut, later ones refused.
     pub fn kill9(&mut self) -> Result<()> {
         self.leash.take().ok_or("the server is not running")?.stop("KILL")

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use xtask::seaweed::S3;
 use xtask::{Context, Result};
 
+use crate::apart::Apart;
 use crate::data::Data;
 use crate::measure::{self, Cost};
 use crate::say;
@@ -16,12 +17,29 @@ pub(crate) struct Entry {
     pub(crate) label: String,
     /// The timed script.
     pub(crate) script: String,
-    /// A fresh database to make before, not timed.
-    pub(crate) target: Option<&'static str>,
+    /// The database [`TARGET`] as it is made before, not timed.
+    pub(crate) target: Option<Target>,
     /// What the script writes: removed before, weighed after.
     pub(crate) writes: Option<PathBuf>,
     /// Whether it is ours.
     pub(crate) ours: bool,
+}
+
+/// The database that restores go into.
+pub(crate) const TARGET: &str = "restored";
+
+/// A database as a run finds it.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// What it is a copy of.
+    pub(crate) template: &'static str,
+    /// What happens to it, once it is a copy.
+    pub(crate) accident: &'static str,
+}
+
+impl Target {
+    /// An empty one.
+    pub(crate) const EMPTY: Self = Self { template: "template0", accident: "" };
 }
 
 /// Entries that are compared with one another.
@@ -39,6 +57,8 @@ pub(crate) struct Contest {
     pub(crate) entries: Vec<Entry>,
     /// Whether every peer is to be compared with every entry of ours.
     pub(crate) ratios: bool,
+    /// Whether the S3 server has the last processor for itself, as a store elsewhere would, and all others the rest.
+    pub(crate) apart: bool,
 }
 
 /// An entry's costs, one a run.
@@ -79,11 +99,13 @@ impl Tools<'_> {
             self.pipelines(&url("tpch")),
             self.old_pipeline(&url("tpch")),
             self.definitions(&url("many")),
-            self.restores("restore", "tpch", &url("tpch"), &url("restored")),
-            self.restores("load", "big", &url("big"), &url("restored")),
-            self.memory(&url("tpch5"), &url("restored")),
+            self.restores("restore", "tpch", &url("tpch"), &url(TARGET)),
+            self.restores("load", "big", &url("big"), &url(TARGET)),
         ];
+        all.extend(self.recoveries(&url("tpch"), &url(TARGET)));
         all.extend(self.s3.map(|s3| self.bucket(s3, &url("tpch"))));
+        // The last one: it wants by far the most room.
+        all.push(self.memory(&url("tpch5"), &url(TARGET)));
         all
     }
 
@@ -93,16 +115,17 @@ impl Tools<'_> {
         let label = "pgcask backup into a directory".to_owned();
         let peer = Entry { label, ours: false, ..directory };
         let set = s3.environment().map(|(name, value)| format!("{name}='{value}' "));
-        let script = self.backup_script(1, url, Path::new("s3://bench/prod"));
+        let script = self.backup_script(1, url, Path::new("s3://bench/prod"), &self.to_recipient());
         let label = "pgcask backup into an S3 bucket (SeaweedFS on this machine)".to_owned();
         let ours = Entry { label, script: set.concat() + &script, target: None, writes: None, ours: true };
         Contest {
             name: "s3",
-            title: "Backup of tpch into a bucket".to_owned(),
+            title: "Backup of tpch into a bucket, the S3 server on a processor of its own".to_owned(),
             database: "tpch",
             setup: String::new(),
             entries: vec![peer, ours],
             ratios: true,
+            apart: true,
         }
     }
 
@@ -114,7 +137,7 @@ impl Tools<'_> {
             [tools.dump("pg_dump -Fd -j4 -Z zstd:1, not encrypted", 1, source), tools.backup(1, source)];
         let title = "Memory of four connections on five times the data".to_owned();
         let entries = backups.into_iter().chain(entries).collect();
-        Contest { name: "memory", title, database: "tpch5", setup, entries, ratios: false }
+        Contest { name: "memory", title, database: "tpch5", setup, entries, ratios: false, apart: false }
     }
 
     fn backups(&self, name: &'static str, database: &'static str, level: u32, url: &str) -> Contest {
@@ -124,7 +147,7 @@ impl Tools<'_> {
             self.backup(level, url),
         ];
         let title = format!("Backup of {database}, zstd {level}");
-        Contest { name, title, database, setup: String::new(), entries, ratios: true }
+        Contest { name, title, database, setup: String::new(), entries, ratios: true, apart: false }
     }
 
     /// Definitions alone, of many tables.
@@ -143,6 +166,7 @@ impl Tools<'_> {
             setup: String::new(),
             entries: vec![peer, ours],
             ratios: true,
+            apart: false,
         }
     }
 
@@ -162,18 +186,18 @@ impl Tools<'_> {
             self.gpg("pg_dump \\| zstd -1 -T2 \\| gpg --symmetric", &format!("{dump} | zstd -1 -T2 -q"));
         let setup =
             format!("{}; rm -f {age}; age-keygen -o {age} 2>/dev/null", self.keyring(), age = age.display());
-        Self::encrypted("gpg", setup, vec![by_age, by_gpg, self.backup(1, url)])
+        let title = "Encrypted backup of tpch".to_owned();
+        let entries = vec![by_age, by_gpg, self.backup(1, url), self.backup_with_passphrase(1, url)];
+        Contest { name: "gpg", title, database: "tpch", setup, entries, ratios: true, apart: false }
     }
 
     /// The same as it was done for twenty years.
     fn old_pipeline(&self, url: &str) -> Contest {
         let by_gpg = self.gpg("pg_dump \\| gzip \\| gpg --symmetric", &format!("pg_dump -d '{url}' | gzip"));
-        Self::encrypted("gzip", self.keyring(), vec![by_gpg, self.backup(1, url)])
-    }
-
-    fn encrypted(name: &'static str, setup: String, entries: Vec<Entry>) -> Contest {
-        let title = "Encrypted backup of tpch".to_owned();
-        Contest { name, title, database: "tpch", setup, entries, ratios: true }
+        let title = "Encrypted backup of tpch, as it was done for twenty years".to_owned();
+        let entries = vec![by_gpg, self.backup(1, url), self.backup_with_passphrase(1, url)];
+        let setup = self.keyring();
+        Contest { name: "gzip", title, database: "tpch", setup, entries, ratios: true, apart: false }
     }
 
     fn keyring(&self) -> String {
@@ -199,21 +223,21 @@ impl Tools<'_> {
         let (dump, store) = (dump.display(), store.display());
         let setup = format!(
             "rm -rf {dump} {store}; pg_dump -d '{source}' -Fd -j{jobs} -Z zstd:1 -f {dump}\n{}",
-            self.backup_script(1, source, &self.scratch.join("restore-store"))
+            self.backup_script(1, source, &self.scratch.join("restore-store"), &self.to_recipient())
         );
         let peer = format!("pg_restore -d '{target}' -j{jobs} {dump}; vacuumdb -q -Z -j{jobs} -d '{target}'");
         let ours = |more: &str| {
             format!(
                 "{program} restore \"$(find {store} -name '*.cask')\" --into '{target}' --jobs {jobs} \
-                 --passphrase-file {pass} --json {more}",
+                 --identity {key} --json {more}",
                 program = self.pgcask.display(),
-                pass = self.passphrase().display()
+                key = self.key().display()
             )
         };
         let entry = |label: &str, script: String, ours| Entry {
             label: label.to_owned(),
             script,
-            target: Some("restored"),
+            target: Some(Target::EMPTY),
             writes: None,
             ours,
         };
@@ -223,7 +247,7 @@ impl Tools<'_> {
             entry("pgcask restore, content proven", ours(""), true),
         ];
         let title = format!("Restore of {database}, analysed");
-        Contest { name, title, database, setup, entries, ratios: true }
+        Contest { name, title, database, setup, entries, ratios: true, apart: false }
     }
 
     fn dump(&self, label: &str, level: u32, url: &str) -> Entry {
@@ -234,19 +258,54 @@ impl Tools<'_> {
 
     fn backup(&self, level: u32, url: &str) -> Entry {
         let store = self.scratch.join("store");
-        let script = self.backup_script(level, url, &store);
-        let label = format!("pgcask backup --level {level}, encrypted and hashed");
+        let script = self.backup_script(level, url, &store, &self.to_recipient());
+        let label = format!("pgcask backup --level {level}, encrypted to a recipient and hashed");
         Entry { label, script, target: None, writes: Some(store), ours: true }
     }
 
-    fn backup_script(&self, level: u32, url: &str, store: &Path) -> String {
+    /// To derive a key from a passphrase takes its time, on purpose.
+    fn backup_with_passphrase(&self, level: u32, url: &str) -> Entry {
+        let store = self.scratch.join("store");
+        let with = format!("--passphrase-file {}", self.passphrase().display());
+        let script = self.backup_script(level, url, &store, &with);
+        let label = format!("pgcask backup --level {level}, encrypted with a passphrase and hashed");
+        Entry { label, script, target: None, writes: Some(store), ours: true }
+    }
+
+    pub(crate) fn backup_script(&self, level: u32, url: &str, store: &Path, sealing: &str) -> String {
         format!(
-            "{} backup '{url}' --to {} --jobs {} --level {level} --passphrase-file {} --json",
+            "{} backup '{url}' --to {} --jobs {} --level {level} {sealing} --json",
             self.pgcask.display(),
             store.display(),
-            self.jobs,
-            self.passphrase().display()
+            self.jobs
         )
+    }
+
+    /// Seals as production does: the host that backs up cannot open what it wrote.
+    pub(crate) fn to_recipient(&self) -> String {
+        format!("--recipient {}", self.recipient().display())
+    }
+
+    fn recipient(&self) -> PathBuf {
+        self.scratch.join("recipient")
+    }
+
+    /// The file with the identity that opens the archives.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.scratch.join("pgcask.key")
+    }
+
+    /// Makes what archives are sealed for.
+    pub(crate) fn make_keys(&self) -> Result<()> {
+        std::fs::write(self.passphrase(), "correct horse battery staple\n")?;
+        let output = std::process::Command::new(self.pgcask)
+            .args([std::ffi::OsStr::new("keygen"), "--output".as_ref(), self.key().as_os_str()])
+            .output()
+            .context(|| "run pgcask keygen".to_owned())?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+        Ok(std::fs::write(self.recipient(), output.stdout)?)
     }
 
     /// The file with the passphrase.
@@ -258,6 +317,7 @@ impl Tools<'_> {
     pub(crate) fn hold(&self, contest: &Contest, data: &Data, runs: u32) -> Result<Vec<Outcome>> {
         say(&format!("{} ({} × {runs})", contest.title, contest.entries.len()));
         data.warm(contest.database)?;
+        let apart = self.s3.filter(|_| contest.apart).map(|s3| Apart::begin(data, s3)).transpose()?;
         if !contest.setup.is_empty() {
             self.run(&contest.setup, data).context(|| format!("prepare {}", contest.name))?;
         }
@@ -267,28 +327,35 @@ impl Tools<'_> {
             .collect();
         for round in 1..=runs {
             for (entry, result) in contest.entries.iter().zip(&mut results) {
-                let cost = self.once(entry, data)?;
+                let cost = self.once(entry, data, apart.as_ref())?;
                 say(&format!("  {round}: {:6.2} s  {}", cost.wall, entry.label.replace('\\', "")));
                 result.costs.push(cost);
             }
         }
-        data.server.sql("postgres", "DROP DATABASE IF EXISTS restored WITH (FORCE)")?;
+        data.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {TARGET} WITH (FORCE)"))?;
         Ok(results)
     }
 
-    fn once(&self, entry: &Entry, data: &Data) -> Result<Cost> {
+    fn once(&self, entry: &Entry, data: &Data, apart: Option<&Apart>) -> Result<Cost> {
         if let Some(path) = &entry.writes {
             // Of the run before.
             let _removed = std::fs::remove_dir_all(path).or_else(|_| std::fs::remove_file(path));
         }
-        if let Some(db) = entry.target {
-            data.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {db} WITH (FORCE)"))?;
-            data.server.sql("postgres", &format!("CREATE DATABASE {db} TEMPLATE template0"))?;
+        if let Some(Target { template, accident }) = &entry.target {
+            data.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {TARGET} WITH (FORCE)"))?;
+            data.server.sql(
+                "postgres",
+                &format!("CREATE DATABASE {TARGET} TEMPLATE {template} STRATEGY FILE_COPY"),
+            )?;
+            if !accident.is_empty() {
+                data.server.sql(TARGET, accident)?;
+            }
         }
         // What the run before left to be written is not this one's burden.
         data.server.sql("postgres", "CHECKPOINT")?;
         let before = data.server.log().len();
-        let mut cost = self.run(&entry.script, data)?;
+        let confined = apart.map(Apart::confine).unwrap_or_default();
+        let mut cost = self.run(&(confined + &entry.script), data)?;
         cost.megabytes = entry.writes.as_deref().map_or(0.0, measure::megabytes);
         let log = data.server.log();
         let log = log.get(before..).unwrap_or_default();

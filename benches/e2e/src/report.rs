@@ -1,6 +1,7 @@
 //! The tables: Markdown for people, JSON for machines.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use xtask::Result;
@@ -15,30 +16,43 @@ const HEADINGS: &str = "| | wall s [least–most] | client CPU s | server CPU s 
 /// Above this share of one core for others, walls of the two sides no longer compare.
 const NOISE: f64 = 0.2;
 
+/// What one contest's measuring gave.
+#[derive(Debug)]
+struct Section {
+    title: String,
+    /// From its heading on.
+    markdown: String,
+    json: Value,
+}
+
 /// What was measured, on what, with what.
 #[derive(Debug)]
 pub(crate) struct Report {
-    markdown: String,
-    contests: Vec<Value>,
     header: Vec<(&'static str, String)>,
+    /// When.
+    date: String,
+    sections: Vec<Section>,
 }
 
 impl Report {
-    /// Begins with the machine and the versions.
-    pub(crate) fn new(header: Vec<(&'static str, String)>) -> Self {
+    /// Begins with the machine, the versions and the day.
+    pub(crate) const fn new(header: Vec<(&'static str, String)>, date: String) -> Self {
+        Self { header, date, sections: Vec::new() }
+    }
+
+    fn introduction(&self) -> String {
         let mut markdown = String::from("# Benchmarks\n\nMade by `cargo xtask bench --write`. ");
         markdown.push_str("Contenders take turns within one run, on one machine that server and client share; numbers are medians.\n");
         markdown.push_str("`pg_dump` does not encrypt; pgcask always does here. `others' CPU` is what processes burned that belong to neither side.\n\n");
-        for (name, value) in &header {
+        for (name, value) in &self.header {
             let _written = writeln!(markdown, "- {name}: {value}");
         }
-        Self { markdown, contests: Vec::new(), header }
+        markdown
     }
 
     /// Adds a contest's table.
     pub(crate) fn add(&mut self, contest: &Contest, outcomes: &[Outcome]) {
-        let text = &mut self.markdown;
-        let _written = write!(text, "\n## {}\n\n{HEADINGS}", contest.title);
+        let mut text = format!("\n## {}\n\nMeasured on {}.\n\n{HEADINGS}", contest.title, self.date);
         for outcome in outcomes {
             let _written = writeln!(text, "{}", row(outcome));
         }
@@ -63,19 +77,47 @@ impl Report {
             text.push_str("- **Noisy**: other processes used the machine meanwhile; compare CPU seconds, not the wall.\n");
         }
         let entries: Vec<_> = outcomes.iter().map(json_of).collect();
-        self.contests.push(json!({"name": contest.name, "title": contest.title, "entries": entries}));
+        let title = contest.title.clone();
+        let json =
+            json!({"name": contest.name, "title": title, "measured_on": self.date, "entries": entries});
+        self.sections.push(Section { title, markdown: text, json });
     }
 
     /// The Markdown text.
-    pub(crate) fn markdown(&self) -> &str {
-        &self.markdown
+    pub(crate) fn markdown(&self) -> String {
+        self.sections.iter().fold(self.introduction(), |text, section| text + &section.markdown)
     }
 
-    /// The same as JSON.
-    pub(crate) fn json(&self) -> Result<String> {
+    /// Writes `benchmarks.md` and `benchmarks.json`, where contests of earlier runs stay that this one did not hold, in the given
+    /// order of titles.
+    pub(crate) fn write(&mut self, folder: &Path, order: &[String]) -> Result<()> {
+        let (markdown, json) = (folder.join("benchmarks.md"), folder.join("benchmarks.json"));
+        let old = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        let old_json: Value = serde_json::from_str(&old(&json)).unwrap_or_default();
+        let old_markdown = old(&markdown);
+        for part in old_markdown.split("\n## ").skip(1) {
+            let title = part.lines().next().unwrap_or_default();
+            let known = order.iter().any(|name| name == title) && part.contains("\nMeasured on ");
+            if !known || self.sections.iter().any(|section| section.title == title) {
+                continue;
+            }
+            let contests = old_json.pointer("/contests").and_then(Value::as_array).into_iter().flatten();
+            let Some(json) =
+                contests.clone().find(|contest| contest.pointer("/title") == Some(&json!(title)))
+            else {
+                continue;
+            };
+            let markdown = format!("\n## {}\n", part.trim_end());
+            self.sections.push(Section { title: title.to_owned(), markdown, json: json.clone() });
+        }
+        self.sections.sort_by_key(|section| order.iter().position(|title| *title == section.title));
         let header: serde_json::Map<_, _> =
             self.header.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        Ok(serde_json::to_string_pretty(&json!({"header": header, "contests": self.contests}))?)
+        let contests: Vec<_> = self.sections.iter().map(|section| &section.json).collect();
+        let text = serde_json::to_string_pretty(&json!({"header": header, "contests": contests}))?;
+        std::fs::write(json, text + "\n")?;
+        std::fs::write(markdown, self.markdown())?;
+        Ok(())
     }
 }
 
