@@ -148,6 +148,7 @@ impl RollbackArgs {
                         "{shown} stays as it is, and its unfinished restore can no longer be gone on with."
                     )
                 }
+                LeftoverKind::Note => format!("{shown} stays as it is, without the note of its replacement."),
                 _ => format!("{shown} will be gone for good."),
             };
             ask(self.yes, &question, "DISCARD")?;
@@ -285,6 +286,9 @@ fn describe(left: &Leftover) -> String {
         LeftoverKind::Marks => format!("{name}: has marks of an unfinished restore"),
         LeftoverKind::Pending => {
             format!("{name}: has foreign keys to be validated by `pgcask validate --finish`")
+        }
+        LeftoverKind::Note => {
+            format!("{name}: was brought back by a rollback, and has the note of its replacement still")
         }
     };
     let mut text = format!("{what}, {}", human_bytes(*bytes));

@@ -7,14 +7,22 @@ use crate::catalog::ident::ObjectId;
 use crate::catalog::model::{Entry, Model};
 use crate::catalog::registry::Object;
 
+/// What a selection means besides what it names.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    /// Entries that are kept only because others need them.
+    pub needed: BTreeSet<ObjectId>,
+    /// What belongs to relations that are kept, and is not kept itself: it needs others that are left out.
+    pub left_out: Vec<Entry>,
+}
+
 /// Keeps the relations that the selection means, what they need, and what belongs to them (indexes, constraints,
 /// triggers) as far as all that it needs is kept: a foreign key to a table that is left out goes with it.
 ///
-/// `present` are identities that are there without being restored: what needs those too is kept. Gives the identities
-/// of the entries that are kept only because others need them.
-pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<ObjectId>) -> BTreeSet<ObjectId> {
+/// `present` are identities that are there without being restored: what needs those too is kept.
+pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<ObjectId>) -> Chosen {
     if selection.is_everything() {
-        return BTreeSet::new();
+        return Chosen::default();
     }
     let positions = model.positions();
     let mut keep: BTreeSet<usize> = BTreeSet::new();
@@ -30,7 +38,7 @@ pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<Objec
             keep.insert(position);
         }
     }
-    let chosen = keep.clone();
+    let named = keep.clone();
     let mut rules_of: HashMap<ObjectId, Vec<usize>> = HashMap::new();
     for (position, entry) in model.entries.iter().enumerate() {
         if let Object::DomainConstraint(constraint) = &entry.object {
@@ -53,23 +61,28 @@ pub fn choose(model: &mut Model, selection: &Selection, present: &BTreeSet<Objec
             }
         }
     }
-    let mut needed: BTreeSet<usize> = keep.difference(&chosen).copied().collect();
+    let mut needed: BTreeSet<usize> = keep.difference(&named).copied().collect();
     // What belongs to the kept ones, at least one of its relations being restored, and is not there already. Once more
     // when something was added: a partition's index waits for the one that it is part of.
-    let mut open: Vec<usize> = (0..model.entries.len()).collect();
+    let mut open: BTreeSet<usize> = (0..model.entries.len()).collect();
     let mut before = None;
     while before != Some(keep.len()) {
         before = Some(keep.len());
         open.retain(|position| !belongings(model, &positions, *position, present, &mut keep, &mut needed));
     }
-    let needed_ids =
-        needed.iter().filter_map(|at| model.entries.get(*at)).map(|entry| entry.head.id).collect();
-    let mut position = 0;
-    model.entries.retain(|_| {
-        position += 1;
-        keep.contains(&(position - 1))
-    });
-    needed_ids
+    let kept_relation = |id: &ObjectId| positions.get(id).is_some_and(|position| keep.contains(position));
+    let is_owned = |entry: &Entry| entry.object.after_data_of().first().is_some_and(kept_relation);
+    let (mut chosen, mut kept) = (Chosen::default(), Vec::new());
+    for (position, entry) in std::mem::take(&mut model.entries).into_iter().enumerate() {
+        if keep.contains(&position) {
+            chosen.needed.extend(needed.contains(&position).then_some(entry.head.id));
+            kept.push(entry);
+        } else if open.contains(&position) && is_owned(&entry) {
+            chosen.left_out.push(entry);
+        }
+    }
+    model.entries = kept;
+    chosen
 }
 
 /// Keeps an entry if it belongs to what is kept, and what it brings along. Gives whether it needs no second look.

@@ -28,7 +28,7 @@ use crate::event::{Event, SharedObserver};
 use crate::limits::RESTORE_BUDGET_BYTES;
 use crate::manifest::Content;
 use crate::opened::OpenArchive;
-use crate::pg::quote::printable;
+use crate::pg::quote::{printable, shell_word};
 use crate::pg::{ConnectOptions, Session, SessionKind};
 use crate::plan::restore::{RestorePlan, Step};
 use crate::stop::Stop;
@@ -74,9 +74,11 @@ pub(super) async fn fill(
 fn left(options: &Options, replaced: Option<&Replaced>) -> String {
     let what = printable(&options.target.display());
     if replaced.is_some() {
-        let name = printable(&options.target.database);
+        let name = &options.target.database;
         return format!(
-            "{name} holds what was restored so far: the same command with --resume goes on, `pgcask rollback --discard {name}` drops it"
+            "{} holds what was restored so far: the same command with --resume goes on, `pgcask rollback --discard {}` drops it",
+            printable(name),
+            shell_word(name)
         );
     }
     if options.keeps_marks() {
@@ -183,7 +185,7 @@ fn make_work(
     ledger: Option<Ledger>,
 ) -> Work {
     let objects = prepared.created().count();
-    let Prepared { model, loads, sequences, plan, needed, sectioned, platform, publications, .. } = prepared;
+    let Prepared { model, loads, sequences, plan, besides, sectioned, platform, publications, .. } = prepared;
     let by_id = model.positions();
     let steps = Arc::new(Steps {
         archive: archive.clone(),
@@ -203,7 +205,7 @@ fn make_work(
         keep_rows: !options.wanted.sections.pre_data,
         observer: Arc::clone(observer),
         budget: ByteBudget::new(RESTORE_BUDGET_BYTES).at_rate(options.max_rate),
-        needed,
+        needed: besides.needed,
         tolerated: platform.tolerated,
         resets: platform.resets,
         rows: AtomicU64::new(0),

@@ -44,6 +44,7 @@ mod selected;
 mod steps;
 mod swap;
 mod text_order;
+mod there;
 mod together;
 mod validate;
 mod writers;

@@ -177,7 +177,7 @@ fn replace_roles(
     let mut owned: BTreeMap<&str, usize> = BTreeMap::new();
     let mut named: BTreeSet<String> = BTreeSet::new();
     for entry in prepared.created() {
-        if entry.object.kind() == "schema" && !prepared.needed.contains(&entry.head.id) {
+        if entry.object.kind() == "schema" && !prepared.besides.needed.contains(&entry.head.id) {
             platform.acting.schemas.insert(entry.head.name.clone(), entry.head.owner.clone());
         }
         if platform.instead.contains_key(&entry.head.id) {

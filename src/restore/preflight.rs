@@ -124,14 +124,24 @@ fn chosen(options: &Options, prepared: &Prepared) -> Vec<Finding> {
         let hint = Some("--strict-names makes that a failure".to_owned());
         findings.push(Finding { fatal: false, message, hint });
     }
-    if !prepared.gone_too.is_empty() {
+    if !prepared.besides.gone_too.is_empty() {
         findings.push(Finding {
             fatal: false,
             message: format!(
                 "the target lacks what uses the chosen tables, and it is not chosen: {}; --table names views, too",
-                requirements::listed(&prepared.gone_too)
+                requirements::listed(&prepared.besides.gone_too)
             ),
             hint: None,
+        });
+    }
+    if !prepared.besides.left_out.is_empty() {
+        findings.push(Finding {
+            fatal: false,
+            message: format!(
+                "not restored, for what it needs is neither chosen nor in the target: {}",
+                requirements::listed(&prepared.besides.left_out)
+            ),
+            hint: Some("choose what it needs, too; or create it afterwards, when that is there".to_owned()),
         });
     }
     if options.wanted.sections.data {

@@ -1,12 +1,13 @@
 //! Reads what the archive holds, picks what is wanted, and plans.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
+use super::key_order;
 use super::load_plan::LoadPlan;
 use super::options::{Options, Wanted};
 use super::platform::Platform;
 use super::publications::Publications;
-use super::{dependents, key_order, selected};
+use super::selected::{self, Besides};
 use crate::archive::Totals;
 use crate::catalog::database::DatabaseInfo;
 use crate::catalog::encode::FORMAT;
@@ -18,7 +19,6 @@ use crate::limits::UNIT_BYTES;
 use crate::manifest::{Content, Manifest, Origin, Stream};
 use crate::opened::{ChunkRange, OpenArchive};
 use crate::pg::{ConnectOptions, Session, SessionKind, quote};
-use crate::plan::choose::choose;
 use crate::plan::priority::REST;
 use crate::plan::restore::{Half, Item, Late, Load, RestorePlan, late, plan};
 
@@ -54,15 +54,13 @@ pub(super) struct Prepared {
     pub(super) sequences: Vec<SequenceValue>,
     pub(super) loads: Vec<LoadPlan>,
     pub(super) plan: RestorePlan,
-    /// Entries that are only there because others need them.
-    pub(super) needed: BTreeSet<ObjectId>,
     pub(super) sectioned: Sectioned,
     /// What is done differently on the target's platform.
     pub(super) platform: Platform,
     /// Patterns that mean nothing in the archive, each as what it is a pattern of says.
     pub(super) unmatched: Vec<String>,
-    /// What uses the chosen tables, is not chosen, and that the target lacks.
-    pub(super) gone_too: Vec<String>,
+    /// What the selection means besides.
+    pub(super) besides: Besides,
     /// Publications that the chosen tables were part of.
     pub(super) publications: Publications,
     /// Bytes of rows a second, as they were read when the backup was made.
@@ -92,7 +90,7 @@ pub(super) async fn prepare(
     forget(wanted, &mut model);
     let unmatched = selected::unmatched(wanted, means.stop_after, &model, &manifest)?;
     let publications = Publications::of(wanted, &model);
-    let Selected { needed, gone_too } = select(wanted, &mut model, existing).await?;
+    let besides = selected::select(wanted, &mut model, existing).await?;
     if !wanted.sections.data {
         sequences.clear();
     } else if has_definitions {
@@ -133,11 +131,10 @@ pub(super) async fn prepare(
         sequences,
         loads,
         plan,
-        needed,
         sectioned,
         platform,
         unmatched,
-        gone_too,
+        besides,
         publications,
         rate,
     })
@@ -205,66 +202,6 @@ fn empty_model(manifest: &Manifest) -> Model {
         entries: Vec::new(),
         warnings: Vec::new(),
     }
-}
-
-/// What a selection means besides what it names.
-#[derive(Debug, Default)]
-struct Selected {
-    needed: BTreeSet<ObjectId>,
-    gone_too: Vec<String>,
-}
-
-/// Keeps the entries that are wanted; gives those that are kept only because others need them.
-async fn select(wanted: &Wanted, model: &mut Model, existing: Option<&Session>) -> Result<Selected> {
-    let users = match existing {
-        Some(_) if wanted.sections.pre_data && wanted.selection.is_narrowed() => dependents::users(model),
-        _ => Vec::new(),
-    };
-    let present = match existing {
-        Some(session) if wanted.sections.defines() && !wanted.selection.is_everything() => {
-            present(session, model).await?
-        }
-        _ => BTreeSet::new(),
-    };
-    let needed = choose(model, &wanted.selection, &present);
-    let gone_too = match existing {
-        Some(session) if !users.is_empty() => dependents::lost(users, model, &needed, session).await?,
-        _ => Vec::new(),
-    };
-    if !wanted.dependencies {
-        model.entries.retain(|entry| !needed.contains(&entry.head.id));
-        return Ok(Selected { gone_too, ..Selected::default() });
-    }
-    Ok(Selected { needed, gone_too })
-}
-
-/// The relations of the model that the target has already, by name, and what is said of those alone.
-async fn present(session: &Session, model: &Model) -> Result<BTreeSet<ObjectId>> {
-    let sql = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
-               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')";
-    let names: HashSet<(String, String)> = session
-        .query_text(sql)
-        .await?
-        .into_iter()
-        .filter_map(|row| match row.as_slice() {
-            [Some(schema), Some(name)] => Some((schema.clone(), name.clone())),
-            _ => None,
-        })
-        .collect();
-    let mut found = BTreeSet::new();
-    for Entry { head, object } in &model.entries {
-        let schema = head.schema.clone().unwrap_or_default();
-        if object.after_data_of().is_empty() && names.contains(&(schema, head.name.clone())) {
-            found.extend(head.ids());
-        }
-    }
-    for Entry { head, object } in &model.entries {
-        let relations = object.after_data_of();
-        if !relations.is_empty() && relations.iter().all(|id| found.contains(id)) {
-            found.extend(head.ids());
-        }
-    }
-    Ok(found)
 }
 
 /// The topmost table above a partition by which rows may come to lie in other partitions than before.

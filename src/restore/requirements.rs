@@ -79,7 +79,7 @@ pub(super) async fn tables(session: &Session, prepared: &Prepared, keep_going: b
 pub(super) async fn relations(session: &Session, prepared: &Prepared) -> Result<Option<Finding>> {
     let chosen: Vec<&Entry> = prepared
         .created()
-        .filter(|entry| is_relation(entry.object.kind()) && !prepared.needed.contains(&entry.head.id))
+        .filter(|entry| is_relation(entry.object.kind()) && !prepared.besides.needed.contains(&entry.head.id))
         .filter(|entry| !prepared.platform.instead.contains_key(&entry.head.id))
         .collect();
     if chosen.is_empty() {
@@ -137,7 +137,7 @@ pub(super) fn critical(options: &Options, prepared: &Prepared) -> Option<Finding
 }
 
 /// The numbers that a query gives.
-async fn positions(session: &Session, sql: &str) -> Result<BTreeSet<usize>> {
+pub(super) async fn positions(session: &Session, sql: &str) -> Result<BTreeSet<usize>> {
     let rows = session.query_text(sql).await?;
     Ok(rows.into_iter().filter_map(|row| row.first()?.as_deref()?.parse().ok()).collect())
 }

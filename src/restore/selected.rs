@@ -1,15 +1,19 @@
 //! What a selection means in an archive: patterns that mean nothing, what is needed besides, how long it may take.
 
+use std::collections::{BTreeSet, HashSet};
+
 use super::options::Wanted;
 use super::prepare::Prepared;
+use super::{dependents, there};
+use crate::catalog::ident::ObjectId;
 use crate::catalog::kinds::schema::PUBLIC;
 use crate::catalog::model::{Entry, Model};
 use crate::catalog::registry::Object;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Closing, Manifest};
 use crate::opened::OpenArchive;
-use crate::pg::quote;
-use crate::plan::choose::is_relation;
+use crate::pg::{Session, quote};
+use crate::plan::choose::{Chosen, choose, is_relation};
 use crate::plan::priority::name_of;
 
 /// The patterns that mean no relation of the archive.
@@ -86,10 +90,93 @@ pub(super) fn seconds_at(rate: f64, bytes: u64) -> f64 {
     bytes as f64 / rate.max(1.0)
 }
 
+/// What a selection means besides what it names.
+#[derive(Debug, Default)]
+pub(super) struct Besides {
+    /// Entries that are only there because others need them.
+    pub(super) needed: BTreeSet<ObjectId>,
+    /// Those of them that the target has already.
+    has: BTreeSet<ObjectId>,
+    /// What belongs to the chosen tables and does not come with them, for people.
+    pub(super) left_out: Vec<String>,
+    /// What uses the chosen tables, is not chosen, and that the target lacks.
+    pub(super) gone_too: Vec<String>,
+}
+
+/// Keeps the entries that are wanted.
+pub(super) async fn select(
+    wanted: &Wanted,
+    model: &mut Model,
+    existing: Option<&Session>,
+) -> Result<Besides> {
+    if wanted.selection.is_everything() {
+        return Ok(Besides::default());
+    }
+    let existing = existing.filter(|_| wanted.sections.defines());
+    let users = match existing {
+        Some(_) if wanted.sections.pre_data && wanted.selection.is_narrowed() => dependents::users(model),
+        _ => Vec::new(),
+    };
+    let present = match existing {
+        Some(session) => present(session, model).await?,
+        None => BTreeSet::new(),
+    };
+    let Chosen { needed, left_out } = choose(model, &wanted.selection, &present);
+    let mut besides = Besides { needed, ..Besides::default() };
+    if wanted.sections.post_data {
+        besides.left_out = left_out.iter().map(told).collect();
+    }
+    if let Some(session) = existing {
+        besides.gone_too = dependents::lost(users, model, &besides.needed, session).await?;
+        besides.has = there::of(session, model, &besides.needed).await?;
+    }
+    if !wanted.dependencies {
+        model.entries.retain(|entry| !besides.needed.contains(&entry.head.id));
+        besides.needed.clear();
+    }
+    Ok(besides)
+}
+
+/// The relations of the model that the target has already, by name, and what is said of those alone.
+async fn present(session: &Session, model: &Model) -> Result<BTreeSet<ObjectId>> {
+    let sql = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
+               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')";
+    let names: HashSet<(String, String)> = session
+        .query_text(sql)
+        .await?
+        .into_iter()
+        .filter_map(|row| match row.as_slice() {
+            [Some(schema), Some(name)] => Some((schema.clone(), name.clone())),
+            _ => None,
+        })
+        .collect();
+    let mut found = BTreeSet::new();
+    for Entry { head, object } in &model.entries {
+        let schema = head.schema.clone().unwrap_or_default();
+        if object.after_data_of().is_empty() && names.contains(&(schema, head.name.clone())) {
+            found.extend(head.ids());
+        }
+    }
+    for Entry { head, object } in &model.entries {
+        let relations = object.after_data_of();
+        if !relations.is_empty() && relations.iter().all(|id| found.contains(id)) {
+            found.extend(head.ids());
+        }
+    }
+    Ok(found)
+}
+
+/// An object in a message.
+fn told(entry: &Entry) -> String {
+    quote::unquoted(&quote::printable(&entry.object.identity(&entry.head)))
+}
+
 impl Prepared {
-    /// What is created only because what was chosen needs it.
+    /// What is created only because what was chosen needs it, and the target lacks it.
     pub(super) fn needed_names(&self) -> Vec<String> {
-        let needed = self.created().filter(|entry| self.needed.contains(&entry.head.id));
+        let Besides { needed, has, .. } = &self.besides;
+        let needed =
+            self.created().filter(|Entry { head, .. }| needed.contains(&head.id) && !has.contains(&head.id));
         // Every database has it.
         let public = |entry: &&Entry| matches!(entry.object, Object::Schema(_)) && entry.head.name == PUBLIC;
         let needed = needed.filter(|entry| !public(entry));

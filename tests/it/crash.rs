@@ -245,6 +245,8 @@ fn killed_at_random_moments_a_rollback_is_done_or_not() {
                 let listed = ring.listed();
                 let kept: Vec<_> = listed.iter().filter(|(name, _)| name != "shop").collect();
                 assert_eq!((kept.len(), kept[0].1.as_str()), (1, "before"), "{listed:?}");
+                let noted = listed.iter().filter(|(name, _)| name == "shop");
+                assert!(noted.clone().all(|(_, kind)| kind == "note"), "{listed:?}");
                 let other = content(ring.server, &kept[0].0);
                 assert!(other == if restored { old.clone() } else { ring.golden.clone() }, "{other:?}");
             }

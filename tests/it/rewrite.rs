@@ -1,9 +1,17 @@
 //! Archives that are made anew without erased rows, and take the place of those that have them.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use pgcask::actor::Actor;
+use pgcask::clock::Clock;
+use pgcask::operate::prune;
+use pgcask::operate::retention::Policy;
 use pgcask::seal::recipient::generate_identity;
+use pgcask::stop::Stop;
+use pgcask::store::location::Location;
 use serde_json::{Value, json};
 
 use crate::harness::cli::{Run, run, signal, spawn, wait};
@@ -292,6 +300,40 @@ fn a_held_backup_stays_as_it_is_and_one_that_is_superseded_goes_only_while_the_o
         assert_eq!((left.len(), &left[0]["superseded_by"]), (1, &Value::Null), "{left:?}");
         assert!(old.ends_with(&format!("{}.cask", text(&left[0]["id"]))));
     });
+}
+
+/// Between a plan and its doing the archive that took the place may go: then it is the old one that is the backup.
+#[test]
+fn one_whose_successor_goes_at_the_last_moment_stays() {
+    let place = Place::directory();
+    let case = Case::new(&place, Server::shared(newest()), PEOPLE);
+    let old = case.backup(&["-r", &case.path("key.pub")]);
+    case.record_all();
+    let new = text(&case.rewrite_all(&[]).expect(0).json()[0]["made"]["id"]).to_owned();
+    place.run(&["prune", "--apply"]).expect(0);
+    let store = Location::parse(&place.store).unwrap().open_existing().unwrap();
+    let options = prune::Options {
+        database: None,
+        named: Vec::new(),
+        policy: Policy::default(),
+        policies: BTreeMap::new(),
+        grace: SignedDuration::ZERO,
+        leftover_age: SignedDuration::from_hours(24),
+        trust_clock: false,
+        actor: Actor { person: String::new(), host: String::new() },
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut plan = runtime.block_on(prune::plan(&store, &options, Clock::System.now())).unwrap();
+    let is_old = |one: &&prune::Planned| old.ends_with(&format!("{}.cask", one.id));
+    let goes = |plan: &prune::Plan| plan.backups.iter().find(is_old).cloned();
+    assert_eq!(goes(&plan).unwrap().step, prune::Step::Remove);
+    for key in place.keys().into_iter().filter(|key| key.contains(&format!("-{new}.cask"))) {
+        place.delete(&key);
+    }
+    runtime.block_on(prune::apply(&store, &mut plan, &options, Clock::System, &Stop::default())).unwrap();
+    let Some(prune::Outcome::Spared(why)) = goes(&plan).unwrap().outcome else { panic!("{plan:?}") };
+    assert!(why.contains(&new) && why.contains("is gone"), "{why}");
+    run(&mut place.command(&["verify", &old, "-i", &case.path("key")])).expect(0);
 }
 
 #[test]

@@ -69,7 +69,50 @@ fn what_a_table_needs_comes_along_and_is_listed_first() {
         let told = made.restore(&whole, &["--table", "t"]).expect(0);
         assert!(told.stderr.contains("created besides, where the target lacks them"), "{}", told.stderr);
         assert_eq!(server.value(&whole, "INSERT INTO t VALUES ('sad') RETURNING n"), "7");
+        // What is there already is neither made nor told; another function of the same name is not it.
+        server.sql(&whole, "DROP TABLE t; DROP FUNCTION kinds.next(); CREATE FUNCTION kinds.next(int) RETURNS int LANGUAGE sql AS 'SELECT 9'");
+        let plan = made.restore(&whole, &["--table", "t", "--dry-run"]).expect(0).json();
+        assert_eq!(plan["needed"], serde_json::json!(["FUNCTION \"kinds\".\"next\"()"]), "{plan}");
+        made.restore(&whole, &["--table", "t"]).expect(0);
+        assert_eq!(server.value(&whole, "INSERT INTO t VALUES ('sad') RETURNING n"), "7");
+        let plan = made.restore(&whole, &["--table", "other", "--dry-run"]).expect(0).json();
+        assert_eq!(plan["needed"], serde_json::json!([]), "{plan}");
     });
+}
+
+/// A table without its foreign key, or its policy, is not the table that was asked for: whoever restores it must know.
+#[test]
+fn what_a_table_comes_without_is_told() {
+    let server = Server::shared(newest());
+    let made = Made::new(
+        server,
+        "CREATE TABLE towns (id int PRIMARY KEY); CREATE TABLE people (id int PRIMARY KEY, town int CONSTRAINT lives REFERENCES towns);
+         ALTER TABLE people ENABLE ROW LEVEL SECURITY; CREATE POLICY near ON people USING (town IN (SELECT id FROM towns));
+         CREATE TABLE pets (owner int CONSTRAINT owned REFERENCES people)",
+    );
+    let target = server.create_db();
+    let found = |args: &[&str]| made.restore(&target, args).expect(0).json()["findings"].to_string();
+    let people = ["--table", "people", "--dry-run"];
+    let plan = found(&people);
+    assert!(plan.contains("CONSTRAINT lives ON public.people"), "{plan}");
+    assert!(plan.contains("POLICY near ON public.people"), "{plan}");
+    // Not what belongs to others.
+    assert!(!plan.contains("owned"), "{plan}");
+    let excluded = found(&["--exclude-table", "people", "--dry-run"]);
+    assert!(
+        excluded.contains("CONSTRAINT owned ON public.pets") && !excluded.contains("lives"),
+        "{excluded}"
+    );
+    let told = made.restore(&target, &["--table", "people"]).expect(0).stderr;
+    assert!(told.contains("not restored, for what it needs is neither chosen nor in the target"), "{told}");
+    assert!(told.contains("CONSTRAINT lives ON public.people"), "{told}");
+    // In the target it is enough.
+    server.sql(&target, "DROP TABLE people");
+    made.restore(&target, &["--table", "towns"]).expect(0);
+    let plan = found(&people);
+    assert!(!plan.contains("neither chosen"), "{plan}");
+    made.restore(&target, &["--table", "people"]).expect(0);
+    assert_eq!(server.value(&target, "SELECT count(*) FROM pg_constraint WHERE conname = 'lives'"), "1");
 }
 
 /// Privileges of columns come with the table; comments on what is left out do not.

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 
 use base64::Engine as _;
 
-use crate::harness::cli::{folder, pgcask, run};
+use crate::harness::cli::{Run, folder, pgcask, run};
 use crate::harness::place::Place;
 use crate::harness::postgres::{Server, newest};
 use crate::harness::proxy::{Fault, Proxy, Request};
@@ -14,6 +14,17 @@ use crate::harness::s3::S3Server;
 
 /// Backs up with a `[stores.wire]` of these lines; gives the requests.
 fn requests(lines: &str, rows: u32) -> Vec<Request> {
+    let (run, requests) = backup_through(|_, _| Fault::None, lines, rows);
+    run.expect(0);
+    requests
+}
+
+/// Backs up through a proxy of this plan.
+fn backup_through(
+    plan: impl Fn(&Request, u32) -> Fault + Send + Sync + 'static,
+    lines: &str,
+    rows: u32,
+) -> (Run, Vec<Request>) {
     let (server, s3, folder) = (Server::shared(newest()), S3Server::shared(), folder());
     let url = Place::bucket().store;
     let source = server.create_db();
@@ -22,7 +33,7 @@ fn requests(lines: &str, rows: u32) -> Vec<Request> {
         &format!("CREATE TABLE t AS SELECT i, md5(i::text) || md5((i * 3)::text) AS m FROM generate_series(1, {rows}) i"),
     );
     // Options that the server does not know are not its business here.
-    let proxy = Proxy::start(&s3.endpoint(), |_, _| Fault::None);
+    let proxy = Proxy::start(&s3.endpoint(), plan);
     let config = folder.path().join("pgcask.toml");
     std::fs::write(&config, format!("[stores.wire]\nurl = \"{url}\"\n{lines}\n")).unwrap();
     let config = config.display().to_string();
@@ -39,8 +50,8 @@ fn requests(lines: &str, rows: u32) -> Vec<Request> {
     s3.configure(&mut command);
     let key = base64::engine::general_purpose::STANDARD.encode([7; 32]);
     command.env("AWS_ENDPOINT_URL", proxy.endpoint()).env("CUSTOMER_KEY", key);
-    run(&mut command).expect(0);
-    proxy.seen().into_iter().map(|(request, _)| request).collect()
+    let run = run(&mut command);
+    (run, proxy.seen().into_iter().map(|(request, _)| request).collect())
 }
 
 fn of<'a>(all: &'a [Request], class: &str) -> Vec<&'a Request> {
@@ -57,6 +68,26 @@ fn encryption_by_the_store_is_asked_for_with_every_object() {
     let all = requests("encryption = \"AES256\"", 10);
     for class in ["POST uploads", "PUT sha256", "PUT json"] {
         assert!(of(&all, class).iter().all(|request| request.header(SSE) == Some("AES256")), "{class}");
+    }
+}
+
+/// The server here has no key service: what it is asked is seen before it refuses, as one would that does not know the key.
+#[test]
+fn a_key_of_a_key_service_is_named_and_its_refusal_is_told() {
+    for kind in ["aws:kms", "aws:kms:dsse"] {
+        let plan = |request: &Request, _| match request.class().as_str() {
+            "PUT part" => Fault::Answer(400, "KMS.NotFoundException"),
+            _ => Fault::None,
+        };
+        let lines = format!("encryption = \"{kind}\"\nkms_key_id = \"alias/backups\"");
+        let (run, all) = backup_through(plan, &lines, 10);
+        for request in of(&all, "POST uploads") {
+            let key = request.header("x-amz-server-side-encryption-aws-kms-key-id");
+            assert_eq!((request.header(SSE), key), (Some(kind), Some("alias/backups")));
+        }
+        let told = run.expect(8).stderr;
+        assert!(told.contains("400 Bad Request: injected"), "{told}");
+        assert!(!all.iter().any(|request| request.class() == "PUT json"), "it is no backup");
     }
 }
 

@@ -140,6 +140,36 @@ fn the_restored_database_takes_the_place_of_the_live_one_and_goes_back_again() {
     }
 }
 
+/// Both names are exchanged in one transaction; what comes after it is told as what it is when it did not come.
+#[test]
+fn a_rollback_that_ended_right_after_its_exchange_leaves_a_note_and_nothing_to_fear() {
+    let folder = folder();
+    let (server, archive) = accident(newest(), folder.path());
+    let url = server.url("shop");
+    let wrecked = content(&server, "shop");
+    let done = swap(folder.path(), &archive, &url, &["--no-safety-backup"]).expect(0).json();
+    let kept = done["kept_as"].as_str().unwrap();
+    server.sql("postgres", "ALTER DATABASE shop RENAME TO \"shop_before_20200101T000000Z\"");
+    server.sql("postgres", &format!("ALTER DATABASE \"{kept}\" RENAME TO shop"));
+    assert_eq!(
+        list(folder.path(), &url),
+        [
+            ("shop".to_owned(), "note".to_owned()),
+            ("shop_before_20200101T000000Z".to_owned(), "before".to_owned())
+        ]
+    );
+    let told = run(&mut pgcask(["rollback", &url, "--list"])).expect(0).stdout;
+    assert!(told.contains("shop: was brought back by a rollback"), "{told}");
+    let doctor = run(&mut pgcask(["doctor", &url]));
+    let found =
+        doctor.stdout.lines().find(|line| line.contains("killed at its end")).unwrap_or_default().to_owned();
+    assert!(found.contains("shop was brought back"), "{}", doctor.stdout);
+    rollback(folder.path(), &url, &["--discard", "shop", "--yes"]).expect(0);
+    assert_eq!(list(folder.path(), &url).len(), 1);
+    assert_eq!(content(&server, "shop"), wrecked);
+    assert_eq!(server.value("shop", "SELECT to_regnamespace('pgcask_restore') IS NULL"), "t");
+}
+
 #[test]
 fn with_the_old_database_gone_the_safety_backup_is_found_and_restored() {
     let folder = folder();

@@ -2,7 +2,7 @@
 
 use super::{Finding, Level, Subject, some};
 use crate::error::Result;
-use crate::pg::quote::literal;
+use crate::pg::quote::{literal, shell_word};
 use crate::restore::{LeftoverKind, TRIAL, leftovers};
 
 const CHECK: &str = "leftovers";
@@ -18,7 +18,9 @@ pub(super) async fn check(of: &Subject<'_>) -> Result<Vec<Finding>> {
     }
     let describe = |one: &crate::restore::Leftover| {
         let (name, mib) = (&one.name, one.bytes >> 20);
-        let discard = format!("when it is not missed: pgcask rollback {} --discard {name}", one.database);
+        let (live, word) = (shell_word(&one.database), shell_word(name));
+        let rollback = format!("pgcask rollback {live} --discard {word}");
+        let discard = format!("when it is not missed: {rollback}");
         let (level, found, why, remedy) = match one.kind {
             _ if one.at_work => (
                 Level::Notice,
@@ -36,7 +38,7 @@ pub(super) async fn check(of: &Subject<'_>) -> Result<Vec<Finding>> {
                 Level::Warning,
                 format!("{name} is an unfinished restore that is to become {}, {mib} MiB", one.database),
                 "it takes space; the same restore goes on from there",
-                format!("pgcask restore … --resume; or pgcask rollback {} --discard {name}", one.database),
+                format!("pgcask restore … --resume; or {rollback}"),
             ),
             LeftoverKind::Marks => (
                 Level::Warning,
@@ -48,7 +50,13 @@ pub(super) async fn check(of: &Subject<'_>) -> Result<Vec<Finding>> {
                 Level::Warning,
                 format!("{name} has foreign keys that were not validated"),
                 "rows that were there before may violate them",
-                format!("pgcask validate {name} --finish"),
+                format!("pgcask validate {word} --finish"),
+            ),
+            LeftoverKind::Note => (
+                Level::Notice,
+                format!("{name} was brought back by a rollback that was killed at its end"),
+                "it is whole; only the note of its replacement is in it still",
+                rollback,
             ),
         };
         Finding::new(CHECK, level, found, why).remedy(remedy)

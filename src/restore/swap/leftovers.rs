@@ -24,6 +24,8 @@ pub enum LeftoverKind {
     Marks,
     /// A list of foreign keys that are still to be validated.
     Pending,
+    /// The note of its replacement, in a database that a rollback brought back: the rollback ended early. It is whole.
+    Note,
 }
 
 /// Something left on the server.
@@ -139,10 +141,14 @@ async fn marks(target: &ConnectOptions, name: &str, bytes: u64) -> Option<Leftov
         return None;
     }
     let claim = progress::find(&session).await.ok().flatten().map(|begun| begun.claim);
-    let pending = claim.is_none() && progress::has_pending(&session).await.ok()?;
+    let kind = match claim {
+        None if progress::has_pending(&session).await.ok()? => LeftoverKind::Pending,
+        None if Kept::read(&session).await.ok()?.is_some() => LeftoverKind::Note,
+        Some(_) | None => LeftoverKind::Marks,
+    };
     Some(Leftover {
         name: name.to_owned(),
-        kind: if pending { LeftoverKind::Pending } else { LeftoverKind::Marks },
+        kind,
         database: name.to_owned(),
         since: progress::began(&session).await.ok().flatten(),
         bytes,
@@ -180,7 +186,7 @@ pub async fn find_discardable(target: &ConnectOptions, name: &str) -> Result<Lef
 pub async fn discard(target: &ConnectOptions, name: &str) -> Result<Leftover> {
     let left = find_discardable(target, name).await?;
     let doing = || format!("discard {}", printable(name));
-    if left.kind == LeftoverKind::Marks {
+    if matches!(left.kind, LeftoverKind::Marks | LeftoverKind::Note) {
         let session = Session::open(&target.with_database(name), SessionKind::Target).await?;
         progress::forget(&session).await.context(doing)?;
         return Ok(left);

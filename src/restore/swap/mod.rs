@@ -34,7 +34,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::event::{Event, SharedObserver};
 use crate::manifest::Manifest;
 use crate::opened::OpenArchive;
-use crate::pg::quote::printable;
+use crate::pg::quote::{printable, shell_word};
 use crate::pg::{Session, SessionKind};
 use crate::stop::Stop;
 
@@ -143,7 +143,10 @@ async fn begun_earlier(staging: &str, existing: Option<&Session>) -> Result<Find
         ),
         None => (
             format!("an earlier restore of this archive was interrupted: {name} is there"),
-            format!("give --resume to go on with it, or `pgcask rollback --discard {name}` to drop it"),
+            format!(
+                "give --resume to go on with it, or `pgcask rollback --discard {}` to drop it",
+                shell_word(staging)
+            ),
         ),
     };
     Ok(Finding { fatal: true, message, hint: Some(hint) })
