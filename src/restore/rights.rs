@@ -24,11 +24,17 @@ fn dropped() -> String {
     let in_public = "SELECT d.classid, d.objid, d.refobjid FROM pg_catalog.pg_depend d \
         WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.deptype = 'n' \
         AND d.refobjid = pg_catalog.to_regnamespace('public')::pg_catalog.oid AND d.objsubid = 0 \
-        AND d.classid IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass, \
-          'pg_catalog.pg_type'::pg_catalog.regclass) AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend i \
+        AND d.classid NOT IN ('pg_catalog.pg_extension'::pg_catalog.regclass, 'pg_catalog.pg_default_acl'::pg_catalog.regclass) \
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend i \
           WHERE i.classid = d.classid AND i.objid = d.objid AND i.objsubid = 0 AND i.deptype = 'i')";
     let others = ["pg_event_trigger", "pg_publication", "pg_foreign_data_wrapper", "pg_language"].map(whole);
-    [vec![schemas, in_public.to_owned()], others.to_vec()].concat().join(" UNION ALL ")
+    // Those that nothing of a user's takes along when it is dropped.
+    let casts = format!(
+        "{} AND o.castsource < 16384 AND o.casttarget < 16384 AND o.castfunc < 16384",
+        whole("pg_cast")
+    );
+    let methods = format!("{} AND o.amhandler < 16384", whole("pg_am"));
+    [vec![schemas, in_public.to_owned(), casts, methods], others.to_vec()].concat().join(" UNION ALL ")
 }
 
 /// Those of them that the role may not drop: it is neither their owner's, nor that of their schema. Whom the server keeps no owner

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::cli::{backup, folder, pass, pgcask, restore, run, signal, spawn, wait};
 use crate::harness::postgres::{Server, newest};
+use crate::load::until;
 
 /// A small database, and an archive of it.
 fn archived(folder: &Path) -> (&'static Server, String) {
@@ -184,6 +185,31 @@ fn a_dead_server_is_named() {
     let unreachable = run(&mut pgcask(args)).expect(7);
     assert!(unreachable.stderr.contains("hint: "), "{}", unreachable.stderr);
     assert_eq!(files(&store), Vec::<String>::new());
+}
+
+/// One session of several ends: the others' rows would make half a backup.
+#[test]
+fn a_backup_whose_one_session_is_ended_is_none() {
+    let server = Server::start(newest());
+    let rows = "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 8) AS m FROM generate_series(1, 600000) i";
+    server.sql("postgres", rows);
+    let folder = folder();
+    let store = folder.path().join("store");
+    let to = store.display().to_string();
+    let url = server.url("postgres");
+    let args = ["backup", &url, "--to", &to, &pass(folder.path()), "--level", "12", "--jobs", "4"];
+    let child = spawn(&mut pgcask(args));
+    let ours = "FROM pg_stat_activity WHERE application_name = 'pgcask'";
+    let copying = format!("SELECT count(*) > 1 {ours} AND query LIKE 'COPY%' AND state = 'active'");
+    until(&server, "postgres", &copying, "t");
+    let end =
+        format!("SELECT pg_terminate_backend(min(pid)) {ours} AND query LIKE 'COPY%' AND state = 'active'");
+    assert_eq!(server.value("postgres", &end), "t");
+    let lost = wait(child).expect(7).stderr;
+    assert!(lost.contains("terminating connection due to administrator command"), "{lost}");
+    assert_eq!(files(&store), Vec::<String>::new());
+    until(&server, "postgres", &format!("SELECT count(*) {ours}"), "0");
+    run(&mut pgcask(args)).expect(0);
 }
 
 #[test]

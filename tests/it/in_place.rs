@@ -59,6 +59,16 @@ fn the_live_database_is_emptied_and_filled_again() {
         {
             assert!(findings.contains(what), "{what}: {findings}");
         }
+        let foreign = "CREATE CAST (json AS varchar) WITH INOUT; CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler";
+        server.sql("shop", foreign);
+        let refused =
+            restore(folder.path(), &archive, &tenant, &["--in-place", "--dry-run"]).expect(9).json();
+        let findings = refused["findings"].to_string();
+        for what in ["cast (pg_catalog.json AS pg_catalog.", "access method heap2"] {
+            assert!(findings.contains(what), "{what}: {findings}");
+        }
+        let gone = "DROP CAST (json AS varchar); DROP ACCESS METHOD heap2";
+        server.sql("shop", gone);
         let refused = restore(folder.path(), &archive, &passer, &["--in-place", "--yes"]).expect(9);
         assert!(refused.stderr.contains("nothing was touched"), "{}", refused.stderr);
         let told =
