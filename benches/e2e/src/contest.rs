@@ -83,7 +83,7 @@ pub(crate) struct Tools<'a> {
     pub(crate) jobs: u32,
     /// A folder for what is written.
     pub(crate) scratch: &'a Path,
-    /// An S3 server with a bucket named `bench`, if one is compared with.
+    /// An S3 server with a bucket named `bench`, if the contest that needs it is held.
     pub(crate) s3: Option<&'a S3>,
 }
 
@@ -103,18 +103,19 @@ impl Tools<'_> {
             self.restores("load", "big", &url("big"), &url(TARGET)),
         ];
         all.extend(self.recoveries(&url("tpch"), &url(TARGET)));
-        all.extend(self.s3.map(|s3| self.bucket(s3, &url("tpch"))));
+        all.push(self.bucket(&url("tpch")));
         // The last one: it wants by far the most room.
         all.push(self.memory(&url("tpch5"), &url(TARGET)));
         all
     }
 
     /// The same backup into a directory and into a bucket of a server on this machine, which takes processor time of its own.
-    fn bucket(&self, s3: &S3, url: &str) -> Contest {
+    fn bucket(&self, url: &str) -> Contest {
         let directory = self.backup(1, url);
         let label = "pgcask backup into a directory".to_owned();
         let peer = Entry { label, ours: false, ..directory };
-        let set = s3.environment().map(|(name, value)| format!("{name}='{value}' "));
+        let environment = self.s3.map(S3::environment).into_iter().flatten();
+        let set: Vec<String> = environment.map(|(name, value)| format!("{name}='{value}' ")).collect();
         let script = self.backup_script(1, url, Path::new("s3://bench/prod"), &self.to_recipient());
         let label = "pgcask backup into an S3 bucket (SeaweedFS on this machine)".to_owned();
         let ours = Entry { label, script: set.concat() + &script, target: None, writes: None, ours: true };
