@@ -128,11 +128,13 @@ pub(super) async fn select(
     }
     if let Some(session) = existing {
         besides.gone_too = dependents::lost(users, model, &besides.needed, session).await?;
-        besides.has = there::of(session, model, &besides.needed).await?;
     }
     if !wanted.dependencies {
         model.entries.retain(|entry| !besides.needed.contains(&entry.head.id));
         besides.needed.clear();
+    }
+    if let Some(session) = existing {
+        besides.has = there::of(session, model, &besides.needed).await?;
     }
     Ok(besides)
 }
