@@ -227,14 +227,7 @@ impl Tools<'_> {
             self.backup_script(1, source, &self.scratch.join("restore-store"), &self.to_recipient())
         );
         let peer = format!("pg_restore -d '{target}' -j{jobs} {dump}; vacuumdb -q -Z -j{jobs} -d '{target}'");
-        let ours = |more: &str| {
-            format!(
-                "{program} restore \"$(find {store} -name '*.cask')\" --into '{target}' --jobs {jobs} \
-                 --identity {key} --json {more}",
-                program = self.pgcask.display(),
-                key = self.key().display()
-            )
-        };
+        let ours = |more: &str| self.restore_script(&self.scratch.join("restore-store"), target, more);
         let entry = |label: &str, script: String, ours| Entry {
             label: label.to_owned(),
             script,
@@ -282,6 +275,17 @@ impl Tools<'_> {
         )
     }
 
+    /// Restores from the one archive of a store.
+    pub(crate) fn restore_script(&self, store: &Path, target: &str, more: &str) -> String {
+        format!(
+            "{program} restore \"$(find {store} -name '*.cask')\" --into '{target}' --jobs {jobs} --identity {key} --json {more}",
+            program = self.pgcask.display(),
+            store = store.display(),
+            jobs = self.jobs,
+            key = self.key().display()
+        )
+    }
+
     /// Seals as production does: the host that backs up cannot open what it wrote.
     pub(crate) fn to_recipient(&self) -> String {
         format!("--recipient {}", self.recipient().display())
@@ -292,7 +296,7 @@ impl Tools<'_> {
     }
 
     /// The file with the identity that opens the archives.
-    pub(crate) fn key(&self) -> PathBuf {
+    fn key(&self) -> PathBuf {
         self.scratch.join("pgcask.key")
     }
 

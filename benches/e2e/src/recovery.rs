@@ -83,13 +83,7 @@ impl Tools<'_> {
     }
 
     fn recovery(&self, label: &str, target: &str, more: &str, before: Target) -> Entry {
-        let script = format!(
-            "{program} restore \"$(find {store} -name '*.cask')\" --into '{target}' --jobs {jobs} --identity {key} --json {more}",
-            program = self.pgcask.display(),
-            store = self.scratch.join("recovery-store").display(),
-            jobs = self.jobs,
-            key = self.key().display()
-        );
+        let script = self.restore_script(&self.scratch.join("recovery-store"), target, more);
         Entry { label: label.to_owned(), script, target: Some(before), writes: None, ours: true }
     }
 }
